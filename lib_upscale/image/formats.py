@@ -1,0 +1,175 @@
+"""The picture formats: their suffixes, signatures, and what each can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from os import PathLike
+from pathlib import Path
+
+from PIL import features
+
+from lib_upscale.errors import FormatLimitError, OutputError
+from lib_upscale.image.geometry import Size
+
+__all__ = [
+    "SUPPORTED_SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Format",
+    "Limits",
+    "check_writable",
+    "format_of",
+    "is_picture",
+    "limits",
+]
+
+
+class Format(str, Enum):
+    """What a picture can be written as. The value is the usual suffix without its dot."""
+
+    PNG = "png"
+    JPEG = "jpg"
+    WEBP = "webp"
+    AVIF = "avif"
+    TIFF = "tif"
+    GIF = "gif"
+    BMP = "bmp"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a format can hold.
+
+    `side`: the most pixels a side; `pixels`: the most in all. `alpha`: whether there is transparency at all; where
+    there is none, pictures are laid on a background when written. `sixteen`: whether 16 bits a channel stay; else they
+    are rounded to 8. `animated`: whether it can hold several frames with durations.
+    """
+
+    side: int
+    pixels: int | None = None
+    alpha: bool = True
+    sixteen: bool = False
+    animated: bool = False
+
+
+_LIMITS: Mapping[Format, Limits] = {
+    Format.PNG: Limits(2**31 - 1, sixteen=True, animated=True),
+    Format.JPEG: Limits(65500, alpha=False),  # JPEG_MAX_DIMENSION of libjpeg; the standard's own is 65535
+    Format.WEBP: Limits(16383, animated=True),
+    Format.AVIF: Limits(32768, pixels=16384 * 16384),  # what libavif's decoder accepts unless told otherwise
+    Format.TIFF: Limits(2**31 - 1, sixteen=True),
+    Format.GIF: Limits(65535, animated=True),
+    Format.BMP: Limits(2**31 - 1, pixels=2**32 // 3 - 2**20, alpha=False),  # the file's length is a 32-bit number
+}
+
+_SUFFIXES: Mapping[str, Format] = {
+    ".png": Format.PNG,
+    ".apng": Format.PNG,
+    ".jpg": Format.JPEG,
+    ".jpeg": Format.JPEG,
+    ".jpe": Format.JPEG,
+    ".jfif": Format.JPEG,
+    ".webp": Format.WEBP,
+    ".avif": Format.AVIF,
+    ".tif": Format.TIFF,
+    ".tiff": Format.TIFF,
+    ".gif": Format.GIF,
+    ".bmp": Format.BMP,
+}
+
+WRITABLE_SUFFIXES = frozenset(_SUFFIXES)
+"""File suffixes, lower case with their dot, that results can be written to."""
+
+SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
+    ".dib",
+    ".tga",
+    ".ppm",
+    ".pgm",
+    ".pnm",
+    ".jp2",
+    ".j2k",
+    ".jpx",
+    ".dds",
+    ".qoi",
+}
+"""File suffixes, lower case with their dot, that a walk through folders takes for pictures."""
+
+
+def limits(format: Format) -> Limits:
+    """What a format can hold."""
+    return _LIMITS[format]
+
+
+def format_of(path: str | PathLike[str], format: Format | str | None = None) -> Format:
+    """The format to write `path` in: `format` if given, else what its suffix says.
+
+    Raises `OutputError` for a suffix or name that is none of ours, and for AVIF where this Pillow can't write it.
+    """
+    suffix = Path(path).suffix if format is None else "." + (format.value if isinstance(format, Format) else format)
+    found = _SUFFIXES.get("." + suffix.lower().lstrip("."))
+    if found is None:
+        known = ", ".join(sorted(WRITABLE_SUFFIXES))
+        raise OutputError(
+            path, f"can't be written, {suffix or 'no suffix'} is no picture format", f"use one of {known}"
+        )
+    if found is Format.AVIF and not _has_avif():
+        raise OutputError(
+            path, "can't be written, this Pillow has no AVIF", "use .webp, or install Pillow 11.3 or later"
+        )
+    return found
+
+
+def check_writable(
+    path: str | PathLike[str], size: Size, bits: int = 8, alpha: bool = False, format: Format | str | None = None
+) -> Format:
+    """The format that `path` will be written in, if it can hold a picture of that size.
+
+    Raises `FormatLimitError`, naming formats that would do, or `OutputError` for an unknown suffix. Less than 16
+    `bits` or no `alpha` in a format is not an error (see `Limits`): both only decide which format is recommended.
+    """
+    chosen = format_of(path, format)
+    if _holds(chosen, size):
+        return chosen
+    bound = _LIMITS[chosen]
+    most = f"{bound.side} pixels a side" if max(size) > bound.side else f"{(bound.pixels or 0) // 10**6} megapixels"
+    fitting = [
+        f".{other.value}"
+        for other in (Format.PNG, Format.TIFF, Format.JPEG)
+        if _holds(other, size) and (not alpha or _LIMITS[other].alpha) and (bits == 8 or _LIMITS[other].sixteen)
+    ]
+    raise FormatLimitError(
+        path, f"can't hold {size} pixels, {chosen.name} ends at {most}", f"write it as {' or '.join(fitting)}"
+    )
+
+
+def is_picture(path: str | PathLike[str]) -> bool:
+    """Whether a file is a picture by its suffix or, if it has another one, by its first bytes. Never raises."""
+    path = Path(path)
+    if path.suffix.lower() in SUPPORTED_SUFFIXES:
+        return path.is_file()
+    try:
+        with path.open("rb") as stream:
+            return _has_signature(stream.read(16))
+    except OSError:
+        return False
+
+
+def _holds(format: Format, size: Size) -> bool:
+    bound = _LIMITS[format]
+    return max(size) <= bound.side and (bound.pixels is None or size.pixels <= bound.pixels)
+
+
+def _has_signature(start: bytes) -> bool:
+    return (
+        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*"))
+        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or start[4:12] in (b"ftypavif", b"ftypavis")
+    )
+
+
+def _has_avif() -> bool:
+    try:
+        return bool(features.check_module("avif"))
+    except ValueError:  # a Pillow that has never heard of it
+        return False

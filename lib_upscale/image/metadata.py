@@ -1,0 +1,189 @@
+"""What travels with a picture's pixels: ICC profile, EXIF, XMP, text and print resolution."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = [
+    "EXIF_ORIENTATION",
+    "PARAMETERS",
+    "Metadata",
+    "exif_for_photo",
+    "exif_orientation",
+    "exif_with_comment",
+    "parameters_in_exif",
+    "upright",
+    "with_orientation_reset",
+    "without_exif_prefix",
+]
+
+PARAMETERS = "parameters"
+"""The key of the PNG text chunk in which the WebUI writes how a picture was made."""
+
+EXIF_ORIENTATION = 0x0112
+_EXIF_IFD = 0x8769
+_USER_COMMENT = 0x9286
+_MARK = "Steps: "
+"""What the WebUI's parameters have in them, and hardly any other comment."""
+_MARKS = (_MARK.encode(), _MARK.encode("utf-16-be"), _MARK.encode("utf-16-le"))
+_EXIF_PREFIX = b"Exif\x00\x00"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """All that is known of a picture but its pixels.
+
+    `icc` is an ICC profile; `exif` an EXIF block that starts with its TIFF header ("II*\\0" or "MM\\0*"), its
+    orientation already applied to the pixels and reset to 1; `xmp` an XMP packet; `text` the PNG text chunks by
+    keyword; `dpi` the print resolution (horizontal, vertical) in pixels per inch.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    text: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    dpi: tuple[float, float] | None = None
+
+    def with_text(self, key: str, value: str | None) -> Metadata:
+        """The same with one text set, or removed if `value` is None."""
+        text = {k: v for k, v in self.text.items() if k != key}
+        if value is not None:
+            text[key] = value
+        return replace(self, text=MappingProxyType(text))
+
+    def icc_for(self, channels: int) -> bytes | None:
+        """The ICC profile if it describes pictures of that many colour channels (1 or 3), else None.
+
+        A profile's bytes 16 to 20 name its colour space (ICC.1:2022, table 17).
+        """
+        wanted = b"GRAY" if channels == 1 else b"RGB "
+        return self.icc if self.icc is not None and self.icc[16:20] == wanted else None
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, that an EXIF block gives; 1 if it gives none or is damaged."""
+    place = _orientation_place(exif)
+    if place is None:
+        return 1
+    order, at = place
+    value = int(struct.unpack_from(f"{order}H", exif, at)[0])
+    return value if 1 <= value <= 8 else 1
+
+
+def with_orientation_reset(metadata: Metadata) -> Metadata:
+    """The same with orientation 1 in EXIF and XMP; everything else in them is left byte for byte."""
+    exif, xmp = metadata.exif, metadata.xmp
+    if exif is not None:
+        place = _orientation_place(exif)
+        if place is not None:
+            order, at = place
+            exif = exif[:at] + struct.pack(f"{order}H", 1) + exif[at + 2 :]
+    if xmp is not None:
+        xmp = re.sub(rb'(tiff:Orientation\s*=\s*["\'])[2-8](["\'])', rb"\g<1>1\g<2>", xmp)
+        xmp = re.sub(rb"(<tiff:Orientation>)[2-8](</tiff:Orientation>)", rb"\g<1>1\g<2>", xmp)
+    return replace(metadata, exif=exif or None, xmp=xmp or None)
+
+
+def without_exif_prefix(metadata: Metadata) -> Metadata:
+    """The same with an EXIF block that starts with its TIFF header, not with the "Exif" that JPEG puts before it."""
+    exif = metadata.exif
+    if exif is not None and exif.startswith(_EXIF_PREFIX):
+        exif = exif[len(_EXIF_PREFIX) :]
+    return replace(metadata, exif=exif or None)
+
+
+def upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    """Rows and columns (the first two axes) turned and mirrored as an EXIF orientation from 1 to 8 asks.
+
+    A view of `pixels` where that is possible. The meaning of the values: EXIF 2.32, 4.6.4 A, Orientation.
+    """
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def parameters_in_exif(exif: bytes) -> str | None:
+    """How the WebUI made a picture, from the EXIF user comment where it writes that for JPEG, WebP and AVIF.
+
+    None if there is no user comment, or one that a camera or a person wrote.
+    """
+    if not any(mark in exif for mark in _MARKS):
+        return None
+    try:
+        block = Image.Exif()
+        block.load(_EXIF_PREFIX + exif)
+        comment = block.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except (OSError, SyntaxError, ValueError, struct.error, KeyError, TypeError):
+        return None  # a damaged block says nothing
+    text = _user_comment(comment)
+    return text if text is not None and _MARK in text else None
+
+
+def exif_with_comment(exif: bytes | None, comment: str) -> bytes:
+    """An EXIF block with `comment` as its user comment, in UTF-16 as the WebUI writes it.
+
+    A damaged `exif` is left out.
+    """
+    block = Image.Exif()
+    inner: dict[int, object] = {}
+    try:
+        if exif:
+            block.load(_EXIF_PREFIX + exif)
+            inner = dict(block.get_ifd(_EXIF_IFD))
+    except (OSError, SyntaxError, ValueError, struct.error, KeyError, TypeError):
+        block = Image.Exif()
+    inner[_USER_COMMENT] = b"UNICODE\x00" + comment.encode("utf-16-be", "surrogatepass")
+    block[_EXIF_IFD] = inner
+    written = bytes(block.tobytes())
+    return written[len(_EXIF_PREFIX) :] if written.startswith(_EXIF_PREFIX) else written
+
+
+def exif_for_photo(metadata: Metadata) -> bytes | None:
+    """The EXIF block for formats without text chunks: the WebUI's parameters go into the user comment."""
+    text = metadata.text.get(PARAMETERS)
+    if text is None or (metadata.exif is not None and parameters_in_exif(metadata.exif) == text):
+        return metadata.exif
+    return exif_with_comment(metadata.exif, text)
+
+
+def _user_comment(comment: object) -> str | None:
+    if isinstance(comment, str):
+        return comment
+    if not isinstance(comment, bytes):
+        return None
+    code, body = comment[:8], comment[8:]
+    if code == b"UNICODE\x00":
+        # The order of bytes is nowhere defined. In text of this kind nearly every high byte is zero.
+        order = "utf-16-be" if body[0:2000:2].count(0) >= body[1:2000:2].count(0) else "utf-16-le"
+        return body.decode(order, "replace")
+    if code in (b"ASCII\x00\x00\x00", bytes(8)):
+        return body.rstrip(b"\x00").decode("utf-8", "replace")
+    return None
+
+
+def _orientation_place(exif: bytes) -> tuple[str, int] | None:
+    """Byte order and offset of the orientation's value in a TIFF block's first directory."""
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 8:
+        return None
+    (start,) = struct.unpack_from(f"{order}I", exif, 4)
+    if start + 2 > len(exif):
+        return None
+    (entries,) = struct.unpack_from(f"{order}H", exif, start)
+    for at in range(start + 2, min(start + 2 + 12 * entries, len(exif) - 11), 12):
+        tag, kind = struct.unpack_from(f"{order}HH", exif, at)
+        if tag == EXIF_ORIENTATION and kind == 3:  # 3 is SHORT
+            return order, at + 8
+    return None

@@ -1,0 +1,136 @@
+"""Picture files opened by Pillow, without its global settings having a say."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, cast
+
+from PIL import Image
+
+from lib_upscale.errors import PictureError, PictureTooLargeError
+from lib_upscale.image.geometry import Size
+
+__all__ = ["DEFAULT_LIMIT", "check_pixels", "decoding", "load", "open_image", "opened"]
+
+DEFAULT_LIMIT = 2**28
+"""The most pixels that are read unless told otherwise: 16384 x 16384."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "DDS", "QOI", "HEIF")
+_lifting = Lock()
+_BY_SUFFIX = {".tga": "TGA"}  # it has no signature, so anything could be one
+
+
+class _Strict(io.BufferedReader):
+    """A file whose end is an error once `strict` is set.
+
+    A host may have set Pillow's `LOAD_TRUNCATED_IMAGES` for all its threads; Pillow then fills what is missing with
+    grey. Every decoder is done before it asks for more than there is, unless the file breaks off.
+    """
+
+    strict = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if self.strict and not found and size != 0:
+            raise OSError("it breaks off")
+        return found
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read a picture from. What the system refuses is a `PictureError`, also inside the block."""
+    try:
+        with _Strict(io.FileIO(path)) as stream:
+            yield cast(BinaryIO, stream)
+    except FileNotFoundError as error:
+        raise PictureError(path, "does not exist", "it may have been moved meanwhile") from error
+    except IsADirectoryError as error:
+        raise PictureError(path, "is a folder, not a picture") from error
+    except PermissionError as error:
+        raise PictureError(path, "can't be read, the system does not allow it", "check its permissions") from error
+    except OSError as error:
+        raise PictureError(path, f"can't be read ({error.strerror or error})") from error
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Whatever a decoder makes of a bad file becomes a `PictureError`."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureTooLargeError(path, "does not fit into memory", "close other programs or crop it first") from error
+    except Exception as error:  # decoders raise whatever their parsing runs into
+        raise PictureError(path, f"is damaged or incomplete ({error})", "get it again from where it came") from error
+
+
+def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.Image:
+    """A Pillow image whose header is read and whose pixels are not. Raises `PictureError`.
+
+    `Image.open` would check the size against `Image.MAX_IMAGE_PIXELS`, which belongs to the host and its other threads,
+    so its list of formats is gone through here.
+    """
+    Image.init()
+    stream.seek(0)
+    start = stream.read(16)
+    if not start:
+        raise PictureError(path, "is empty", "get it again from where it came")
+    by_suffix = _BY_SUFFIX.get(path.suffix.lower())
+    for name in (*_FORMATS, *((by_suffix,) if by_suffix else ())):
+        factory, accept = Image.OPEN.get(name, (None, None))
+        accepted = factory is not None and (accept is None or accept(start))
+        if factory is None or not accepted or isinstance(accepted, str):  # a str says what is missing
+            continue
+        stream.seek(0)
+        with decoding(path):
+            try:
+                image = cast(Image.Image, factory(stream, ""))
+            except Image.DecompressionBombError:  # some formats check in their own code
+                stream.seek(0)
+                with _without_hosts_limit():
+                    image = cast(Image.Image, factory(stream, ""))
+            check_pixels(path, Size(*image.size), limit_pixels)
+        if isinstance(stream, _Strict):
+            stream.strict = name in ("JPEG", "BMP", "DIB", "PPM", "GIF", "TGA", "QOI", "DDS")
+        return image
+    if start[4:12] in (b"ftypavif", b"ftypavis"):
+        raise PictureError(path, "is an AVIF picture, which this Pillow can't read", "install Pillow 11.3 or later")
+    if start[4:11] == b"ftyphei" or start[4:12] == b"ftypmif1":
+        raise PictureError(path, "is a HEIF picture, which can't be read", "convert it to PNG or JPEG")
+    raise PictureError(path, "is not a picture, or of a kind that is not supported", "convert it to PNG or JPEG")
+
+
+def load(image: Image.Image, frame: int = 0) -> None:
+    """Decode the pixels of one frame of an image whose size was checked, whatever the host's own limit says."""
+    most = Image.MAX_IMAGE_PIXELS
+    with _without_hosts_limit() if most is not None and image.width * image.height > most else nullcontext():
+        if frame:
+            image.seek(frame)
+        image.load()
+
+
+@contextmanager
+def _without_hosts_limit() -> Iterator[None]:
+    """Lift `Image.MAX_IMAGE_PIXELS` for a moment: a few decoders check it again, and take no argument for it."""
+    with _lifting:
+        most = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = most
+
+
+def check_pixels(path: Path, size: Size, limit: int | None) -> None:
+    """Raise `PictureTooLargeError` if a file's header promises more pixels than the limit."""
+    if limit is not None and size.pixels > limit:
+        raise PictureTooLargeError(
+            path,
+            f"has {size} pixels, more than the limit of {limit / 1e6:,.0f} megapixels",
+            "if you trust the file, raise the limit",
+        )

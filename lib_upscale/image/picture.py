@@ -1,0 +1,171 @@
+"""A picture: its pixels in 8 or 16 bits, its transparency, and all that travels with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lib_upscale.image import pil
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.metadata import (
+    PARAMETERS,
+    Metadata,
+    exif_orientation,
+    parameters_in_exif,
+    upright,
+    with_orientation_reset,
+    without_exif_prefix,
+)
+
+__all__ = ["Picture", "to_bits"]
+
+Pixels = NDArray[Any]  # uint8 or uint16; numpy's stubs can't say "one of the two" without a type variable everywhere
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels and what belongs to them. The arrays are not to be written to.
+
+    `pixels` is (height, width, channels), uint8 or uint16, with 1 channel (grey) or 3 (red, green, blue). `alpha` is
+    (height, width) of the same type, 0 for transparent, not premultiplied; None where the picture has no alpha channel.
+    An opaque alpha channel takes no memory (see `opaque`). Raises ValueError for any other shape or type.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or self.pixels.size == 0:
+            raise ValueError(f"pixels must be (height, width, 1 or 3), not {self.pixels.shape}")
+        if self.pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels must be uint8 or uint16, not {self.pixels.dtype}")
+        if self.alpha is None:
+            return
+        if self.alpha.shape != self.pixels.shape[:2] or self.alpha.dtype != self.pixels.dtype:
+            raise ValueError(f"alpha {self.alpha.shape} {self.alpha.dtype} does not belong to {self.pixels.shape}")
+        if self.opaque:
+            object.__setattr__(self, "alpha", opaque_alpha(self.size, self.bits))
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return Size(self.pixels.shape[1], self.pixels.shape[0])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB; alpha is not counted."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def bits(self) -> int:
+        """Bits a channel: 8 or 16."""
+        return int(self.pixels.dtype.itemsize) * 8
+
+    @property
+    def levels(self) -> int:
+        """The value of full brightness: 255 or 65535."""
+        return 255 if self.bits == 8 else 65535
+
+    @cached_property
+    def opaque(self) -> bool:
+        """Whether no pixel is transparent, not even a little: then alpha needs no work."""
+        if self.alpha is None or self.alpha.strides == (0, 0):
+            return self.alpha is None or bool(self.alpha[0, 0] == self.levels)
+        return bool((self.alpha == self.levels).all())
+
+    def band(self, region: Region) -> NDArray[np.float32]:
+        """The pixels of a region as float32 (height, width, channels), 0 to 1."""
+        values: NDArray[np.float32] = self.pixels[region.rows, region.columns].astype(np.float32)
+        values /= self.levels
+        return values
+
+    def alpha_band(self, region: Region) -> NDArray[np.float32]:
+        """The alpha of a region as float32 (height, width), 0 to 1; all 1 where the picture has no alpha channel."""
+        if self.alpha is None:
+            return np.ones((region.height, region.width), np.float32)
+        values: NDArray[np.float32] = self.alpha[region.rows, region.columns].astype(np.float32)
+        values /= self.levels
+        return values
+
+    def cropped(self, region: Region) -> Picture:
+        """A region of it, as a view."""
+        alpha = None if self.alpha is None else self.alpha[region.rows, region.columns]
+        return Picture(self.pixels[region.rows, region.columns], alpha, self.metadata)
+
+    def with_metadata(self, metadata: Metadata) -> Picture:
+        """The same pixels with other metadata."""
+        return replace(self, metadata=metadata)
+
+    def with_bits(self, bits: int) -> Picture:
+        """The same picture in 8 or 16 bits a channel, rounded."""
+        if bits == self.bits:
+            return self
+        alpha = self.alpha
+        if alpha is not None:
+            alpha = opaque_alpha(self.size, bits) if self.opaque else to_bits(alpha, bits)
+        return Picture(to_bits(self.pixels, bits), alpha, self.metadata)
+
+    @classmethod
+    def from_pil(cls, image: Image.Image) -> Picture:
+        """A Pillow image of any mode; its EXIF orientation is applied. `image` is not changed."""
+        pixels, alpha, icc_holds = pil.pixels_of(image)
+        return cls.oriented(pixels, alpha, pil.metadata_of(image, icc_holds=icc_holds))
+
+    @classmethod
+    def oriented(cls, pixels: Pixels, alpha: Pixels | None, metadata: Metadata, turn: int | None = None) -> Picture:
+        """Pixels as they lie in a file, brought upright.
+
+        `turn` is an EXIF orientation from 1 to 8; if None, that in the metadata's EXIF, which is reset. Parameters
+        that the WebUI wrote into the EXIF of a JPEG are put among the texts.
+        """
+        metadata = without_exif_prefix(metadata)
+        if metadata.exif is not None and PARAMETERS not in metadata.text:
+            metadata = metadata.with_text(PARAMETERS, parameters_in_exif(metadata.exif))
+        if turn is None:
+            turn = 1 if metadata.exif is None else exif_orientation(metadata.exif)
+        if turn != 1:
+            pixels = np.ascontiguousarray(upright(pixels, turn))
+            alpha = None if alpha is None else np.ascontiguousarray(upright(alpha, turn))
+        return cls(pixels, alpha, with_orientation_reset(metadata))
+
+    def to_pil(self) -> Image.Image:
+        """A Pillow image, "L", "LA", "RGB" or "RGBA" in 8 bits, with the metadata in its `info`."""
+        eight = self.with_bits(8)
+        stack = eight.pixels if eight.alpha is None else np.dstack([eight.pixels, eight.alpha])
+        image = Image.fromarray(np.ascontiguousarray(stack[..., 0] if stack.shape[2] == 1 else stack))
+        metadata = self.metadata
+        found = {
+            "icc_profile": metadata.icc_for(self.channels),
+            "exif": metadata.exif,
+            "xmp": metadata.xmp,
+            "dpi": metadata.dpi,
+        }
+        image.info.update(metadata.text)
+        image.info.update({key: value for key, value in found.items() if value is not None})
+        return image
+
+
+def opaque_alpha(size: Size, bits: int) -> Pixels:
+    """An alpha channel without any transparency: one value, seen (height, width) times, in no memory."""
+    top = np.uint8(255) if bits == 8 else np.uint16(65535)
+    return np.broadcast_to(np.asarray(top), (size.height, size.width))
+
+
+def to_bits(values: Pixels, bits: int) -> Pixels:
+    """uint8 or uint16 values in 8 or 16 bits, rounded to the nearest level; by bands, so little memory is taken."""
+    if values.dtype.itemsize * 8 == bits:
+        return values
+    result = np.empty(values.shape, np.uint8 if bits == 8 else np.uint16)
+    for start in range(0, len(values), 256):
+        band = values[start : start + 256]
+        if bits == 16:
+            result[start : start + 256] = band.astype(np.uint16) * np.uint16(257)
+        else:
+            result[start : start + 256] = (band.astype(np.uint32) + 128) // 257
+    return result

@@ -1,0 +1,112 @@
+"""Pillow's many modes brought to grey or RGB, with or without alpha, in 8 or 16 bits."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from lib_upscale.image.metadata import Metadata
+
+__all__ = ["Pixels", "float_levels", "metadata_of", "pixels_of"]
+
+Pixels = NDArray[Any]
+
+_NO_TEXT = frozenset(("XML:com.adobe.xmp", "compression", "xmp", "exif", "icc_profile"))
+"""Keys of `Image.info` whose value may be a str without being a text of the picture."""
+
+_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\x00"
+
+_PLAIN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
+_WITHOUT_LOSS = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+
+
+def pixels_of(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
+    """Pixels (height, width, 1 or 3), alpha (height, width) or None, and whether the ICC profile still holds.
+
+    Palettes become RGB, black and white becomes grey, both keep their transparency. "I" is taken as 16 bits; "F" as
+    0..1 where no value is above 1, else as 0..255 or 0..65535; CMYK and LAB go through their ICC profile to sRGB.
+    """
+    if image.mode.startswith("I;16"):
+        order = ">u2" if image.mode.endswith("B") else "<u2"
+        grey = np.frombuffer(image.tobytes(), order).reshape(image.height, image.width)
+        return _with_colour_key(grey.astype(np.uint16)[..., None], image, True)
+    if image.mode == "I":
+        return _with_colour_key(np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], image, True)
+    if image.mode == "F":
+        return float_levels(np.asarray(image))[..., None], None, True
+    if image.mode in ("CMYK", "LAB"):
+        return np.array(_to_srgb(image)), None, False
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif "transparency" in image.info and image.mode in ("1", "L", "RGB"):
+        image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    mode = _PLAIN.get(image.mode) or _WITHOUT_LOSS.get(image.mode, "RGB")
+    image = image if image.mode == mode else image.convert(mode)
+    return (*_split(np.array(image)), True)
+
+
+def metadata_of(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
+    """What Pillow found beside the pixels. The EXIF orientation is left as it is in the file."""
+    info = image.info
+    exif = info.get("exif")
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or _xmp_in_jpeg(image)
+    text = {k: str(v) for k, v in info.items() if isinstance(k, str) and isinstance(v, str) and k not in _NO_TEXT}
+    dpi = info.get("dpi")
+    return Metadata(
+        icc=info.get("icc_profile") or None if icc_holds else None,
+        exif=bytes(exif) if isinstance(exif, bytes) and exif else None,
+        xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
+        text=text,
+        dpi=(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 and min(dpi) > 0 else None,
+    )
+
+
+def _xmp_in_jpeg(image: Image.Image) -> bytes | None:
+    """Where Pillow before 11 leaves it."""
+    for segment, body in getattr(image, "applist", ()):
+        if segment == "APP1" and body.startswith(_XMP_MARK):
+            return bytes(body[len(_XMP_MARK) :])
+    return None
+
+
+def float_levels(values: Pixels) -> Pixels:
+    """Floats as uint16: what is never above 1 is taken as 0..1, else as 0..255, else as 0..65535, and clipped there."""
+    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=3e38, neginf=0.0)
+    highest = float(values.max())
+    top = 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
+    return np.rint(np.clip(values / top, 0, 1) * 65535).astype(np.uint16)
+
+
+def _split(array: Pixels) -> tuple[Pixels, Pixels | None]:
+    if array.ndim == 2:
+        return array[..., None], None
+    if array.shape[2] in (2, 4):
+        return np.ascontiguousarray(array[..., :-1]), np.ascontiguousarray(array[..., -1])
+    return array, None
+
+
+def _with_colour_key(pixels: Pixels, image: Image.Image, icc_holds: bool) -> tuple[Pixels, Pixels | None, bool]:
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return pixels, None, icc_holds
+    return pixels, np.where(pixels[..., 0] == key, 0, 65535).astype(np.uint16), icc_holds
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    try:
+        if image.mode == "LAB":
+            source: Any = ImageCms.createProfile("LAB")
+        elif profile:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        else:
+            return image.convert("RGB")
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        # A damaged profile, or one of another colour space, is no reason to refuse the picture.
+        return image.convert("RGB")
+    return converted if converted is not None else image.convert("RGB")

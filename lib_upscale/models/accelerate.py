@@ -1,0 +1,90 @@
+"""Other ways to run a network than torch's eager mode: torch.compile and OpenVINO. Both are options."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib_upscale.errors import SettingsError
+
+__all__ = ["accelerator"]
+
+Runner = Callable[[torch.Tensor], torch.Tensor]
+
+
+def accelerator(backend: str) -> Callable[[Any], Runner] | None:
+    """What turns a spandrel descriptor into something that runs it, or None for torch itself.
+
+    Raises:
+        SettingsError: the package it needs is not installed, or torch can't.
+    """
+    if backend == "compile":
+        return _compiled
+    if backend == "openvino":
+        if find_spec("openvino") is None or find_spec("onnx") is None:
+            raise SettingsError(
+                "The backend openvino needs the packages openvino and onnx", "pip install 'upscale-plus[openvino]'"
+            )
+        return _OpenVino
+    return None
+
+
+def _compiled(descriptor: Any) -> Runner:
+    # On this instance only; equal tiles mean that it compiles once for each picture size.
+    module = descriptor.model
+    module.forward = torch.compile(module.forward)
+    return descriptor  # type: ignore[no-any-return]
+
+
+class _OpenVino:
+    """A network compiled by OpenVINO for a CPU, once for each tile size.
+
+    The way goes through ONNX: OpenVINO's own conversion of a torch module takes a minute for a transformer.
+    """
+
+    def __init__(self, descriptor: Any) -> None:
+        self._descriptor = descriptor
+        self._compiled: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        given = np.ascontiguousarray(batch.float().cpu().numpy())
+        if given.shape not in self._compiled:
+            self._compiled[given.shape] = self._compile(torch.from_numpy(given))
+        (result,) = self._compiled[given.shape]([given]).values()
+        return torch.from_numpy(np.array(result)).clamp_(0, 1).to(batch.device)
+
+    def _compile(self, sample: torch.Tensor) -> Any:
+        import openvino
+
+        core = openvino.Core()
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        return core.compile_model(core.read_model(io.BytesIO(_as_onnx(self._descriptor, sample))), "CPU", options)
+
+
+def _as_onnx(descriptor: Any, sample: torch.Tensor) -> bytes:
+    """The network as ONNX, for inputs of that shape. What spandrel does around the module's call is in it."""
+    call = getattr(descriptor, "_call_fn", None) or (lambda module, image: module(image))
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = descriptor.model
+
+        def forward(self, image: torch.Tensor) -> Any:
+            return call(self.network, image)
+
+    # The exporter that traces: the newer one needs a further package and fails on some of these networks.
+    options: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    file: Any = io.BytesIO()  # which torch takes, whatever its stubs say
+    with torch.no_grad(), warnings.catch_warnings():
+        # Tracing warns of every size that it takes for fixed, which is what is wanted: tiles are equal.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Whole().eval(), (sample,), file, opset_version=17, input_names=["image"], **options)
+    return bytes(file.getvalue())

@@ -1,0 +1,151 @@
+"""What a file is by its first bytes and its name, before anything in it is parsed.
+
+Floor: no torch. The extension is only a hint: it decides nothing but what a download left behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_upscale.models.identity import Kind
+
+__all__ = ["HEAD", "Foreign", "foreign_container", "not_a_model", "unfinished"]
+
+HEAD = 1024
+"""How many bytes of a file's start the functions here want to see."""
+
+_DOWNLOAD_AGAIN = "download it again"
+_PARTIAL = (".crdownload", ".part", ".partial", ".download", ".aria2", ".opdownload", ".!ut", ".incomplete")
+_PICTURES = {
+    b"\x89PNG\r\n\x1a\n": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF": "a PDF document",
+}
+_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\x1f\x8b\x08": "a gzip archive",
+    b"\xfd7zXZ\x00": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
+    b"BZh": "a bzip2 archive",
+}
+_TEXT_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--", b"<body", b"<script", b"<title", b"<error")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A container that is sound but of no use here."""
+
+    kind: Kind
+    architecture: str | None
+    problem: str
+    advice: str
+
+
+def unfinished(path: Path) -> str | None:
+    """What is wrong with a file that a download has not finished, or None."""
+    if path.suffix.lower() in _PARTIAL:
+        return "is a download that has not finished"
+    if path.with_name(path.name + ".aria2").exists():
+        return "is a download that has not finished (aria2's note of it lies beside it)"
+    return None
+
+
+def not_a_model(head: bytes, size: int) -> tuple[str, str] | None:
+    """Problem and advice for a file that is no checkpoint at all, by its first `HEAD` bytes; None for others."""
+    if size == 0:
+        return "is empty", _DOWNLOAD_AGAIN
+    if head.startswith(b"version https://git-lfs.github.com/"):
+        return "is a Git LFS pointer, not the file that it points to", "run 'git lfs pull' or " + _DOWNLOAD_AGAIN
+    if not head.strip(b"\x00"):
+        return "begins with nothing but zeros, as a download that has not finished does", _DOWNLOAD_AGAIN
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith(_TEXT_STARTS):
+        return "is a web page saved under a model's name", "download the file itself, from its download button"
+    for magic, what in _PICTURES.items():
+        if head.startswith(magic):
+            return f"is {what}, not a model", _DOWNLOAD_AGAIN
+    for magic, what in _ARCHIVES.items():
+        if head.startswith(magic):
+            return f"is {what}, not a model", "unpack it and use the model that is inside"
+    if text[:1] in (b"{", b"[") and size <= 1 << 20:
+        return "is a message of a server (JSON) saved under a model's name", _DOWNLOAD_AGAIN
+    if size <= HEAD and _is_text(head):
+        return "is a short text, not a model", _DOWNLOAD_AGAIN
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the bytes are readable text that is no old pickle: those are text too."""
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    if head.rstrip().endswith(b"."):
+        return False
+    return all(character.isprintable() or character in "\r\n\t" for character in text)
+
+
+def foreign_container(head: bytes) -> Foreign | None:
+    """A container of another program by its first `HEAD` bytes, or None."""
+    if head[:4] in (b"GGUF", b"ggml", b"lmgg", b"ggjt", b"tjgg"):
+        return Foreign(
+            Kind.GGUF,
+            "GGUF",
+            "is a GGUF file, not an upscaler",
+            "move it to models/Stable-diffusion or models/text_encoder of a WebUI that reads GGUF (Forge)",
+        )
+    if _is_onnx(head):
+        return Foreign(
+            Kind.ONNX,
+            "ONNX",
+            "is an ONNX graph, which this program does not run",
+            "get the same model as .safetensors or .pth",
+        )
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        return Foreign(
+            Kind.UNKNOWN, "Keras", "is an HDF5 file (Keras), not a model of torch", "get it as .safetensors or .pth"
+        )
+    if head[4:8] == b"TFL3":
+        return Foreign(Kind.UNKNOWN, "TensorFlow Lite", "is a TensorFlow Lite model", "get it as .safetensors or .pth")
+    return None
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Whether the bytes begin as a protobuf `ModelProto` does: its version, then texts, then the graph.
+
+    Source: onnx.proto: ir_version = 1, producer_name = 2, producer_version = 3, domain = 4,
+    model_version = 5, doc_string = 6, graph = 7, opset_import = 8, metadata_props = 14, functions = 25.
+    """
+    if len(head) < 16 or head[0] != 0x08 or not 1 <= head[1] <= 20:
+        return False
+    position, fields = 2, 0
+    while position < len(head) and fields < 8:
+        tag, position = _varint(head, position)
+        number, wire = tag >> 3, tag & 7
+        if number not in (2, 3, 4, 5, 6, 7, 8, 14, 20, 25):
+            return False
+        value, position = _varint(head, position)
+        if wire == 2:
+            if number in (7, 8):
+                return value > 0
+            position += value
+        elif wire != 0:
+            return False
+        fields += 1
+    return fields > 0
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 63, 7):
+        if position >= len(data):
+            return value, position
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return value, position

@@ -1,0 +1,182 @@
+"""From a picture's size to its tiles. Whole numbers only; nothing here knows pixels or networks.
+
+A tile has a `core`, the region it is responsible for, and a `source`, the region it is shown. The cores
+partition the region that was asked for. Neighbouring sources share `overlap` pixels or more, and the
+border between two cores lies on the midline of what they share.
+
+Tiles are equal, spread evenly and shifted inside the picture. With an alignment, origins are multiples of
+it; the last tile of a row or column may then reach beyond the picture by less than the alignment, which is
+what the network itself would add to the whole picture. That part is not in `source`: it is made by
+reflection when the tile is cut out (`Plan.tile_size` says how large the network's input is).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from lib_upscale.errors import TileTooSmallError
+from lib_upscale.image.geometry import Region, Size
+
+__all__ = ["Grain", "Plan", "Tile", "plan_tiles", "smallest_tile"]
+
+
+@dataclass(frozen=True)
+class Grain:
+    """What a network demands of where tiles lie and how large they are, in source pixels."""
+
+    align: int = 1
+    """Origins and sizes are multiples of this: window, unshuffle and `multiple_of` together."""
+    minimum: int = 1
+    """No side of the network's input may be shorter."""
+    square: bool = False
+    """The network's input must be square."""
+
+    def ceil(self, pixels: int) -> int:
+        """The smallest allowed side that is not shorter than `pixels`."""
+        return -(-max(pixels, self.minimum) // self.align) * self.align
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile: what it is responsible for, and what it is shown. `source` contains `core`."""
+
+    core: Region
+    source: Region
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One tile along one axis."""
+
+    core: tuple[int, int]
+    source: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tiles of one region of a picture, in rows from the top left."""
+
+    size: Size
+    """The picture's size."""
+    region: Region
+    """What the cores partition: the whole picture, or what is left of it."""
+    tile_size: Size
+    """The size of the network's input, equal for all tiles. No side of a `source` is longer."""
+    overlap: int
+    """What two neighbouring sources share at least, in pixels."""
+    columns: tuple[_Span, ...]
+    rows: tuple[_Span, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns) * len(self.rows)
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self._tile(row, column) for row, column in product(self.rows, self.columns))
+
+    @staticmethod
+    def _tile(row: _Span, column: _Span) -> Tile:
+        return Tile(
+            core=Region.between(column.core[0], row.core[0], column.core[1], row.core[1]),
+            source=Region.between(column.source[0], row.source[0], column.source[1], row.source[1]),
+        )
+
+    @cached_property
+    def computed_pixels(self) -> int:
+        """Source pixels that the network computes, overlap and padding counted."""
+        return len(self) * self.tile_size.pixels
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one tile only, so that nothing is cut."""
+        return len(self) == 1
+
+
+def smallest_tile(overlap: int, grain: Grain) -> int:
+    """The smallest tile side that leaves a core worth its overlap: half as wide as the overlap, and aligned."""
+    return grain.ceil(overlap + max(grain.align, overlap // 2, 1))
+
+
+def plan_tiles(size: Size, tile: int, overlap: int, grain: Grain = Grain(), region: Region | None = None) -> Plan:
+    """Cover `region` (the whole picture by default) with equal tiles of at most `tile` a side.
+
+    Raises:
+        TileTooSmallError: more than one tile is needed and `tile` leaves too small a core.
+    """
+    region = region or Region.whole(size)
+    largest = tile // grain.align * grain.align
+    reach = -(-overlap // 2)
+    axes = (
+        _Axis(size.width, region.x, region.right, reach, grain.align),
+        _Axis(size.height, region.y, region.bottom, reach, grain.align),
+    )
+    if any(axis.needs_more_than(largest) for axis in axes) or largest < grain.ceil(1):
+        needed = smallest_tile(overlap, grain)
+        if largest < needed:
+            raise TileTooSmallError(f"A tile of {tile} is too small for an overlap of {overlap}", needed)
+    sides = [axis.tile_side(largest, overlap, grain) for axis in axes]
+    if grain.square:
+        sides = [max(sides)] * 2
+    columns, rows = (axis.spans(side, overlap) for axis, side in zip(axes, sides, strict=True))
+    return Plan(size, region, Size(*sides), overlap, columns, rows)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of the picture, of which the part from `start` to `end` is to be covered."""
+
+    length: int
+    start: int
+    end: int
+    reach: int
+    """How far a tile must see beyond a cut."""
+    align: int
+
+    @property
+    def first(self) -> int:
+        """Where the first source begins: aligned, and far enough before `start` unless that is the border."""
+        return max(0, self.start - self.reach) // self.align * self.align
+
+    @property
+    def extent(self) -> int:
+        """Aligned length that the sources cover, from `first`."""
+        last = min(self.length, self.end + self.reach)
+        return -(-(last - self.first) // self.align) * self.align
+
+    def needs_more_than(self, tile: int) -> bool:
+        return self.extent > tile
+
+    def tile_side(self, largest: int, overlap: int, grain: Grain) -> int:
+        """The smallest aligned side with which the fewest possible tiles still overlap enough."""
+        if not self.needs_more_than(largest):
+            return grain.ceil(self.extent)
+        units, unit_overlap = self.extent // self.align, -(-overlap // self.align)
+        top = largest // self.align
+        count = -(-(units - unit_overlap) // (top - unit_overlap))
+        least = -(-(units + (count - 1) * unit_overlap) // count)
+        return max(grain.ceil(1), least * self.align)
+
+    def spans(self, side: int, overlap: int) -> tuple[_Span, ...]:
+        """Tiles of that side, spread evenly, each cut on the midline of what it shares with the next."""
+        origins = self._origins(side, overlap)
+        # The part beyond the picture (alignment, minimum) exists in the network's input only.
+        ends = [min(origin + side, self.length) for origin in origins]
+        cuts = [
+            self.start,
+            *((origin + end) // 2 for origin, end in zip(origins[1:], ends, strict=False)),
+            self.end,
+        ]
+        return tuple(
+            _Span((cuts[i], cuts[i + 1]), (origin, end))
+            for i, (origin, end) in enumerate(zip(origins, ends, strict=True))
+        )
+
+    def _origins(self, side: int, overlap: int) -> list[int]:
+        if side >= self.extent:
+            return [self.first]
+        units, tile = self.extent // self.align, side // self.align
+        step = tile - -(-overlap // self.align)
+        gaps = -(-(units - tile) // step)
+        return [self.first + (units - tile) * i // gaps * self.align for i in range(gaps + 1)]

@@ -1,0 +1,228 @@
+"""The controls of the script "SD upscale plus", the line under them, and the way back from infotext."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from lib_upscale.errors import UpscalePlusError
+from lib_upscale.image.geometry import Size
+from lib_upscale.options import options
+from lib_upscale.redraw.grid import LATENT
+from lib_upscale.redraw.plan import plan_redraw
+from lib_upscale.redraw.prompts import parse_regions
+from lib_upscale.redraw_settings import RedrawSettings
+from lib_upscale.webui import base_model, host, redraw_times, registry
+from lib_upscale.webui.controls import Maker
+from lib_upscale.webui.enlarge import known_name
+from lib_upscale.webui.redraw import PREFIX, TITLE, Wish, check_sampler, journal_root
+
+__all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "say_plan", "target_of", "wish_of"]
+
+_ID = "upscale_plus_redraw"
+
+
+class Target(str, Enum):
+    """What the size of the result is given by. The values are what a person chooses from."""
+
+    FACTOR = "Factor"
+    BOX = "Width x height"
+    LONGEST = "Longest side"
+
+
+_TARGETS: Mapping[Target, tuple[str, ...]] = {
+    Target.FACTOR: ("scale",),
+    Target.BOX: ("width", "height", "fit", "anchor"),
+    Target.LONGEST: ("longest",),
+}
+_FIRST: Mapping[str, Any] = {"scale": 2.0, "width": 1920, "height": 1080, "longest": 2048}
+_AUTOMATIC: Mapping[str, float] = {"overlap": -1, "flat_strength": -1}
+"""Sliders at whose value below zero the setting is left automatic."""
+_SLIDERS = {
+    "scale": (0.25, 16.0), "tile": (0, 2048), "overlap": (-1, 512), "flat_strength": (-1.0, 1.0), "passes": (1, 4),
+    "skip_flat": (0.0, 32.0), "mask_padding": (0, 256),
+}  # fmt: skip
+_TIPS = {
+    "target": "What the size of the result is given by. Width and height of img2img itself do not matter here.",
+    "overlap": "-1 is automatic.",
+    "flat_strength": "-1 is automatic.",
+    "test": "Redraws one tile only and shows it at its full size, to try strength and prompt before a long run.",
+    "test_tile": "Which tile to test, counted by rows from 1. 0 is the middle one.",
+}
+_ROWS = (
+    ("tile", "overlap"), ("order", "mode", "blend"), ("colour_lock", "skip_flat", "flat_strength"),
+    ("passes", "strengths"), ("prompt_source", "tile_prompt"), ("regions",),
+    ("seam_pass", "save_upscaled", "resume", "mask_padding"),
+)  # fmt: skip
+"""The settings below the first two rows. `batch_size` is img2img's own, `method` and `vae` have no choice here yet."""
+
+FIELDS = (
+    "upscaler", "target", *(n for t in _TARGETS.values() for n in t), *(n for r in _ROWS for n in r), "test",
+    "test_tile",
+)  # fmt: skip
+"""The script's arguments by position."""
+
+HOST_CONTROLS = {
+    "img2img_image": "image", "img2img_steps": "steps", "img2img_denoising_strength": "strength",
+    "img2img_sampling": "sampler",
+}  # fmt: skip
+"""The host's components that the line depends on, by their ids."""
+
+
+def wish_of(values: Mapping[str, Any]) -> Wish:
+    """What the controls say. A value that is missing or None is the setting's default. Raises `SettingsError`."""
+    target = Target(values.get("target") or Target.FACTOR)
+    unused = {name for kind, names in _TARGETS.items() if kind is not target for name in names}
+    plain = {
+        name: _given(name, values[name])
+        for name in options(RedrawSettings)
+        if name in FIELDS and name not in unused and values.get(name) is not None
+    }
+    automatic = {name for name in _AUTOMATIC if plain.get(name) is not None and plain[name] < 0}
+    settings = RedrawSettings.from_dict({name: value for name, value in plain.items() if name not in automatic})
+    parse_regions(settings.regions)
+    return Wish(settings, bool(values.get("test")), int(values.get("test_tile") or 0))
+
+
+def _given(name: str, value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value == int(value) else value
+
+
+class RedrawPage:
+    """The script's controls on the page that is being built."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Any] = {}
+        self._rows: list[Any] = []
+        self._line: Any = None
+
+    def build(self) -> list[Any]:
+        """Make them, in the order of `FIELDS`."""
+        maker = Maker(_ID, host.has_tooltips(), RedrawSettings, _TIPS, _SLIDERS)
+        found = self.inputs
+        with gr.Row():
+            found["upscaler"] = maker.choice("upscaler", registry.names(), known_name(""))
+            found["target"] = maker.choice("target", [each.value for each in Target], Target.FACTOR.value, "Target")
+        for target, names in _TARGETS.items():
+            with gr.Row(visible=target is Target.FACTOR) as row:
+                self._rows.append(row)
+                for name in names:
+                    found[name] = maker.number(name, _FIRST[name]) if name in _FIRST else maker.setting(name)
+        for names in _ROWS:
+            with gr.Row():
+                for name in names:
+                    found[name] = self._made(maker, name)
+        with gr.Row():
+            found["test"] = maker.check("test", "Test one tile", False)
+            found["test_tile"] = maker.plain_number("test_tile", "Tile to test", 0)
+        self._line = gr.HTML("", elem_id=f"{_ID}_plan", elem_classes=["upscale-plus-plan"])
+        found["target"].change(_shown_rows, inputs=[found["target"]], outputs=self._rows, show_progress=False)
+        return [found[name] for name in FIELDS]
+
+    def infotext_fields(self) -> list[tuple[Any, Any]]:
+        """(component, how to find its value in a picture's parameters) for "PNG info -> send to img2img"."""
+        return [(self.inputs[name], _restorer(name)) for name in FIELDS if name not in ("test", "test_tile")]
+
+    def connect(self, theirs: Mapping[str, Any]) -> None:
+        """Have the line follow the controls and the host's: `theirs` are those of `HOST_CONTROLS` by their names."""
+        size = gr.State(None)
+        names = [name for name in theirs if name != "image"]
+        inputs = [*(theirs[name] for name in names), *(self.inputs[name] for name in FIELDS)]
+
+        def line(known: Any, *values: Any) -> str:
+            host_values = dict(zip(names, values[: len(names)], strict=True))
+            return say_plan(known, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
+
+        def picture_changed(picture: Any, *values: Any) -> tuple[Any, str]:
+            known = picture.size if isinstance(picture, Image.Image) else None
+            return known, line(known, *values)
+
+        if "image" in theirs:
+            theirs["image"].change(
+                picture_changed, inputs=[theirs["image"], *inputs], outputs=[size, self._line], show_progress=False
+            )
+        for component in inputs:
+            component.change(line, inputs=[size, *inputs], outputs=[self._line], show_progress=False)
+
+    @staticmethod
+    def _made(maker: Maker, name: str) -> Any:
+        item = options(RedrawSettings)[name]
+        default: Any = RedrawSettings.__dataclass_fields__[name].default
+        if item.minimum is not None:
+            return maker.number(name, _AUTOMATIC.get(name, default))
+        return maker.text(name, 3) if name == "regions" else maker.setting(name)
+
+
+def say_plan(size: tuple[int, int] | None, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """The line under the controls: what will happen, or why it can't. Never raises."""
+    try:
+        text, good = _plan(size, theirs, values), True
+    except UpscalePlusError as error:
+        text, good = str(error), False
+    except Exception as error:  # a line of text must not break the page
+        host.report("the plan could not be made")
+        text, good = f"The plan could not be made ({type(error).__name__}: {error})", False
+    return f"<div class='upscale-plus-{'good' if good else 'bad'}'>{html.escape(text)}</div>"
+
+
+def _plan(size: tuple[int, int] | None, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    wish = wish_of(values)
+    check_sampler(theirs.get("sampler"))
+    known_name(wish.settings.upscaler)
+    if size is None:
+        return "Put a picture into img2img, and this line says what size it will get and in how many tiles."
+    strength = float(theirs.get("strength") or 0.0)
+    plan = plan_redraw(
+        Size(*size), wish.settings, native=base_model.native_side(), multiple=LATENT, strength=strength
+    )  # fmt: skip
+    rate = redraw_times.per_megapixel(base_model.selected_name(), int(theirs.get("steps") or 20), strength)
+    text = f"{Size(*size)} -> {plan.describe(per_megapixel=rate)}. img2img's own width and height are ignored"
+    if wish.settings.skip_flat > 0:
+        text += "; how many flat tiles are skipped is known once it is enlarged"
+    if waiting := _unfinished():
+        text += f"; {waiting} unfinished, the same picture with the same settings is resumed"
+    return f"{text}."
+
+
+def _unfinished() -> str:
+    try:
+        count = sum(1 for folder in journal_root().iterdir() if any(folder.glob("*.tile")))
+    except OSError:
+        return ""
+    return f"{count} redraw{'s' if count > 1 else ''}" if count else ""
+
+
+def _shown_rows(chosen: str | None) -> list[Any]:
+    return [gr.update(visible=target.value == chosen) for target in _TARGETS]
+
+
+def _restorer(name: str) -> Any:
+    def restored(parameters: Mapping[str, str]) -> Any:
+        if parameters.get("Script") != TITLE:
+            return gr.update()
+        return gr.update(value=_restored(name, parameters))
+
+    return restored
+
+
+def _restored(name: str, parameters: Mapping[str, str]) -> Any:
+    """The value of a control for a picture made by this script; what it does not name was left at its default."""
+    settings = RedrawSettings.from_infotext(parameters, PREFIX)
+    if name == "target":
+        return target_of(settings).value
+    value = getattr(settings, name)
+    if value is None:
+        value = _AUTOMATIC.get(name, _FIRST.get(name))
+    return value.value if isinstance(value, Enum) else value
+
+
+def target_of(settings: RedrawSettings) -> Target:
+    """What the size is given by."""
+    if settings.longest is not None:
+        return Target.LONGEST
+    return Target.FACTOR if settings.width is None and settings.height is None else Target.BOX

@@ -1,0 +1,25 @@
+# ruff: noqa: PTH100, PTH118, PTH120
+# pathlib is not loaded yet where this runs, and loading it costs more than all the rest.
+"""Run by the WebUI while it reads its arguments, before any script: where spandrel is imported from, and an option."""
+
+from __future__ import annotations
+
+import os
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+
+def preload(parser: ArgumentParser) -> None:
+    """Put the extension's own packages first and add `--hat-models-path`, the one folder the host has no option for."""
+    root = os.path.dirname(os.path.abspath(__file__))
+    rules = ModuleType("upscale_plus_private")
+    SourceFileLoader(rules.__name__, os.path.join(root, "lib_upscale", "webui", "private.py")).exec_module(rules)
+    rules.put_first(root)
+    if "--hat-models-path" not in parser._option_string_actions:
+        parser.add_argument(
+            "--hat-models-path", type=str, help="Path to directory with HAT model file(s).", default=None
+        )

@@ -1,0 +1,33 @@
+"""Connects the accordion "Upscale plus" with the Extras tab."""
+
+from pathlib import Path
+
+import lib_upscale
+
+if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().parents[1]:
+    raise ImportError(
+        f"Upscale Plus: another 'lib_upscale' is in the way, at {lib_upscale.__file__}: disable its owner"
+    )
+
+from modules import scripts_postprocessing
+
+from lib_upscale.webui import extras, glue
+
+
+class ScriptPostprocessingUpscalePlus(scripts_postprocessing.ScriptPostprocessing):
+    """The accordion."""
+
+    name = extras.NAME
+    order = 1010
+
+    def ui(self):
+        """Its controls by name."""
+        return glue.accordion()
+
+    def process_firstpass(self, pp, **values):
+        """Before any postprocessor runs."""
+        extras.process_firstpass(pp, values)
+
+    def process(self, pp, **values):
+        """One picture."""
+        extras.process(pp, values)

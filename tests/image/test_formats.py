@@ -1,0 +1,28 @@
+"""What a walk through folders takes for a picture."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib_upscale.image.files import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, is_picture, write_picture
+from lib_upscale.image.picture import Picture
+from tests.image.strategies import noise
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".gif"])
+def test_pictures_are_known_by_suffix_or_by_their_first_bytes(suffix, tmp_path):
+    picture = Picture(noise((3, 3, 3), 8, 1))
+    for name in (f"a{suffix}", f"a{suffix.upper()}", "a", "a.download"):
+        write_picture(picture, tmp_path / name, format=suffix[1:])
+        assert is_picture(tmp_path / name)
+
+
+def test_other_files_folders_and_missing_ones_are_none(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("notes.txt", "folder.png", "missing.png", "."):
+        assert not is_picture(tmp_path / name)
+
+
+def test_what_can_be_written_can_be_read():
+    assert WRITABLE_SUFFIXES < SUPPORTED_SUFFIXES

@@ -1,0 +1,48 @@
+"""Other ways to run a network give the same picture, or say what is missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib_upscale.errors import SettingsError
+from lib_upscale.models.accelerate import accelerator
+from lib_upscale.settings import Backend, UpscaleSettings
+from lib_upscale.upscale import upscale
+from tests.owned import compact, models_in, picture, write
+
+needs_openvino = pytest.mark.skipif(
+    find_spec("openvino") is None or find_spec("onnx") is None, reason="openvino and onnx are not installed"
+)
+
+
+@needs_openvino
+def test_openvino_gives_the_same_picture(tmp_path: Path) -> None:
+    write(tmp_path / "net.safetensors", compact(2))
+    models = models_in(tmp_path)
+    usual = UpscaleSettings(model="net", tile=48)
+    fast = usual.changed(backend=Backend.OPENVINO)
+    source = picture(70, 50)
+    difference = upscale(source, usual, models).pixels.astype(int) - upscale(source, fast, models).pixels
+    assert np.abs(difference).max() <= 1
+
+
+@needs_openvino
+def test_openvino_on_a_real_transformer(shared_models: Path) -> None:
+    models = models_in(shared_models)
+    source, usual = picture(32, 32), UpscaleSettings(model="DAT_light_x4")
+    difference = (
+        upscale(source, usual, models).pixels.astype(int)
+        - upscale(source, usual.changed(backend=Backend.OPENVINO), models).pixels
+    )
+    assert np.abs(difference).max() <= 1
+
+
+def test_without_openvino_the_setting_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib_upscale.models.accelerate.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="pip install"):
+        accelerator("openvino")
+    assert accelerator("torch") is None

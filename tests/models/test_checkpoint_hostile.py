@@ -1,0 +1,265 @@
+"""Pickles made to do harm: none of them does anything, and each is named for what it asked for."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lib_upscale.errors import DamagedFileError, UnsafeFileError
+from lib_upscale.models.checkpoint import read_checkpoint
+from lib_upscale.models.identify import identify, problem_of
+from lib_upscale.models.identity import Kind
+from lib_upscale.models.load import load_network
+from lib_upscale.models.pickles import MAX_OPCODES, PickleDamaged, PickleUnsafe, interpret
+
+fired: list[str] = []
+"""What a payload did. Anything in it means that a pickle was executed."""
+
+
+def fire(*args: object) -> str:
+    """What the payloads call: this very module's function, or a built-in that writes a file."""
+    fired.append(repr(args))
+    return "done"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fires() -> Any:
+    fired.clear()
+    yield
+    assert fired == []
+
+
+def text(value: str) -> bytes:
+    raw = value.encode()
+    return b"X" + struct.pack("<I", len(raw)) + raw
+
+
+def short(value: str) -> bytes:
+    return b"\x8c" + bytes([len(value)]) + value.encode()
+
+
+def asking(module: str, name: str, argument: str) -> dict[str, bytes]:
+    """The same call in every way that a pickle has of making one."""
+    target = f"{module}\n{name}\n".encode()
+    by_name = b"c" + target
+    by_stack = short(module) + short(name) + b"\x93"
+    args = text(argument) + b"\x85"
+    nested = b"\x80\x02}" + text("params") + b"}" + text("w") + by_name + args + b"Rssu."
+    return {
+        "GLOBAL REDUCE": b"\x80\x02" + by_name + args + b"R.",
+        "STACK_GLOBAL REDUCE": b"\x80\x04" + by_stack + args + b"R.",
+        "INST": b"(" + text(argument) + b"i" + target + b".",
+        "OBJ": b"\x80\x02(" + by_name + text(argument) + b"o.",
+        "NEWOBJ": b"\x80\x02" + by_name + args + b"\x81.",
+        "NEWOBJ_EX": b"\x80\x04" + by_name + args + b"}\x92.",
+        "BUILD": b"\x80\x02" + by_name + args + b"b.",
+        "protocol 0": b"c" + target + b"(S" + repr(argument).encode() + b"\ntR.",
+        "memo": b"\x80\x02" + by_name + b"q\x000h\x00" + args + b"R.",
+        "in a dictionary": nested,
+        "thrown away": b"\x80\x02" + by_name + args + b"R0}.",
+        "as an argument": b"\x80\x02ccollections\nOrderedDict\n" + by_name + args + b"R\x85R.",
+        "after a rebuilt tensor": b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(" + by_name + b"N" + args + b"NtR.",
+    }
+
+
+PAYLOADS = [
+    ("os", "system", "touch {canary}"),
+    ("posix", "system", "touch {canary}"),
+    ("nt", "system", "touch {canary}"),
+    ("builtins", "eval", "open({canary!r}, 'w')"),
+    ("__builtin__", "eval", "open({canary!r}, 'w')"),
+    ("builtins", "exec", "open({canary!r}, 'w')"),
+    ("builtins", "getattr", "x"),
+    ("builtins", "__import__", "os"),
+    ("subprocess", "Popen", "touch {canary}"),
+    ("tests.models.test_checkpoint_hostile", "fire", "x"),
+    ("torch", "load", "{canary}"),
+    ("torch.hub", "load", "{canary}"),
+    ("torch.serialization", "load", "{canary}"),
+    ("torch.storage", "_load_from_bytes", "x"),
+    ("numpy", "load", "{canary}"),
+    ("numpy.testing._private.utils", "runstring", "x"),
+    ("pathlib", "os.system", "touch {canary}"),
+    ("torch", "nn.os.system", "touch {canary}"),
+    ("collections", "namedtuple", "x"),
+    ("operator", "attrgetter", "system"),
+    ("webbrowser", "open", "http://127.0.0.1/"),
+    ("runpy", "run_path", "{canary}"),
+    ("pip", "main", "x"),
+]
+
+
+def containers(pickled: bytes) -> dict[str, bytes]:
+    """The pickle where each kind of file keeps one."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("archive/data.pkl", pickled)
+        target.writestr("archive/version", "3")
+    magic, version, machine = (
+        pickle.dumps(value, 2)
+        for value in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True})
+    )
+    return {
+        "zip.pth": archive.getvalue(),
+        "legacy.pth": magic + version + machine + pickled + pickle.dumps([], 2),
+        "magic.ckpt": pickled,
+        "machine.pt": magic + version + pickled,
+        "keys.pt": magic + version + machine + pickle.dumps({}, 2) + pickled,
+    }
+
+
+@pytest.mark.parametrize(("module", "name", "argument"), PAYLOADS)
+def test_nothing_is_executed_however_it_is_asked(tmp_path: Path, module: str, name: str, argument: str) -> None:
+    canary = tmp_path / "canary"
+    for way, pickled in asking(module, name, argument.format(canary=str(canary))).items():
+        for file_name, content in containers(pickled).items():
+            path = tmp_path / file_name
+            path.write_bytes(content)
+            identity = identify(path)
+            assert identity.kind is Kind.UNSAFE, (way, file_name, identity)
+            assert f"{module}.{name}" in str(identity.problem)
+            assert identity.advice
+            error = problem_of(identity)
+            assert isinstance(error, UnsafeFileError)
+            assert file_name in str(error)
+            with pytest.raises(UnsafeFileError):
+                load_network(path)
+    assert not canary.exists()
+
+
+def test_these_pickles_do_fire_when_they_are_executed() -> None:
+    """The tests above would pass with payloads that are broken; these are not."""
+    for way, pickled in asking("tests.models.test_checkpoint_hostile", "fire", "x").items():
+        if way in ("GLOBAL REDUCE", "STACK_GLOBAL REDUCE", "INST", "OBJ", "protocol 0", "memo", "thrown away"):
+            fired.clear()
+            pickle.loads(pickled)  # noqa: S301
+            assert fired == ["('x',)"], way
+    fired.clear()
+
+
+@pytest.mark.parametrize("code", [b"\x82\x01", b"\x83\x01\x01", b"\x84\x01\x01\x01\x01"])
+def test_extension_registry_is_not_asked(code: bytes) -> None:
+    import copyreg
+
+    copyreg.add_extension("tests.models.test_checkpoint_hostile", "fire", 1)
+    try:
+        with pytest.raises(PickleUnsafe):
+            interpret(b"\x80\x02" + code + text("x") + b"\x85R.")
+    finally:
+        copyreg.remove_extension("tests.models.test_checkpoint_hostile", "fire", 1)
+
+
+def test_classes_of_torch_are_not_built(tmp_path: Path) -> None:
+    """A whole module that was pickled is not run either: it needs code that the file does not hold."""
+    path = tmp_path / "module.pth"
+    torch.save(torch.nn.Conv2d(3, 3, 3), path)
+    assert not identify(path).usable
+
+
+def test_getattr_of_a_detector_is_named_and_of_others_is_unsafe(tmp_path: Path) -> None:
+    fetch = b"cbuiltins\ngetattr\n" + text("a") + text("b") + b"\x86R"
+    detector = b"cultralytics.nn.tasks\nDetectionModel\n)R"
+    path = tmp_path / "d.pt"
+    path.write_bytes(containers(b"\x80\x02}(" + text("model") + detector + text("x") + fetch + b"u.")["zip.pth"])
+    assert identify(path).kind is Kind.DETECTOR
+    path.write_bytes(containers(b"\x80\x02}(" + text("x") + fetch + b"u.")["zip.pth"])
+    assert identify(path).kind is Kind.UNSAFE
+
+
+def test_a_second_pickle_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    """Readers differ on which of two entries of one name counts."""
+    path = tmp_path / "two.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({}, 2))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("archive/data.pkl", b"cos\nsystem\n.")
+    assert identify(path).kind is Kind.DAMAGED
+
+
+def test_torchscript_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "script.pt"
+    torch.jit.save(torch.jit.trace(torch.nn.Conv2d(3, 3, 1), torch.zeros(1, 3, 4, 4)), str(path))
+    assert identify(path).kind is Kind.TORCHSCRIPT
+
+
+def _laughs(levels: int) -> bytes:
+    """Each list holds the one before it ten times: ten to the power of `levels` items if it were expanded."""
+    program = b"\x80\x02]" + text("lol") + b"aq\x00"
+    for level in range(levels):
+        program += b"](" + b"h" + bytes([level]) + (b"h" + bytes([level])) * 9 + b"eq" + bytes([level + 1])
+    return program + b"."
+
+
+EXHAUSTING = {
+    "marks": b"\x80\x02" + b"(" * 100_000 + b".",
+    "tuples in tuples": b"\x80\x02)" + b"\x85" * 400_000 + b".",
+    "lists in lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
+    "dictionaries in dictionaries": b"\x80\x02" + (b"}K\x01") * 200_000 + b"}" + b"s" * 200_000 + b".",
+    "a tuple as key": b"\x80\x02}" + b")" + b"\x85" * 400_000 + b"K\x01s.",
+    "billion laughs": _laughs(60),
+    "a list of itself": b"\x80\x02]q\x00h\x00a.",
+    "a dictionary of itself": b"\x80\x02}q\x00" + text("params") + b"h\x00s.",
+    "a far place in the memo": b"\x80\x02Nr\xff\xff\xff\xff.",
+    "a long text": b"\x80\x02X\xff\xff\xff\xff" + b"a" * 100,
+    "a longer text": b"\x80\x04\x8d" + b"\xff" * 8 + b"a" * 100,
+    "a long number": b"\x80\x02\x8b\xff\xff\xff\x7f" + b"\x01" * 1000,
+    "a number of many digits": b"I" + b"9" * 500_000 + b"\n.",
+    "a frame": b"\x80\x04\x95" + b"\xff" * 8 + b"}.",
+    "duplicates": b"\x80\x02N" + b"2" * 400_000 + b".",
+    "calls in calls": b"\x80\x02" + b"ccollections\nOrderedDict\n" * 1000 + b")" + b"R\x85" * 900 + b".",
+    "rebuilding what rebuilds": (
+        b"\x80\x02ctorch._utils\n_rebuild_parameter\nq\x00ctorch._tensor\n_rebuild_from_type_v2\nq\x01"
+        + b"(h\x01N)Ntq\x02" + b"(h\x01Nh\x02Ntq\x02" * 10_000 + b"R."
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", EXHAUSTING)
+def test_exhausting_pickles_end(tmp_path: Path, way: str) -> None:
+    for file_name, content in list(containers(EXHAUSTING[way]).items())[:2]:
+        path = tmp_path / file_name
+        path.write_bytes(content)
+        assert identify(path).kind in (Kind.DAMAGED, Kind.UNKNOWN, Kind.UNSAFE), file_name
+
+
+def test_a_pickle_has_an_end() -> None:
+    with pytest.raises(PickleDamaged, match="too many"):
+        interpret(b"N0" * (MAX_OPCODES // 2 + 1))
+
+
+def test_a_pickle_larger_than_any_list_of_weights_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"N" * (65 << 20))
+    with pytest.raises(DamagedFileError, match="too large"):
+        read_checkpoint(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures memory as Linux counts it")
+def test_small_file_cannot_ask_for_much_memory(tmp_path: Path) -> None:
+    """A tensor may repeat its storage; a file of a few bytes must not become gigabytes by that."""
+    tensors = {f"w{index}": torch.zeros(1).expand(1 << 14, 1 << 13) for index in range(64)}
+    path = tmp_path / "bomb.pth"
+    torch.save(tensors, path)
+    assert path.stat().st_size < 100_000
+    assert identify(path).kind is Kind.DAMAGED
+
+
+@pytest.mark.parametrize("number", ["99999999", "9" * 400])
+def test_a_block_number_is_not_counted_up_to(tmp_path: Path, number: str) -> None:
+    from tests.models import networks
+
+    tensors = networks.weights("SwinIR")
+    tensors[f"layers.{number}.residual_group.blocks.0.norm1.weight"] = torch.zeros(1)
+    path = networks.save(tmp_path / "blocks.pth", tensors)
+    assert identify(path).kind is Kind.DAMAGED
+    with pytest.raises(DamagedFileError):
+        load_network(path)

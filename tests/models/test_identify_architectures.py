@@ -1,0 +1,128 @@
+"""Every architecture that spandrel has: told from its names, described without its weights, loaded in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from spandrel import UnsupportedModelError
+
+from lib_upscale.models.checkpoint import Checkpoint, Container, TensorInfo
+from lib_upscale.models.facts import describe, facts_of, match
+from lib_upscale.models.foreign import name_foreign
+from lib_upscale.models.identify import identify
+from lib_upscale.models.identity import Kind
+from lib_upscale.models.load import load_network
+from lib_upscale.models.registry import EXPECTED, missing_architectures, registry
+from tests.models import networks
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of spandrel's constructors
+
+PURPOSES = {
+    "SR": Kind.UPSCALER,
+    "Restoration": Kind.RESTORER,
+    "FaceSR": Kind.FACE_RESTORER,
+    "Inpainting": Kind.INPAINTING,
+}
+
+
+def test_every_expected_architecture_has_a_network_here() -> None:
+    assert tuple(sorted(EXPECTED)) == networks.IDS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    with networks.quick_init():
+        yield
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file of a small network, in a folder that says something else, and what spandrel makes of it."""
+
+    architecture: str
+    path: Path
+    content: dict[str, torch.Tensor]
+    full: Any
+
+
+@pytest.fixture(scope="module", params=networks.IDS)
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """What torch itself reads from the file, and spandrel's own full load of that."""
+    architecture: str = request.param
+    if architecture in missing_architectures():
+        pytest.skip(f"the installed spandrel has no {architecture}")
+    try:
+        tensors = networks.weights(architecture)
+    except TypeError as error:
+        pytest.skip(f"the installed spandrel builds {architecture} otherwise: {error}")
+    path = networks.save(tmp_path_factory.mktemp("ESRGAN") / "4x_something.pth", tensors, "params_ema")
+    content = torch.load(path, map_location="cpu", weights_only=True)["params_ema"]
+    try:
+        full = registry().load(dict(content))
+    except UnsupportedModelError:
+        pytest.skip(f"the installed spandrel does not recognise its own {architecture}")
+    return Saved(architecture, path, content, full)
+
+
+def test_facts_are_those_of_a_full_load(saved: Saved) -> None:
+    identity = identify(saved.path)
+    assert identity.network == facts_of(saved.full)
+    assert identity.architecture == saved.architecture
+    assert identity.kind is PURPOSES[saved.full.purpose]
+    assert identity.usable == (saved.full.purpose in ("SR", "Restoration"))
+    if identity.usable:
+        assert identity.problem is None
+        assert identity.advice is None
+    else:
+        assert identity.problem
+        assert identity.advice
+
+
+def test_a_loaded_network_has_the_weights_of_spandrels_own_load(saved: Saved) -> None:
+    expected = saved.full.model.state_dict()
+    loaded = load_network(saved.path).model
+    assert not loaded.training
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    actual = loaded.state_dict()
+    assert list(actual) == list(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(actual[name], tensor), name
+
+
+def test_facts_need_no_large_weights(saved: Saved) -> None:
+    """Only tensors of up to 4096 elements are read, and nothing falls back to loading the rest."""
+    content = saved.content
+    infos = {name: TensorInfo(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in content.items()}
+
+    def everything() -> dict[str, torch.Tensor]:
+        raise AssertionError("the whole file was read")
+
+    def some(names: Iterable[str]) -> dict[str, torch.Tensor]:
+        wanted = list(names)
+        assert all(infos[name].numel <= 4096 for name in wanted)
+        return {name: content[name] for name in wanted}
+
+    checkpoint = Checkpoint(saved.path, Container.ZIP_PICKLE, infos, {}, everything, part_loader=some)
+    found = match(infos)
+    assert found is not None
+    assert describe(checkpoint, found).architecture == saved.architecture
+    assert name_foreign(checkpoint) is None
+
+
+@pytest.mark.parametrize("name", ["realesr-animevideov3-x4", "realesrgan-x4plus-anime", "realesrgan-x4plus"])
+def test_published_weights(shared_models: Path, name: str) -> None:
+    identity = identify(shared_models / f"{name}.safetensors")
+    assert identity.kind is Kind.UPSCALER
+    assert identity.network is not None
+    assert identity.network.scale == 4
+    assert identity.architecture == ("Compact" if "animevideo" in name else "ESRGAN")
+
+
+def test_published_transformer(shared_models: Path) -> None:
+    path = shared_models / "DAT_light_x4.pth"
+    assert identify(path).network == facts_of(load_network(path))

@@ -1,0 +1,266 @@
+"""What the adapters promise, as functions that run inside a host: the stand-in and the real one alike.
+
+Each gets the host's data folder, whose models are those of tests/webui/models.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from modules import modelloader, postprocessing, scripts, shared
+from PIL import Image
+
+from lib_upscale.errors import UpscalePlusError
+from lib_upscale.settings import UpscaleSettings, options
+from lib_upscale.webui import batch, controls, engine, extras, hires_check, registry
+from tests.webui.models import NEAREST
+
+OURS = "4x_Nearest"
+LORA = "detail_lora"
+THEIRS = {"upscale_enabled": False, "upscale_mode": 0, "upscale_by": 1, "max_side_length": 0}
+"""The host's own accordion, off: its firstpass can't do without numbers all the same."""
+
+
+def picture(width: int = 20, height: int = 12, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def entry(name: str) -> Any:
+    return next(entry for entry in shared.sd_upscalers if entry.name == name)
+
+
+@contextlib.contextmanager
+def exchanged(owner: Any, name: str, value: Any) -> Iterator[None]:
+    original = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+@contextlib.contextmanager
+def raises(text: str) -> Iterator[None]:
+    said = ""
+    try:
+        yield
+    except UpscalePlusError as error:
+        said = str(error)
+    assert text in said, said or "nothing was raised"
+
+
+def body_entries_are_taken_over_in_their_place(_: Path) -> None:
+    ours = list(shared.sd_upscalers)
+    registry.withdraw()
+    theirs = list(shared.sd_upscalers)
+    assert not [x for x in theirs if isinstance(x.scaler, registry.Scaler)]
+    registry.publish()
+    assert [x.name for x in shared.sd_upscalers] == [x.name for x in ours], [x.name for x in shared.sd_upscalers]
+    assert [x.name for x in shared.sd_upscalers][: len(theirs)] == [x.name for x in theirs]
+    assert shared.sd_upscalers[0].name == "None"
+    registry.withdraw()
+    assert all(a is b for a, b in zip(shared.sd_upscalers, theirs, strict=True)), "the host's own objects come back"
+    registry.publish()
+
+
+def body_publishing_again_changes_nothing(_: Path) -> None:
+    before = [(x.name, x.data_path, x.scale) for x in shared.sd_upscalers]
+    for _round in range(10):
+        registry.publish()
+    assert [(x.name, x.data_path, x.scale) for x in shared.sd_upscalers] == before
+    assert len({name for name, _, _ in before}) == len(before)
+
+
+def body_ldsr_stays_the_host_s(_: Path) -> None:
+    listed = [type(x.scaler).__name__ for x in shared.sd_upscalers if x.name == "LDSR"]
+    assert listed in (["UpscalerLDSR"], []), "Forge has none"
+
+
+def body_scales_are_true(_: Path) -> None:
+    assert {name: entry(name).scale for name in (NEAREST, OURS, "3x_Nearest", "1x_Clean")} == {
+        NEAREST: 2, OURS: 4, "3x_Nearest": 3, "1x_Clean": 1,
+    }  # fmt: skip
+
+
+def body_an_address_is_downloaded_by_the_host_and_run_by_us(data: Path) -> None:
+    def download(url: str, *, model_dir: str, file_name: str, **more: Any) -> str:
+        Path(model_dir).mkdir(parents=True, exist_ok=True)
+        asked.append((url, file_name))
+        return str(shutil.copy(data / "models" / "DAT" / "1x_Clean.pth", Path(model_dir) / file_name))
+
+    asked: list[tuple[str, str]] = []
+    with exchanged(modelloader, "load_file_from_url", download):
+        found = entry("ScuNET PSNR")
+        assert found.data_path.startswith("https://")
+        result = found.scaler.upscale(picture(), 1, found.data_path)
+        found.scaler.upscale(picture(), 1, found.data_path)
+    assert [(url.rpartition("/")[2], name) for url, name in asked] == [
+        ("scunet_color_real_psnr.pth", "ScuNET PSNR.pth")
+    ], asked
+    assert np.array_equal(np.asarray(result), np.asarray(picture()))
+
+
+def body_a_download_that_fails_says_so(_: Path) -> None:
+    def download(url: str, **more: Any) -> str:
+        raise OSError("no network")
+
+    path = "https://example.invalid/x.pth"
+    source = SimpleNamespace(name="x", scaler=SimpleNamespace(model_path="models/ESRGAN", model_download_path=None))
+    with exchanged(modelloader, "load_file_from_url", download), raises("could not be downloaded"):
+        registry.Scaler("x", path, original=source).upscale(picture(), 2)
+
+
+def body_results_are_exact_and_of_the_network(_: Path) -> None:
+    image = picture(21, 13)
+    result = entry(NEAREST).scaler.upscale(image, 2, entry(NEAREST).data_path)
+    assert np.array_equal(np.asarray(result), np.asarray(image).repeat(2, 0).repeat(2, 1))
+    assert entry(OURS).scaler.upscale(image, 1.5).size == (32, 20), "half a pixel is rounded up"
+    assert entry(OURS).scaler.do_upscale(image).size == (84, 52)
+
+
+def body_a_failing_model_raises_its_advice(_: Path) -> None:
+    with raises("models/Lora"):
+        entry(LORA).scaler.upscale(picture(), 2, entry(LORA).data_path)
+
+
+def body_an_interrupted_generation_is_not_lost(_: Path) -> None:
+    with exchanged(shared.state, "interrupted", True):
+        assert entry(NEAREST).scaler.upscale(picture(), 2).size == (40, 24)
+
+
+def body_nothing_stays_loaded_after_a_job(_: Path) -> None:
+    entry(NEAREST).scaler.upscale(picture(), 2)
+    assert len(engine.engine.models.pool) == 0
+    shared.opts.set("upscale_plus_keep_models", True)
+    try:
+        entry(NEAREST).scaler.upscale(picture(), 2)
+        assert len(engine.engine.models.pool) == 1
+    finally:
+        shared.opts.set("upscale_plus_keep_models", False)
+    assert len(engine.engine.models.pool) == 0
+
+
+def body_the_api_s_arguments_of_none_are_off(_: Path) -> None:
+    args = scripts.scripts_postproc.create_args_for_run({"Upscale": THEIRS})
+    image = picture()
+    pictures, *_rest = postprocessing.run_postprocessing(0, image, None, "", "", True, *args, save_output=False)
+    assert pictures[0].size == image.size
+
+
+def _arguments(**ours: Any) -> list[Any]:
+    usual = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
+    return list(scripts.scripts_postproc.create_args_for_run({"Upscale": THEIRS, extras.NAME: {**usual, **ours}}))
+
+
+def body_a_picture_that_fails_ends_no_batch(_: Path) -> None:
+    def process(pp: Any, values: Any) -> None:
+        calls.append(pp)
+        if len(calls) == 2:
+            raise ValueError("the second one")
+        original(pp, values)
+
+    calls: list[Any] = []
+    original = extras.process
+    images = [picture(seed=seed) for seed in range(3)]
+    with exchanged(extras, "process", process):
+        pictures, text, *_rest = postprocessing.run_postprocessing(
+            1, None, images, "", "", True, *_arguments(), save_output=False
+        )
+    assert [made.size for made in pictures] == [(40, 24), (40, 24)]
+    assert "1 picture failed" in text
+    assert "the second one" in text
+
+
+def body_one_picture_that_fails_raises(_: Path) -> None:
+    with raises("models/Lora"):
+        args = _arguments(model=LORA)
+        postprocessing.run_postprocessing(0, picture(), None, "", "", True, *args, save_output=False)
+    assert postprocessing.shared is shared, "the host's modules are back after an error too"
+
+
+def body_the_size_is_told_to_the_others(_: Path) -> None:
+    from modules.scripts_postprocessing import PostprocessedImage
+
+    pp = PostprocessedImage(picture(30, 20))
+    values = {"enabled": True, "model": NEAREST, "target_kind": "Longest side", "longest": 45}
+    extras.process_firstpass(pp, values)
+    assert (pp.shared.target_width, pp.shared.target_height) == (45, 30)
+
+
+def body_the_wrap_is_undone(_: Path) -> None:
+    wrapped = postprocessing.run_postprocessing
+    batch.install()
+    assert postprocessing.run_postprocessing is wrapped, "installed once"
+    batch.uninstall()
+    assert getattr(postprocessing.run_postprocessing, "upscale_plus", None) is None
+    batch.install()
+
+
+def body_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
+    class Generation:
+        enable_hr = True
+        hr_upscaler = LORA
+        begun = 0
+
+        def init(self, *arguments: Any) -> None:
+            self.begun += 1
+
+    p = Generation()
+    hires_check.prepare(p)
+    with raises("models/Lora"):
+        p.init()
+    assert p.begun == 0
+    other = copy.copy(p)
+    other.hr_upscaler = NEAREST
+    hires_check.prepare(other)
+    hires_check.prepare(other)
+    other.init()
+    assert (p.begun, other.begun) == (0, 1)
+
+
+def body_every_setting_has_a_control_with_its_label(_: Path) -> None:
+    script = next(x for x in scripts.scripts_postproc.scripts if x.name == extras.NAME)
+    assert set(options(UpscaleSettings)) <= set(script.controls)
+    assert script.controls["tile"].label == options(UpscaleSettings)["tile"].label
+
+
+def body_the_first_values_of_the_controls_are_settings(_: Path) -> None:
+    script = next(x for x in scripts.scripts_postproc.scripts if x.name == extras.NAME)
+    values = {name: component.value for name, component in script.controls.items()}
+    settings = controls.settings_of(values)
+    assert settings.to_dict() == {"model": settings.model, "scale": 2.0}
+    assert controls.name_of(values["model"]) == settings.model
+
+
+def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
+    values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 3}
+    text = extras.say_plan((50, 40), {}, values, as_html=False)
+    assert "50x40 -> 150x120" in text
+    assert NEAREST in text
+    assert "2 passes" in text
+    assert "2 tiles" in text, text
+    assert "models/Lora" in extras.say_plan((50, 40), {}, {**values, "model": LORA}, as_html=False)
+    before = extras.say_plan(None, {}, values, as_html=False)
+    assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
+    theirs = {"upscale_enabled": True, "upscaler_1_name": OURS, "upscale_by": 2, "upscale_mode": 0}
+    assert "50x40 -> 300x240 in all" in extras.say_plan((50, 40), theirs, values, as_html=False)
+
+
+def body_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:
+    folder = data / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(data / "models" / "ESRGAN" / f"{NEAREST}.pth", folder / "2x_Elsewhere.pth")
+    shared.opts.set("upscale_plus_folders", str(folder))
+    assert entry("2x_Elsewhere").scale == 2
+    shared.opts.set("upscale_plus_take_over", False)
+    assert not isinstance(entry(NEAREST).scaler, registry.Scaler)
+    shared.opts.set("upscale_plus_take_over", True)
+    assert isinstance(entry(NEAREST).scaler, registry.Scaler)
+    shared.opts.set("upscale_plus_folders", "")

@@ -1,0 +1,5 @@
+"""The lock that jobs take."""
+
+import threading
+
+queue_lock = threading.Lock()

@@ -1,0 +1,67 @@
+"""The adapters inside a host: in the stand-in for its modules, and in the real WebUI, by the same functions."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.webui.conftest import real_webui
+from tests.webui.models import place_models
+
+HERE = Path(__file__).parent
+BODIES = sorted(
+    node.name
+    for node in ast.parse((HERE / "bodies.py").read_text()).body
+    if isinstance(node, ast.FunctionDef) and node.name.startswith("body_")
+)
+
+
+def pythons() -> list[str]:
+    """Pythons that may have gradio: ours, the WebUI's, and those listed in UPSCALE_PLUS_GRADIO_PYTHONS."""
+    listed = os.environ.get("UPSCALE_PLUS_GRADIO_PYTHONS", "").split(os.pathsep)
+    return list(
+        dict.fromkeys(python for python in (sys.executable, os.environ.get("SD_WEBUI_PYTHON"), *listed) if python)
+    )
+
+
+def hosts() -> list[str]:
+    return [f"emulation with {python}" for python in pythons()] + ["real"]
+
+
+@pytest.fixture(scope="module", params=hosts())
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+    """Body -> its problem, in one host."""
+    if request.param == "real":
+        code, python = real_webui()
+        host = str(code)
+    else:
+        host, python = "emulation", Path(request.param.removeprefix("emulation with "))
+        if subprocess.run([str(python), "-c", "import gradio, spandrel"], capture_output=True, check=False).returncode:
+            pytest.skip(f"no gradio in {python}: the controls can't be built there")
+    data = tmp_path_factory.mktemp("inside")
+    place_models(data / "models")
+    (data / "extensions").mkdir()
+    (data / "extensions" / "upscale-plus").symlink_to(HERE.parents[1], target_is_directory=True)
+    offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(python), str(HERE / "inside.py"), host, str(data)], capture_output=True, text=True, check=False,
+        env={**environment, **offline}, timeout=600,
+    )  # fmt: skip
+    shutil.rmtree(data, ignore_errors=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
+    assert lines, done.stdout[-2000:] + done.stderr[-4000:]
+    return {line["name"]: line["problem"] for line in lines}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_inside(results: dict[str, str | None], body: str) -> None:
+    assert body in results, "it did not run"
+    assert results[body] is None, results[body]

@@ -1,0 +1,82 @@
+"""ControlNet's units for a tile, in every form in which hosts hold them; no WebUI is needed for it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib_upscale.errors import SettingsError
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.webui.control_units import cropped, digest, has_enabled
+
+CANVAS, TILE = Size(256, 128), Region(64, 32, 64, 64)
+
+
+@dataclass
+class Unit:
+    enabled: bool = True
+    module: str = "tile_resample"
+    image: Any = None
+
+
+def halves() -> np.ndarray[Any, Any]:
+    """Half the canvas' size: left of the middle black, right of it white."""
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, 48:] = 255
+    return pixels
+
+
+def encoded(pixels: np.ndarray[Any, Any]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def shown(value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, str):
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(value))))
+    return np.asarray(value["image"] if isinstance(value, dict) else value)
+
+
+@pytest.mark.parametrize("form", [lambda p: p, lambda p: {"image": p, "mask": None}, encoded, Image.fromarray])
+def test_a_picture_is_cut_to_what_lies_under_the_tile(form: Any) -> None:
+    unit = Unit(image=form(halves()))
+    (changed,) = cropped([unit], TILE, CANVAS)
+    pixels = shown(changed.image)
+    assert pixels.shape == (64, 64, 3)
+    assert pixels[:, :26].max() < 20
+    assert pixels[:, 38:].min() > 235
+    assert changed is not unit
+    assert shown(unit.image).shape == (64, 128, 3), "the person's own unit must stay as it is"
+
+
+def test_the_api_sends_dictionaries() -> None:
+    unit = {"image": encoded(halves()), "module": "canny", "model": "m"}
+    (changed,) = cropped([unit], TILE, CANVAS)
+    assert shown(changed["image"]).shape == (64, 64, 3)
+    assert shown(unit["image"]).shape == (64, 128, 3)
+
+
+def test_units_without_a_picture_and_other_arguments_are_left_alone() -> None:
+    arguments = [Unit(), Unit(enabled=False, image=object()), "text", 3]
+    assert cropped(arguments, TILE, CANVAS) == arguments
+    assert has_enabled(arguments)
+    assert not has_enabled([Unit(enabled=False), True, {"image": None}])
+
+
+def test_a_unit_of_an_unknown_kind_is_refused_in_words() -> None:
+    with pytest.raises(SettingsError, match="not supported"):
+        cropped([Unit(image=object())], TILE, CANVAS)
+
+
+def test_the_digest_follows_pictures_and_settings_and_survives_a_restart() -> None:
+    same = [digest([Unit(image=halves())]) for _ in range(2)]
+    assert same[0] == same[1]
+    assert digest([Unit(image=halves()[::-1, ::-1])]) != same[0]
+    assert digest([Unit(image=halves(), module="canny")]) != same[0]

@@ -1,0 +1,162 @@
+"""The Extras tab used as a person would, in a real browser: choose the model, press Generate, look at the result.
+
+With UPSCALE_PLUS_SCREENSHOTS set to a folder, the page is kept there as pictures, before and after a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.webui.models import NEAREST
+from tests.webui.server import WebUI
+
+pytestmark = pytest.mark.webui
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+LINE = "#upscale_plus_extras_plan"
+
+
+class Browser:
+    """The page, and what its console said."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        page.set_default_timeout(90_000)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self._said(message))
+
+    def _said(self, message: Any) -> None:
+        # A WebUI without network fails to load what it has elsewhere; that is none of ours.
+        if (
+            message.type == "error"
+            and "ERR_NAME_NOT_RESOLVED" not in message.text
+            and "ERR_INTERNET" not in message.text
+        ):
+            self.errors.append(message.text)
+
+    def open_extras(self, url: str) -> None:
+        self.page.goto(url, wait_until="domcontentloaded")
+        self.page.wait_for_selector("#txt2img_generate", state="visible", timeout=90_000)
+        self.page.wait_for_timeout(2000)
+        self.page.locator("#tabs button", has_text="Extras").first.click()
+        self.page.locator("#upscale_plus_extras .label-wrap").first.click()
+        self.page.wait_for_selector("#upscale_plus_extras_model", state="visible")
+
+    def choose(self, elem_id: str, text: str) -> None:
+        field = self.page.locator(f"#{elem_id} input").first
+        field.click()
+        field.fill(text)
+        self.page.wait_for_timeout(300)
+        field.press("Enter")
+        self.page.wait_for_timeout(300)
+
+    def photograph(self, name: str) -> None:
+        """Keep the page as a picture, where somebody wants to look at it."""
+        folder = os.environ.get("UPSCALE_PLUS_SCREENSHOTS")
+        if folder:
+            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+    def line(self, expected: str) -> str:
+        """The plan, once it contains what is expected."""
+        script = "([id, text]) => document.querySelector(id).innerText.includes(text)"
+        self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
+        return str(self.page.locator(LINE).first.inner_text())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: the page is not tried in a browser")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: the page is not tried in a browser")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield found
+        with contextlib.suppress(Exception):
+            found.close()
+
+
+@pytest.fixture
+def page(browser: Any, webui: WebUI) -> Iterator[Browser]:
+    tab = browser.new_page(viewport={"width": 1400, "height": 1500})
+    opened = Browser(tab)
+    opened.open_extras(webui.url)
+    yield opened
+    tab.close()
+
+
+def put_picture(page: Browser, tmp_path: Path, size: tuple[int, int]) -> None:
+    file = tmp_path / "source.png"
+    values = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(values).save(file)
+    page.page.locator("#extras_image input[type=file]").first.set_input_files(str(file))
+
+
+def test_one_picture_gets_the_size_that_the_line_promised(page: Browser, tmp_path: Path) -> None:
+    put_picture(page, tmp_path, (70, 50))
+    page.choose("upscale_plus_extras_model", NEAREST)
+    page.choose("upscale_plus_extras_preset", "4x")
+    assert NEAREST in page.line("70x50 -> 280x200")
+    page.photograph("before")
+    page.page.locator("#extras_generate").first.click()
+    page.page.wait_for_selector("#extras_gallery img", timeout=60_000)
+    script = "() => { const i = document.querySelector('#extras_gallery img'); return i.naturalWidth > 0 }"
+    page.page.wait_for_function(script, timeout=30_000)
+    size = page.page.evaluate(
+        "() => { const i = document.querySelector('#extras_gallery img'); return [i.naturalWidth, i.naturalHeight] }"
+    )
+    page.photograph("after")
+    assert size == [280, 200]
+    assert page.errors == []
+
+
+def test_both_accordions_on_is_said_with_the_size_that_follows(page: Browser, tmp_path: Path) -> None:
+    put_picture(page, tmp_path, (40, 30))
+    page.choose("upscale_plus_extras_model", NEAREST)
+    page.line("40x30 -> 80x60")
+    page.choose("extras_upscaler_1", "3x_Nearest")
+    text = page.line("both accordions")
+    assert "40x30 -> 320x240" in text
+    page.photograph("both")
+    page.page.locator("#extras_generate").first.click()
+    page.page.wait_for_function(
+        "() => { const i = document.querySelector('#extras_gallery img'); return i && i.naturalWidth === 320 }",
+        timeout=60_000,
+    )
+    assert page.errors == []
+
+
+def test_a_model_that_fails_says_so_on_the_page(page: Browser, tmp_path: Path) -> None:
+    put_picture(page, tmp_path, (40, 30))
+    page.page.locator("#upscale_plus_extras .label-wrap").first.click()
+    page.choose("extras_upscaler_1", "detail_lora")
+    page.page.locator("#extras_generate").first.click()
+    page.page.wait_for_function("() => document.body.innerText.includes('move it to models/Lora')", timeout=60_000)
+    page.photograph("failed")
+    assert page.page.locator("#extras_gallery img").count() == 0
+
+
+def test_every_control_has_a_tooltip(page: Browser) -> None:
+    script = """() => [...document.querySelectorAll('[id^=upscale_plus_extras_]')]
+        .filter(e => e.matches('.gradio-dropdown, .gradio-slider, .gradio-number, .gradio-textbox, .gradio-checkbox'))
+        .filter(e => !e.title).map(e => e.id)"""
+    assert page.page.evaluate(script) == []

@@ -1,0 +1,127 @@
+"""The script as a person uses it, in a real browser: choose it, read the line, Generate, send the result back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.webui.server import Page, WebUI
+from tests.webui.test_page import Browser, browser
+from tests.webui.test_redraw import picture
+
+pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
+
+__all__ = ["browser"]
+
+LINE = "#upscale_plus_redraw_plan"
+TITLE = "SD upscale plus"
+
+
+class Img2Img(Browser):
+    """The img2img tab with our script chosen."""
+
+    def open_script(self, url: str, file: Path) -> None:
+        self.page.goto(url, wait_until="domcontentloaded")
+        self.page.wait_for_selector("#txt2img_generate", state="visible", timeout=90_000)
+        self.page.wait_for_timeout(2000)
+        self.page.locator("#tabs button", has_text="img2img").first.click()
+        self.page.locator("#img2img_image input[type=file]").first.set_input_files(str(file))
+        self.choose("tab_img2img #script_list", TITLE)
+        self.page.wait_for_selector("#upscale_plus_redraw_tile", state="visible")
+
+    def number(self, elem_id: str, value: float) -> None:
+        field = self.page.locator(f"#{elem_id} input[type=number]").first
+        field.fill(str(value))
+        field.press("Tab")
+
+    def value(self, elem_id: str) -> str:
+        return str(self.page.locator(f"#{elem_id} input").first.input_value())
+
+    def said(self, expected: str) -> str:
+        script = "([id, text]) => document.querySelector(id).innerText.includes(text)"
+        self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
+        return str(self.page.locator(LINE).first.inner_text())
+
+
+@pytest.fixture
+def tab(browser: Any, webui: WebUI, tmp_path: Path) -> Iterator[Img2Img]:
+    opened = Img2Img(browser.new_page(viewport={"width": 1400, "height": 2200}))
+    file = tmp_path / "source.png"
+    picture(120, 96).save(file)
+    opened.open_script(webui.url, file)
+    yield opened
+    opened.page.close()
+
+
+def test_the_line_promises_what_comes_and_the_result_restores_the_controls(tab: Img2Img, webui: WebUI) -> None:
+    tab.choose("upscale_plus_redraw_upscaler", "Lanczos")
+    tab.number("upscale_plus_redraw_scale", 2.5)
+    tab.number("upscale_plus_redraw_tile", 128)
+    tab.number("upscale_plus_redraw_overlap", 24)
+    tab.number("img2img_steps", 3)
+    line = tab.said("3x3 tiles of 128x128")
+    assert "120x96 -> 300x240" in line
+    assert "width and height are ignored" in line
+    tab.page.locator("#img2img_generate").first.click()
+    script = "() => document.querySelector('#html_info_img2img').innerText.includes('SD upscale plus tile: 128')"
+    tab.page.wait_for_function(script, timeout=120_000)
+    size = (
+        "() => { const i = document.querySelector('#img2img_gallery img'); return [i.naturalWidth, i.naturalHeight] }"
+    )
+    assert tab.page.evaluate(size) == [300, 240]
+    text = tab.page.locator("#html_info_img2img").first.inner_text()
+    tab.number("upscale_plus_redraw_tile", 256)
+    tab.number("upscale_plus_redraw_scale", 2)
+    tab.page.locator("#img2img_prompt textarea").first.fill(text)
+    tab.page.locator("#tab_img2img #paste").first.click()
+    tab.said("3x3 tiles of 128x128")
+    assert tab.value("upscale_plus_redraw_overlap") == "24"
+    assert tab.errors == []
+
+
+def test_what_cannot_be_done_is_said_on_the_page(tab: Img2Img) -> None:
+    tab.number("upscale_plus_redraw_tile", 128)
+    tab.number("upscale_plus_redraw_overlap", 100)
+    tab.said("half of a tile")
+    tab.page.locator("#img2img_generate").first.click()
+    tab.page.wait_for_function("() => document.querySelector('#html_log_img2img').innerText.includes('half of a tile')")
+    assert tab.page.locator("#img2img_gallery img").count() == 0
+
+
+def test_a_directory_keeps_its_names_in_the_output_folder(tab: Img2Img, tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    picture(80, 60).save(source / "first.png")
+    picture(60, 80).save(source / "second.png")
+    tab.choose("upscale_plus_redraw_upscaler", "Lanczos")
+    tab.number("upscale_plus_redraw_tile", 128)
+    tab.number("img2img_steps", 2)
+    tab.page.locator("#mode_img2img button", has_text="Batch").first.click()
+    tab.page.locator("#img2img_batch_tabitem button, #mode_img2img button", has_text="From directory").first.click()
+    tab.page.locator("#img2img_batch_input_dir textarea").first.fill(str(source))
+    tab.page.locator("#img2img_batch_output_dir textarea").first.fill(str(output))
+    tab.page.wait_for_timeout(1500)
+    tab.page.locator("#img2img_generate").first.click()
+    script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
+    tab.page.wait_for_function(script, timeout=120_000)
+    sizes = {path.name.rpartition("-")[2]: Image.open(path).size for path in output.glob("*.png")}
+    assert sizes == {"first.png": (160, 120), "second.png": (120, 160)}
+
+
+def test_every_control_has_a_tooltip(tab: Img2Img) -> None:
+    script = """() => [...document.querySelectorAll('[id^=upscale_plus_redraw_]')]
+        .filter(e => e.matches('.gradio-dropdown, .gradio-slider, .gradio-number, .gradio-textbox, .gradio-checkbox'))
+        .filter(e => !e.title).map(e => e.id)"""
+    assert tab.page.evaluate(script) == []
+
+
+def test_the_plot_has_our_axes_once(webui: WebUI) -> None:
+    for _ in range(2):
+        webui.reload()
+    found = json.dumps(Page(webui)._config)
+    assert found.count('"[SD upscale plus] Tile"') >= 1
