@@ -148,7 +148,9 @@ class TestPreload:
             f"{after or 'import spandrel; print(spandrel.__version__)'}"
         )
         command = [sys.executable, "-c", code, str(host), str(extension / "preload.py")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # What the tests themselves were started with must not stand in for the extension's private folder.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
