@@ -209,6 +209,11 @@ class RedrawSettings(Settings):
         "How large pictures pass the VAE with the joint method: exact equals the whole picture at once, fast takes its "
         "statistics from a small copy.",
     )  # fmt: skip
+    shift: bool = option(
+        False, "Grid shift",
+        "Joint method: moves the inner tiles from step to step, so that whatever a border leaves is spread. The result "
+        "differs from that of a grid that stays.",
+    )  # fmt: skip
     resume: bool = option(
         True, "Resume", "Continues the same job where it was interrupted. Off starts from the beginning."
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from itertools import pairwise
 
@@ -34,6 +33,7 @@ from lib_upscale.redraw.vae_network import (
     read_decoder,
     read_encoder,
 )
+from lib_upscale.redraw_settings import VaeMode
 
 __all__ = ["MARGIN", "Spill", "VaeMode", "decode", "encode", "host_memory"]
 
@@ -42,13 +42,6 @@ MARGIN = 24
 
 The convolutions that run by tiles reach 22 pixels in Stable Diffusion's decoder and 16 in its encoder.
 """
-
-
-class VaeMode(str, Enum):
-    """How the VAE runs by tiles."""
-
-    EXACT = "exact"
-    FAST = "fast"
 
 
 @torch.no_grad()

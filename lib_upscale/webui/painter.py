@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
-
-import torch
 
 from lib_upscale.errors import CancelledError, OutOfMemoryError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.device import is_out_of_memory
-from lib_upscale.redraw import vae
 from lib_upscale.redraw.filters import Pixels
 from lib_upscale.redraw.grid import LATENT
 from lib_upscale.redraw.painter import TileJob
@@ -21,6 +18,7 @@ from lib_upscale.webui import base_model, control_units, host, tile_scripts
 from lib_upscale.webui.canvas_rng import CanvasRandom, Seeds
 from lib_upscale.webui.quiet import Stops
 from lib_upscale.webui.tile_params import image_of, tile_processing
+from lib_upscale.webui.tiled_vae import tiled_vae
 
 __all__ = ["HostPainter"]
 
@@ -132,25 +130,8 @@ class HostPainter:
         if not self._tiled_vae:
             yield
             return
-        with ExitStack() as stack:
-            stack.enter_context(_tiled(host.vae_network().encoder, vae.encode))
-            stack.enter_context(_tiled(host.vae_network().decoder, vae.decode))
+        with tiled_vae(host.vae_network(), _VAE_TILE):
             yield
-
-
-@contextmanager
-def _tiled(network: Any, run: Any) -> Iterator[None]:
-    """Half of the VAE, run by tiles while this lasts."""
-
-    def forward(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        made: torch.Tensor = run(network, values, tile=_VAE_TILE, device=values.device, dtype=values.dtype)
-        return made.to(values)
-
-    network.forward = forward
-    try:
-        yield
-    finally:
-        del network.forward
 
 
 def _latent_channels() -> int:

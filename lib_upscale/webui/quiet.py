@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redraw.filters import Pixels
 from lib_upscale.webui import host
 
-__all__ = ["Stops", "Thumbnail", "quiet"]
+__all__ = ["StopProgress", "Stops", "Thumbnail", "first_checkpoint_is", "quiet", "small_previews"]
 
 _THUMBNAIL = 768
 
@@ -53,6 +54,17 @@ class Stops:
         state.skipped = self._skipped
         if self._stopping:
             state.stopping_generation = True
+
+
+class StopProgress:
+    """A `Progress` that only asks whether to stop: the host's sampler moves the bar itself."""
+
+    def report(self, fraction: float, text: str = "") -> None:
+        """The bar is the sampler's."""
+
+    def cancelled(self) -> bool:
+        """Whether the person pressed Interrupt or Skip."""
+        return host.stop_asked()
 
 
 class Thumbnail:
@@ -108,6 +120,28 @@ def quiet() -> Iterator[None]:
         stack.enter_context(_replaced(host.shared.cmd_opts, "no_prompt_history", True))
         if getattr(host.shared.opts, "save_init_img", False):
             stack.enter_context(_option("save_init_img", False))
+        yield
+
+
+@contextmanager
+def small_previews() -> Iterator[None]:
+    """While it lasts, live previews are made of a small copy of the latent: never a full decode of a large picture."""
+    from modules import sd_samplers_common
+
+    store = sd_samplers_common.store_latent
+
+    def small(latent: Any) -> None:
+        share = _THUMBNAIL / 8 / max(latent.shape[2:])
+        store(latent if share >= 1 else interpolate(latent, scale_factor=share, mode="area"))
+
+    with _replaced(sd_samplers_common, "store_latent", small):
+        yield
+
+
+@contextmanager
+def first_checkpoint_is(title: str) -> Iterator[None]:
+    """While it lasts, generations find that checkpoint chosen, and so don't load the one of the settings again."""
+    with _option("sd_model_checkpoint", title):
         yield
 
 

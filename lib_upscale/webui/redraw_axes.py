@@ -13,7 +13,7 @@ from typing import Any
 from lib_upscale.redraw_settings import Blend, ColourLock, Mode, Order
 from lib_upscale.webui import host, redraw, redraw_page, registry
 
-__all__ = ["add_axes", "redraw_cell", "remove_axes"]
+__all__ = ["add_axes", "plot", "redraw_cell", "remove_axes"]
 
 _MARK = "upscale_plus_axes"
 _PREFIX = f"[{redraw.TITLE}] "
@@ -35,21 +35,21 @@ _STRENGTH = "Strength"
 
 def add_axes() -> None:
     """Add them to the host's script; again after the page was reloaded."""
-    plot = _plot()
-    if plot is None:
+    theirs = plot()
+    if theirs is None:
         return
     remove_axes()
-    make = plot.AxisOptionImg2Img
+    make = theirs.AxisOptionImg2Img
     for label, name, kind, choices in _AXES:
-        plot.axis_options.append(make(_PREFIX + label, kind, _applier(name), choices=choices))
-    plot.axis_options.append(make(_PREFIX + _STRENGTH, float, _apply_strength))
+        theirs.axis_options.append(make(_PREFIX + label, kind, _applier(name), choices=choices))
+    theirs.axis_options.append(make(_PREFIX + _STRENGTH, float, _apply_strength))
 
 
 def remove_axes() -> None:
     """Take them out again."""
-    plot = _plot()
-    if plot is not None:
-        plot.axis_options[:] = [each for each in plot.axis_options if not each.label.startswith(_PREFIX)]
+    theirs = plot()
+    if theirs is not None:
+        theirs.axis_options[:] = [each for each in theirs.axis_options if not each.label.startswith(_PREFIX)]
 
 
 def redraw_cell(p: Any, script: Any) -> None:
@@ -76,7 +76,7 @@ def _apply_strength(p: Any, value: Any, _: Any) -> None:
     setattr(p, _MARK, dict(getattr(p, _MARK, {})))
 
 
-def _plot() -> Any:
+def plot() -> Any:
     """The module of the host's X/Y/Z plot. Scripts are not among the loaded modules by name."""
     from modules import scripts
 

@@ -18,9 +18,9 @@ from lib_upscale.redraw.plan import plan_redraw
 from lib_upscale.redraw.prompts import parse_regions
 from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, host, redraw_times, registry
-from lib_upscale.webui.controls import Maker
 from lib_upscale.webui.enlarge import known_name
 from lib_upscale.webui.redraw import PREFIX, TITLE, Wish, check_sampler, journal_root
+from lib_upscale.webui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 
 __all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "say_plan", "target_of", "wish_of"]
 
@@ -41,28 +41,20 @@ _TARGETS: Mapping[Target, tuple[str, ...]] = {
     Target.LONGEST: ("longest",),
 }
 _FIRST: Mapping[str, Any] = {"scale": 2.0, "width": 1920, "height": 1080, "longest": 2048}
-_AUTOMATIC: Mapping[str, float] = {"overlap": -1, "flat_strength": -1}
-"""Sliders at whose value below zero the setting is left automatic."""
-_SLIDERS = {
-    "scale": (0.25, 16.0), "tile": (0, 2048), "overlap": (-1, 512), "flat_strength": (-1.0, 1.0), "passes": (1, 4),
-    "skip_flat": (0.0, 32.0), "mask_padding": (0, 256),
-}  # fmt: skip
 _TIPS = {
     "target": "What the size of the result is given by. Width and height of img2img itself do not matter here.",
-    "overlap": "-1 is automatic.",
-    "flat_strength": "-1 is automatic.",
     "test": "Redraws one tile only and shows it at its full size, to try strength and prompt before a long run.",
     "test_tile": "Which tile to test, counted by rows from 1. 0 is the middle one.",
 }
-_ROWS = (
-    ("tile", "overlap"), ("order", "mode", "blend"), ("colour_lock", "skip_flat", "flat_strength"),
+_FOLDED = (
+    ("vae", "shift"), ("order", "mode", "blend"), ("colour_lock", "skip_flat", "flat_strength"),
     ("passes", "strengths"), ("prompt_source", "tile_prompt"), ("regions",),
     ("seam_pass", "save_upscaled", "resume", "mask_padding"),
 )  # fmt: skip
-"""The settings below the first two rows. `batch_size` is img2img's own, `method` and `vae` have no choice here yet."""
+"""The settings that are folded away. `batch_size` is img2img's own."""
 
 FIELDS = (
-    "upscaler", "target", *(n for t in _TARGETS.values() for n in t), *(n for r in _ROWS for n in r), "test",
+    "upscaler", "target", *(n for t in _TARGETS.values() for n in t), *SHOWN, *(n for r in _FOLDED for n in r), "test",
     "test_tile",
 )  # fmt: skip
 """The script's arguments by position."""
@@ -78,19 +70,10 @@ def wish_of(values: Mapping[str, Any]) -> Wish:
     """What the controls say. A value that is missing or None is the setting's default. Raises `SettingsError`."""
     target = Target(values.get("target") or Target.FACTOR)
     unused = {name for kind, names in _TARGETS.items() if kind is not target for name in names}
-    plain = {
-        name: _given(name, values[name])
-        for name in options(RedrawSettings)
-        if name in FIELDS and name not in unused and values.get(name) is not None
-    }
-    automatic = {name for name in _AUTOMATIC if plain.get(name) is not None and plain[name] < 0}
-    settings = RedrawSettings.from_dict({name: value for name, value in plain.items() if name not in automatic})
+    names = [name for name in options(RedrawSettings) if name in FIELDS and name not in unused]
+    settings = RedrawSettings.from_dict(plain(values, names))
     parse_regions(settings.regions)
     return Wish(settings, bool(values.get("test")), int(values.get("test_tile") or 0))
-
-
-def _given(name: str, value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value == int(value) else value
 
 
 class RedrawPage:
@@ -103,20 +86,18 @@ class RedrawPage:
 
     def build(self) -> list[Any]:
         """Make them, in the order of `FIELDS`."""
-        maker = Maker(_ID, host.has_tooltips(), RedrawSettings, _TIPS, _SLIDERS)
+        maker = maker_of(_ID, _TIPS)
         found = self.inputs
         with gr.Row():
             found["upscaler"] = maker.choice("upscaler", registry.names(), known_name(""))
             found["target"] = maker.choice("target", [each.value for each in Target], Target.FACTOR.value, "Target")
         for target, names in _TARGETS.items():
-            with gr.Row(visible=target is Target.FACTOR) as row:
-                self._rows.append(row)
+            with gr.Row(visible=target is Target.FACTOR) as line:
+                self._rows.append(line)
                 for name in names:
                     found[name] = maker.number(name, _FIRST[name]) if name in _FIRST else maker.setting(name)
-        for names in _ROWS:
-            with gr.Row():
-                for name in names:
-                    found[name] = self._made(maker, name)
+        found.update(row(maker, SHOWN))
+        found.update(fold(maker, _ID, _FOLDED))
         with gr.Row():
             found["test"] = maker.check("test", "Test one tile", False)
             found["test_tile"] = maker.plain_number("test_tile", "Tile to test", 0)
@@ -148,14 +129,6 @@ class RedrawPage:
             )
         for component in inputs:
             component.change(line, inputs=[size, *inputs], outputs=[self._line], show_progress=False)
-
-    @staticmethod
-    def _made(maker: Maker, name: str) -> Any:
-        item = options(RedrawSettings)[name]
-        default: Any = RedrawSettings.__dataclass_fields__[name].default
-        if item.minimum is not None:
-            return maker.number(name, _AUTOMATIC.get(name, default))
-        return maker.text(name, 3) if name == "regions" else maker.setting(name)
 
 
 def say_plan(size: tuple[int, int] | None, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
@@ -202,12 +175,12 @@ def _shown_rows(chosen: str | None) -> list[Any]:
 
 
 def _restorer(name: str) -> Any:
-    def restored(parameters: Mapping[str, str]) -> Any:
+    def from_text(parameters: Mapping[str, str]) -> Any:
         if parameters.get("Script") != TITLE:
             return gr.update()
         return gr.update(value=_restored(name, parameters))
 
-    return restored
+    return from_text
 
 
 def _restored(name: str, parameters: Mapping[str, str]) -> Any:
@@ -215,10 +188,7 @@ def _restored(name: str, parameters: Mapping[str, str]) -> Any:
     settings = RedrawSettings.from_infotext(parameters, PREFIX)
     if name == "target":
         return target_of(settings).value
-    value = getattr(settings, name)
-    if value is None:
-        value = _AUTOMATIC.get(name, _FIRST.get(name))
-    return value.value if isinstance(value, Enum) else value
+    return restored(settings, name, _FIRST.get(name))
 
 
 def target_of(settings: RedrawSettings) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -94,6 +95,8 @@ def _script_args(arguments: Any, runner: Any, region: Region, canvas: Size) -> A
 def _with_windows(tile: Any, random: TileRandom, watch: Callable[[], None]) -> None:
     """Have all random numbers of the tile be windows of the canvas."""
     init, sample = tile.init, tile.sample
+    # Hires fix counts all steps as taken; img2img takes its strength's share of them.
+    steps = vars(tile).get("upscale_plus_steps")
 
     def windowed_init(*arguments: Any, **named: Any) -> Any:
         with random.in_encoder():
@@ -108,6 +111,8 @@ def _with_windows(tile: Any, random: TileRandom, watch: Callable[[], None]) -> N
         tile.rng = random
         if hasattr(tile.sampler, "create_noise_sampler"):
             tile.sampler.create_noise_sampler = random.create_noise_sampler
+        if steps is not None:
+            tile.sampler.sample_img2img = functools.partial(tile.sampler.sample_img2img, steps=steps)
         return sample(*arguments, **named)
 
     tile.init, tile.sample = windowed_init, windowed_sample

@@ -1,0 +1,38 @@
+"""The latent tiles of the joint method, from what a person has set."""
+
+from __future__ import annotations
+
+from lib_upscale.image.geometry import Size
+from lib_upscale.redraw.grid import LATENT, plan_grid
+from lib_upscale.redraw.joint import JointSettings
+from lib_upscale.redraw_settings import RedrawSettings
+
+__all__ = ["describe_joint", "joint_settings"]
+
+_ALIGN = 8
+"""Latent pixels: what ControlNet makes inside the UNet has an eighth of the latent's side at least."""
+
+
+def joint_settings(canvas: Size, settings: RedrawSettings, native: int, seed: int = 0) -> JointSettings:
+    """How a latent for a picture of `canvas` pixels is tiled.
+
+    Sides are chosen as for tiles that are redrawn one after the other: about `native`, the side at which the base
+    model was trained. `seed` is for a grid that shifts. Raises `SettingsError`.
+    """
+    grid = plan_grid(canvas, native=native, tile=settings.tile, overlap=settings.overlap)
+    tile = Size(grid.tile.width // LATENT, grid.tile.height // LATENT)
+    shared = min(tile) // 8 if settings.overlap is None else -(-settings.overlap // LATENT)
+    align = _ALIGN if min(tile) - shared >= _ALIGN else 1
+    return JointSettings(tile, shared, batch=settings.batch_size, shift=settings.shift, seed=seed, align=align)
+
+
+def describe_joint(canvas: Size, joint: JointSettings) -> str:
+    """One line for people: the grid, and how much more than the picture the UNet sees at each step."""
+    latent = Size(-(-canvas.width // LATENT), -(-canvas.height // LATENT))
+    columns, rows = joint.origins(latent)
+    tile = Size(min(joint.tile.width, latent.width), min(joint.tile.height, latent.height))
+    if len(columns) == len(rows) == 1:
+        return f"one tile of {Size(tile.width * LATENT, tile.height * LATENT)}"
+    area = len(columns) * len(rows) * tile.pixels / latent.pixels
+    size = Size(tile.width * LATENT, tile.height * LATENT)
+    return f"{len(columns)}x{len(rows)} tiles of {size} in lockstep, {area:.2f} times the area of the result"
