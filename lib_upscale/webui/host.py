@@ -46,8 +46,8 @@ __all__ = [
     "shared",
     "short_hash",
     "vae_network",
-    "write_params",
     "warn",
+    "write_params",
 ]
 
 _NAME = "Upscale Plus"

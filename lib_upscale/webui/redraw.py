@@ -165,6 +165,8 @@ class PictureJob:
 
         p = self._p
         p.extra_generation_params["Denoising strength"] = p.denoising_strength
+        if getattr(host.shared.sd_model, "cond_stage_key", "edit") != "edit":
+            p.image_cfg_scale = None  # the host drops it for all models but instruct-pix2pix, and then tells none
         if getattr(host.shared.opts, "save_init_img", False):
             image = p.init_images[0]
             p.init_img_hash = hashlib.md5(image.tobytes()).hexdigest()  # the name that the host gives it
