@@ -72,6 +72,7 @@ class PromptSource(str, Enum):
     PICTURE = "picture"
     TILE = "tile"
     CAPTION = "caption"
+    TAGS = "tags"
 
 
 class VaeMode(str, Enum):
@@ -183,7 +184,7 @@ class RedrawSettings(Settings):
     prompt_source: PromptSource = option(
         PromptSource.PICTURE, "Prompt source",
         "picture uses the prompt of the picture for every tile; tile uses the tile prompt, so that people do not "
-        "appear in every tile; caption describes each tile by the interrogator.",
+        "appear in every tile; caption describes each tile by the CLIP interrogator, tags by DeepBooru's.",
     )  # fmt: skip
     tile_prompt: str = option(
         "", "Tile prompt", "The prompt for tiles where the prompt source is tile. Empty: highly detailed."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lib_upscale.redraw.filters import Pixels, luma
+from lib_upscale.redraw.filters import Pixels, Plane, luma
 from lib_upscale.redraw_settings import RedrawSettings
 
-__all__ = ["detail", "is_flat", "tile_strength"]
+__all__ = ["detail", "detail_of_plane", "is_flat", "tile_strength"]
 
 _BLOCK = 8
 _SHARE = 0.02  # of the blocks: a bird in the sky must keep its tile from being skipped
@@ -20,7 +20,12 @@ def detail(pixels: Pixels) -> float:
 
     It is the mean over the fiftieth part of the blocks that have most, not over all: what is small counts, too.
     """
-    plane = luma(pixels) * 255
+    return detail_of_plane(luma(pixels))
+
+
+def detail_of_plane(brightness: Plane) -> float:
+    """The same of a tile's brightness alone."""
+    plane = brightness * 255
     height, width = plane.shape
     rows, columns = max(1, height // _BLOCK), max(1, width // _BLOCK)
     tall, wide = min(_BLOCK, height), min(_BLOCK, width)

@@ -60,8 +60,8 @@ class Painter(Protocol):
     def batch_key(self, job: TileJob) -> Hashable:
         """Jobs whose keys are equal may share a batch: their prompts have the same token length."""
 
-    def caption(self, pixels: Pixels) -> str:
-        """A description of what a tile shows, for a prompt. Only called where the settings ask for it."""
+    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+        """What a tile shows, in a sentence or as tags, for a prompt. Only called where the settings ask for it."""
 
     def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
         """Each job's pixels redrawn: (height, width, 3), float32, 0 to 1, of the job's size.
@@ -88,7 +88,7 @@ class FunctionPainter:
         """Any tiles may share a batch."""
         return None
 
-    def caption(self, pixels: Pixels) -> str:
+    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
         """Knows no words."""
         return ""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.progress import Progress
+from lib_upscale.progress import Progress, check
 from lib_upscale.redraw.brush import Brush
 from lib_upscale.redraw.canvas import Canvas, as_float, as_levels
 from lib_upscale.redraw.colour import locked
@@ -89,8 +89,11 @@ class Run:
                 kept.append((tile, levels))
             elif not self.stopped:
                 pixels = canvas.seen_by(tile) if self._settings.mode is Mode.SEQUENTIAL else canvas.source(tile.region)
-                jobs.append(self._job(name, tile.region, pixels, strength, canvas, step))
-                tiles[name] = tile
+                try:
+                    jobs.append(self._job(name, tile.region, pixels, strength, canvas, step))
+                    tiles[name] = tile
+                except CancelledError:  # captions take their time, too
+                    self.stopped = True
         for tile, levels in kept:  # only now: the jobs above must not have seen them
             self.count.resumed += 1
             self._finish(canvas, tile, levels)
@@ -119,8 +122,9 @@ class Run:
         return TileJob(name, region, pixels, strength, prompt, canvas.mask(region), latent_region(region))
 
     def _general_prompt(self, source: Pixels) -> str:
-        if self._settings.prompt_source is PromptSource.CAPTION:
-            return self._painter.caption(source)
+        if self._settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
+            check(self._progress)
+            return self._painter.caption(source, tags=self._settings.prompt_source is PromptSource.TAGS)
         if self._settings.prompt_source is PromptSource.TILE:
             return self._settings.tile_prompt
         return self._picture.prompt

@@ -63,17 +63,18 @@ class RedrawPlan:
         return per_megapixel * self.unet_pixels / 1e6
 
     def describe(self, skipped: int | None = None, per_megapixel: float | None = None) -> str:
-        """One line for people. `skipped` tiles are only known once the picture has been enlarged."""
+        """One line for people. How many tiles are `skipped` is a forecast until the picture has been enlarged."""
+        done = 1 - (skipped or 0) / self.tiles
         parts = [str(self.output)]
         for step in self.passes:
             grid = step.grid
             at = f" at {step.size}" if len(self.passes) > 1 else ""
             parts.append(f"{grid.columns}x{grid.rows} tiles of {grid.tile}{at}")
         if skipped is not None:
-            parts.append(f"{skipped} of {self.tiles} skipped")
-        parts.append(f"{self.area:.2f} times the area of the result")
+            parts.append(f"about {skipped} of {self.tiles} skipped")
+        parts.append(f"{self.area * done:.2f} times the area of the result")
         if per_megapixel is not None:
-            parts.append(f"about {duration(self.seconds(per_megapixel))}")
+            parts.append(f"about {duration(self.seconds(per_megapixel) * done)}")
         if self.output.pixels < self.source.pixels:
             parts.append(f"smaller than the picture of {self.source}")
         return ", ".join(parts)

@@ -1,6 +1,7 @@
 """ControlNet's units for a tile: a unit without a picture gets the tile by itself, one with a picture gets its crop.
 
-No ControlNet is imported: a unit is whatever has `enabled` and `image`, as an object or as the API's dictionary.
+No ControlNet is imported: a unit is an object that has `enabled`, `image` and `module`, or the API's dictionary, which
+names only what is not left at its default.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import hashlib
 import io
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,30 @@ from PIL import Image
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 
-__all__ = ["cropped", "digest", "has_enabled"]
+__all__ = ["check", "cropped", "digest", "has_enabled"]
 
-_PICTURES = ("image", "mask", "mask_image", "image_fg", "mask_image_fg", "effective_region_mask")
+_PICTURES = ("image", "input_image", "mask", "mask_image", "image_fg", "mask_image_fg", "effective_region_mask")
+_KNOWN = ("module", "model")
+"""A dictionary that has any of them is a unit; one of pictures alone is a value of some other script."""
+_PLAIN = (str, int, float, bool, bytes, list, tuple, Enum)
 
 
 def has_enabled(arguments: Sequence[Any]) -> bool:
     """Whether any unit among a script's arguments is switched on."""
     return any(_is_unit(unit) and _get(unit, "enabled") for unit in arguments)
+
+
+def check(arguments: Sequence[Any]) -> None:
+    """Raise `SettingsError` for ControlNet's own arguments if a unit among them is of a kind that is not known here."""
+    for unit in arguments:
+        if unit is None or isinstance(unit, _PLAIN) or _is_unit(unit):
+            continue
+        enabled = unit.get("enabled", False) if isinstance(unit, dict) else getattr(unit, "enabled", True)
+        if enabled:
+            raise SettingsError(
+                f"This version of ControlNet, whose units are kept as {type(unit).__name__}, is not supported",
+                "switch ControlNet off for this picture, or use a version whose units have image and module",
+            )
 
 
 def cropped(arguments: Sequence[Any], region: Region, canvas: Size) -> list[Any]:
@@ -70,7 +88,7 @@ def _feed(found: Any, value: Any) -> None:
 
 def _is_unit(value: Any) -> bool:
     if isinstance(value, dict):
-        return "image" in value and ("module" in value or "model" in value)
+        return any(name in value for name in _KNOWN)
     return hasattr(value, "enabled") and hasattr(value, "image") and hasattr(value, "module")
 
 
@@ -83,7 +101,7 @@ def _get(unit: Any, name: str) -> Any:
 
 
 def _cropped_unit(unit: Any, region: Region, canvas: Size) -> Any:
-    if _is_empty(_get(unit, "image")):
+    if all(_is_empty(_get(unit, name)) for name in ("image", "input_image")):
         return unit
     changed = copy.copy(unit)
     for name in _PICTURES:

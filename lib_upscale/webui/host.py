@@ -31,6 +31,7 @@ __all__ = [
     "has_tooltips",
     "img2img_by_api",
     "input_accordion",
+    "interrogated",
     "is_busy",
     "is_extras_job",
     "kept_state",
@@ -46,6 +47,7 @@ __all__ = [
     "short_hash",
     "vae_network",
     "warn",
+    "write_params",
 ]
 
 _NAME = "Upscale Plus"
@@ -212,6 +214,22 @@ def prompt_length(prompt: str) -> int:
 
         asked = model_hijack.get_prompt_lengths
     return int(asked(prompt)[1])
+
+
+def interrogated(image: Any, *, tags: bool) -> str:
+    """What one of the host's two interrogators says of a picture; it may end with "<error>". Raises what they raise."""
+    if tags:
+        return str(importlib.import_module("modules.deepbooru").model.tag(image))
+    return str(shared.interrogator.interrogate(image))
+
+
+def write_params(p: Any) -> None:
+    """Write `params.txt` again, which the host wrote before what it says was changed."""
+    from modules.processing import Processed
+
+    if not shared.cmd_opts.no_prompt_history:
+        with contextlib.suppress(OSError):
+            (data_path() / "params.txt").write_text(Processed(p, []).infotext(p, 0), encoding="utf8")
 
 
 @contextmanager

@@ -58,11 +58,11 @@ class HostPainter:
         networks = tuple(_NETWORK.findall(job.prompt))
         return round(job.strength, 6), networks, _text_length(job.prompt), alone
 
-    def caption(self, pixels: Pixels) -> str:
-        """What the host's CLIP interrogator says of a tile. Raises `UpscalePlusError` if it can't."""
+    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+        """What the host's CLIP or DeepBooru interrogator says of a tile. Raises `UpscalePlusError` if it can't."""
         with host.kept_state():
             try:
-                text = str(host.shared.interrogator.interrogate(image_of(pixels)))
+                text = host.interrogated(image_of(pixels), tags=tags)
             except Exception as error:
                 raise UpscalePlusError(f"The interrogator failed ({error})", "choose another prompt source") from error
         if not text.strip() or "<error>" in text:

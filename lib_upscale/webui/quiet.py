@@ -30,6 +30,10 @@ class Stops:
     """
 
     def __init__(self) -> None:
+        self.begin_picture()
+
+    def begin_picture(self) -> None:
+        """What was asked of the picture before does not hold for the next one of a batch count."""
         self._skipped = False
         self._stopping = False
 

@@ -42,6 +42,8 @@ TITLE = "SD upscale plus"
 PREFIX = "SD upscale plus"
 """With which its infotext keys begin."""
 
+_RANDOM = (-1, None, "", "-1")
+"""What a seed is called that the host is to draw."""
 _OWN_STEPS = ("DPM adaptive",)
 """Samplers that choose other steps in every tile."""
 
@@ -84,7 +86,7 @@ def run(p: Any, wish: Wish) -> Any:
     from modules.processing import process_images
 
     own = copy.copy(p)
-    job = arm(own, wish)
+    job = arm(own, wish, random_seed=_wants_random_seed(p))
     try:
         processed = process_images(own)
     finally:
@@ -94,11 +96,14 @@ def run(p: Any, wish: Wish) -> Any:
     return processed
 
 
-def arm(p: Any, wish: Wish) -> PictureJob:
-    """Have the host's `process_images(p)` redraw by tiles. `p` must be a copy of nobody else's concern."""
+def arm(p: Any, wish: Wish, *, random_seed: bool = False) -> PictureJob:
+    """Have the host's `process_images(p)` redraw by tiles. `p` must be a copy of nobody else's concern.
+
+    With `random_seed` its seed may be exchanged for that of an unfinished job like this one.
+    """
     p.extra_generation_params = dict(p.extra_generation_params)
     p.override_settings, p.comments = dict(p.override_settings), dict(p.comments)
-    job = PictureJob(p, wish)
+    job = PictureJob(p, wish, random_seed)
     p.extra_generation_params.update(job.infotext())
     p.upscale_plus_runner = p.scripts_value
     p.scripts_value = tile_scripts.for_picture(p.scripts_value)
@@ -118,7 +123,7 @@ def arm(p: Any, wish: Wish) -> PictureJob:
 class PictureJob:
     """One run: what is known of it before, and what replaces the host's encoding and sampling."""
 
-    def __init__(self, p: Any, wish: Wish) -> None:
+    def __init__(self, p: Any, wish: Wish, random_seed: bool) -> None:
         self._p, self._wish = p, wish
         check_sampler(p.sampler_name)
         check_method(wish.settings)
@@ -131,7 +136,7 @@ class PictureJob:
             multiple=LATENT, strength=p.denoising_strength, mask=self._mask,
         )  # fmt: skip
         self._check(p)
-        self._is_random = p.seed in (-1, None, "", "-1")
+        self._is_random = random_seed
         self._own_colours = p.color_corrections is None
         self._stops = Stops()
         self._bar = Bar(self.plan.tiles, p.n_iter, self._stops)
@@ -144,6 +149,7 @@ class PictureJob:
         return {"Script": TITLE, **told.to_infotext(PREFIX)}
 
     def _check(self, p: Any) -> None:
+        tile_scripts.check(p.scripts_value, p.script_args_value)
         if self._wish.test and not 0 <= self._wish.test_tile <= len(self.plan.passes[-1].grid.tiles):
             raise SettingsError(
                 f"There is no tile {self._wish.test_tile}",
@@ -159,6 +165,8 @@ class PictureJob:
 
         p = self._p
         p.extra_generation_params["Denoising strength"] = p.denoising_strength
+        if getattr(host.shared.sd_model, "cond_stage_key", "edit") != "edit":
+            p.image_cfg_scale = None  # the host drops it for all models but instruct-pix2pix, and then tells none
         if getattr(host.shared.opts, "save_init_img", False):
             image = p.init_images[0]
             p.init_img_hash = hashlib.md5(image.tobytes()).hexdigest()  # the name that the host gives it
@@ -170,6 +178,7 @@ class PictureJob:
     def sample(self, *_: Any, **__: Any) -> Any:
         """In place of the host's: the finished picture."""
         p = self._p
+        self._stops.begin_picture()
         self._bar.begin_picture()
         thumbnail = Thumbnail()
         negative = p.all_negative_prompts[p.iteration]
@@ -237,6 +246,7 @@ class PictureJob:
         step = 1 if p.subseed_strength == 0 else 0
         p.all_seeds = [seed + step * number for number in range(len(p.all_seeds))]
         p.seeds = p.all_seeds[p.iteration : p.iteration + 1]
+        host.write_params(p)
 
     def _tell(self, result: RedrawResult, painter: HostPainter) -> None:
         """What was done goes into the infotext and under the picture."""
@@ -249,8 +259,10 @@ class PictureJob:
         count = result.count
         if result.partial:
             told[f"{PREFIX} partial"] = f"{count.done} of {count.total} tiles"
+        if count.resumed:
+            p.comment(f"Resumed: {count.resumed} of {count.total} tiles were finished already.")
         if saved := result.saved():
-            p.comment(saved)
+            p.comment(f"{saved}.")
         redraw_times.note(p, result)
 
     def _prepare_finish(self, result: RedrawResult) -> None:
@@ -300,6 +312,16 @@ class PictureJob:
         self._p.do_not_save_samples = True
         self._p.extra_generation_params[f"{PREFIX} partial"] = "not upscaled"
         return _as_samples(self._pixels)
+
+
+def _wants_random_seed(p: Any) -> bool:
+    """Whether any seed will do. A batch of pictures has drawn one by now; then the page's own control still says so."""
+    if p.seed in _RANDOM:
+        return True
+    arguments = p.script_args_value or ()
+    scripts = p.scripts_value.alwayson_scripts if p.scripts_value is not None else ()
+    control = next((script.args_from for script in scripts if type(script).__name__ == "ScriptSeed"), None)
+    return control is not None and not p.is_api and control < len(arguments) and arguments[control] in _RANDOM
 
 
 def _check_format(name: str, size: Size) -> None:

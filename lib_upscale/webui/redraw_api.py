@@ -82,7 +82,7 @@ class RedrawAnswer(BaseModel):  # type: ignore[misc]
 
     images: List[str] = Field(..., description="Pictures as base64, in the WebUI's format for samples.")  # noqa: UP006
     info: Dict[str, Any] = Field(  # noqa: UP006
-        ..., description="seed, all_seeds, infotexts, plan, width, height, as in /sdapi/v1/img2img."
+        ..., description="seed, all_seeds, infotexts, width, height and more, as in /sdapi/v1/img2img."
     )
 
 

@@ -9,6 +9,7 @@ from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui import host, redraw, redraw_api, redraw_axes
 from lib_upscale.webui.redraw import TITLE
 from lib_upscale.webui.redraw_page import FIELDS, HOST_CONTROLS, RedrawPage, wish_of
+from lib_upscale.webui.redraw_source import OTHERS
 
 __all__ = ["TITLE", "Glue"]
 
@@ -20,6 +21,7 @@ class Glue:
         self._page: RedrawPage | None = None
         self._script: Any = None
         self._theirs: dict[str, Any] = {}
+        self._pictures: list[Any] = []
         self._awaits_canvas = False
 
     def before(self) -> None:
@@ -46,9 +48,11 @@ class Glue:
             self._theirs.setdefault("image", component)
         elif name in HOST_CONTROLS:
             self._theirs.setdefault(HOST_CONTROLS[name], component)
-        elif name == "img2img_gallery" and self._page is not None and self._theirs:
-            theirs, self._theirs = self._theirs, {}
-            self._page.connect(theirs)
+        elif name in OTHERS:
+            self._pictures.append(component)
+        elif name == "html_info_img2img" and self._page is not None and self._theirs:
+            theirs, pictures, self._theirs, self._pictures = self._theirs, self._pictures, {}, []
+            self._page.connect(theirs, [*pictures, component])
 
     def started(self, app: Any) -> None:
         """The server runs."""

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.options import options
+from lib_upscale.redraw.forecast import likely_skipped
 from lib_upscale.redraw.grid import LATENT
-from lib_upscale.redraw.plan import plan_redraw
+from lib_upscale.redraw.plan import RedrawPlan, plan_redraw
 from lib_upscale.redraw.prompts import parse_regions
 from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, host, redraw_times, registry
 from lib_upscale.webui.enlarge import known_name
 from lib_upscale.webui.redraw import PREFIX, TITLE, Wish, check_sampler, journal_root
 from lib_upscale.webui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
+from lib_upscale.webui.redraw_source import WHERE, Source, seen, source_of, tabs_of
 
 __all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "say_plan", "target_of", "wish_of"]
 
 _ID = "upscale_plus_redraw"
+_FORETOLD = 16_000_000
+"""Pixels of the result up to which flat tiles are looked for while the person waits for the line."""
 
 
 class Target(str, Enum):
@@ -109,32 +112,38 @@ class RedrawPage:
         """(component, how to find its value in a picture's parameters) for "PNG info -> send to img2img"."""
         return [(self.inputs[name], _restorer(name)) for name in FIELDS if name not in ("test", "test_tile")]
 
-    def connect(self, theirs: Mapping[str, Any]) -> None:
-        """Have the line follow the controls and the host's: `theirs` are those of `HOST_CONTROLS` by their names."""
-        size = gr.State(None)
+    def connect(self, theirs: Mapping[str, Any], pictures: Sequence[Any] = ()) -> None:
+        """Have the line follow the controls and the host's: `theirs` are those of `HOST_CONTROLS` by their names.
+
+        `pictures` are those of `redraw_source.OTHERS`, and where the host tells of a result: then the time is known.
+        """
+        first, where = gr.State(None), gr.Textbox("", visible=False)
         names = [name for name in theirs if name != "image"]
         inputs = [*(theirs[name] for name in names), *(self.inputs[name] for name in FIELDS)]
 
-        def line(known: Any, *values: Any) -> str:
+        def line(known: Source | None, told: str, *values: Any) -> str:
             host_values = dict(zip(names, values[: len(names)], strict=True))
-            return say_plan(known, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
+            source = seen(told, known or Source())
+            return say_plan(source, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
 
-        def picture_changed(picture: Any, *values: Any) -> tuple[Any, str]:
-            known = picture.size if isinstance(picture, Image.Image) else None
-            return known, line(known, *values)
+        def picture_changed(picture: Any, told: str, *values: Any) -> tuple[Source, str]:
+            known = source_of(picture)
+            return known, line(known, told, *values)
 
         if "image" in theirs:
             theirs["image"].change(
-                picture_changed, inputs=[theirs["image"], *inputs], outputs=[size, self._line], show_progress=False
-            )
-        for component in inputs:
-            component.change(line, inputs=[size, *inputs], outputs=[self._line], show_progress=False)
+                picture_changed, inputs=[theirs["image"], where, *inputs], outputs=[first, self._line],
+                show_progress=False, _js=WHERE,
+            )  # fmt: skip
+        tabs = tabs_of([*pictures, *([theirs["image"]] if "image" in theirs else [])])
+        for happens in [*(c.change for c in (*inputs, *pictures)), *(tab.select for tab in tabs)]:
+            happens(line, inputs=[first, where, *inputs], outputs=[self._line], show_progress=False, _js=WHERE)
 
 
-def say_plan(size: tuple[int, int] | None, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+def say_plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """The line under the controls: what will happen, or why it can't. Never raises."""
     try:
-        text, good = _plan(size, theirs, values), True
+        text, good = _plan(source, theirs, values), True
     except UpscalePlusError as error:
         text, good = str(error), False
     except Exception as error:  # a line of text must not break the page
@@ -143,23 +152,34 @@ def say_plan(size: tuple[int, int] | None, theirs: Mapping[str, Any], values: Ma
     return f"<div class='upscale-plus-{'good' if good else 'bad'}'>{html.escape(text)}</div>"
 
 
-def _plan(size: tuple[int, int] | None, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     wish = wish_of(values)
     check_sampler(theirs.get("sampler"))
     known_name(wish.settings.upscaler)
-    if size is None:
+    if source.batch:
+        return "Every picture of the batch gets its own size and tiles. img2img's own width and height are ignored."
+    if source.size is None:
         return "Put a picture into img2img, and this line says what size it will get and in how many tiles."
     strength = float(theirs.get("strength") or 0.0)
-    plan = plan_redraw(
-        Size(*size), wish.settings, native=base_model.native_side(), multiple=LATENT, strength=strength
-    )  # fmt: skip
+    size = Size(*source.size)
+    plan = plan_redraw(size, wish.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
+    skipped = _foretold(source, plan, wish.settings)
     rate = redraw_times.per_megapixel(base_model.selected_name(), int(theirs.get("steps") or 20), strength)
-    text = f"{Size(*size)} -> {plan.describe(per_megapixel=rate)}. img2img's own width and height are ignored"
-    if wish.settings.skip_flat > 0:
+    text = f"{size} -> {plan.describe(skipped, rate)}. img2img's own width and height are ignored"
+    if source.masked:
+        text += "; only the tiles that the mask touches are redrawn"
+    if wish.settings.skip_flat > 0 and skipped is None:
         text += "; how many flat tiles are skipped is known once it is enlarged"
     if waiting := _unfinished():
         text += f"; {waiting} unfinished, the same picture with the same settings is resumed"
     return f"{text}."
+
+
+def _foretold(source: Source, plan: RedrawPlan, settings: RedrawSettings) -> int | None:
+    """How many tiles are going to be skipped, as far as that can be told fast enough for a line of text."""
+    if settings.skip_flat <= 0 or source.brightness is None or plan.output.pixels > _FORETOLD:
+        return None
+    return likely_skipped(source.brightness, plan, settings)
 
 
 def _unfinished() -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from lib_upscale.redraw.filters import Pixels
-from lib_upscale.webui import host
+from lib_upscale.webui import control_units, host
 
-__all__ = ["for_picture", "for_tiles", "is_denoising", "taken"]
+__all__ = ["check", "for_picture", "for_tiles", "is_denoising", "taken"]
 
 _DENOISING_HOOKS = ("process_before_every_sampling", "on_mask_blend", "post_sample")
 _PICTURE_HOOKS = ("postprocess_image", "postprocess_image_after_composite")
@@ -35,6 +35,13 @@ def is_denoising(script: Any) -> bool:
     if _is_named(script, _DENOISING_NAMES):
         return True
     return _overrides(script, _DENOISING_HOOKS) and not _overrides(script, _PICTURE_HOOKS)
+
+
+def check(runner: Any, arguments: Any) -> None:
+    """Raise `SettingsError` for a ControlNet whose units are of a kind that is not known."""
+    for script in runner.alwayson_scripts if runner is not None and arguments else ():
+        if _is_named(script, ("controlnet",)) and script.args_from is not None:
+            control_units.check(arguments[script.args_from : script.args_to])
 
 
 def for_picture(runner: Any) -> Any:

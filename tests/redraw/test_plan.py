@@ -2,19 +2,45 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
+from lib_upscale.redraw.filters import Pixels
+from lib_upscale.redraw.forecast import likely_skipped
+from lib_upscale.redraw.painter import FunctionPainter
 from lib_upscale.redraw.plan import plan_redraw
 from lib_upscale.redraw.prompts import parse_regions
+from lib_upscale.redraw.redraw import redraw
+from lib_upscale.redraw.result import RedrawPicture
 from lib_upscale.redraw_settings import RedrawSettings
 
 
 def test_the_line_before_a_run_says_size_grid_and_cost() -> None:
     plan = plan_redraw(Size(1024, 1024), RedrawSettings(), native=512, multiple=8, strength=0.3)
     assert plan.area <= 1.30
-    line = plan.describe(skipped=3, per_megapixel=10)
-    assert line == "2048x2048, 4x4 tiles of 576x576, 3 of 16 skipped, 1.27 times the area of the result, about 53 s"
+    line = plan.describe(per_megapixel=10)
+    assert line == "2048x2048, 4x4 tiles of 576x576, 1.27 times the area of the result, about 53 s"
+    line = plan.describe(skipped=4, per_megapixel=10)
+    assert line == (
+        "2048x2048, 4x4 tiles of 576x576, about 4 of 16 skipped, 0.95 times the area of the result, about 40 s"
+    )
+
+
+def test_the_tiles_that_are_going_to_be_skipped_are_foretold() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.full((300, 500, 3), 0.5, np.float32)
+    pixels[:, 300:] += 0.2 * rng.standard_normal((300, 200, 1)).astype(np.float32)
+    chosen = RedrawSettings(tile=128, skip_flat=4.0)
+
+    def enlarged(given: Pixels, size: Size) -> Pixels:
+        planes = [Image.fromarray(given[:, :, c]).resize(tuple(size), Image.Resampling.LANCZOS) for c in range(3)]
+        return np.dstack([np.asarray(plane) for plane in planes]).clip(0, 1)
+
+    painter = FunctionPainter(lambda job: job.pixels)
+    result = redraw(RedrawPicture(pixels, 0.4), chosen, painter, enlarged)
+    told = likely_skipped(pixels[:, :, 0].copy(), result.plan, chosen)
+    assert 0 < told == result.count.skipped < result.plan.tiles
 
 
 def test_sizes_are_exact_and_a_smaller_target_is_said() -> None:

@@ -318,12 +318,13 @@ def test_only_tiles_of_one_key_share_a_batch() -> None:
         (PromptSource.TILE, "fur", "a cat", "fur"),
         (PromptSource.TILE, "", "a cat", "highly detailed"),
         (PromptSource.CAPTION, "x", "a cat", "a caption"),
+        (PromptSource.TAGS, "x", "a cat", "1cat, fur"),
     ],
 )
 def test_where_the_prompt_of_a_tile_comes_from(source: PromptSource, own: str, prompt: str, expected: str) -> None:
     class Captioning(FunctionPainter):
-        def caption(self, pixels: Pixels) -> str:
-            return "a caption"
+        def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+            return "1cat, fur" if tags else "a caption"
 
     prompts = []
 
@@ -334,6 +335,29 @@ def test_where_the_prompt_of_a_tile_comes_from(source: PromptSource, own: str, p
     chosen = RedrawSettings(prompt_source=source, tile_prompt=own)
     redraw(picture(1, 40, 40, prompt=prompt), chosen, Captioning(note), enlarge)
     assert prompts == [expected]
+
+
+def test_a_stop_while_tiles_are_described_keeps_what_is_done(tmp_path: Path) -> None:
+    class Slow(Counting):
+        asked = 0
+
+        def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+            self.asked += 1
+            return "a caption"
+
+    subject, chosen = picture(1, 128, 64), RedrawSettings(scale=1.0, tile=64, overlap=0)
+    chosen = chosen.changed(prompt_source=PromptSource.CAPTION)
+    journal = Journal(tmp_path, job_key(subject.pixels, None, chosen, 1, {}))
+    journal.put("0-1", np.full((64, 64, 3), 65535, np.uint16))
+    painter = Slow()
+    progress = Callback(lambda fraction, text: None, lambda: painter.asked > 0)
+    result = redraw(RedrawPicture(subject.pixels, 0.4), chosen, painter, enlarge, progress, journal)
+    assert result.partial
+    assert painter.names == []
+    assert result.pixels[:, 64:].min() == 1
+    wider = picture(1, 192, 64)
+    result = redraw(wider, chosen, (painter := Slow()), enlarge, Callback(lambda f, t: None, lambda: painter.asked > 0))
+    assert (painter.asked, painter.names, result.partial) == (1, [], True)
 
 
 def test_values_that_are_no_numbers_are_an_error_and_not_a_black_square() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.webui.control_units import cropped, digest, has_enabled
+from lib_upscale.webui.control_units import check, cropped, digest, has_enabled
 
 CANVAS, TILE = Size(256, 128), Region(64, 32, 64, 64)
 
@@ -44,6 +44,18 @@ def shown(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value["image"] if isinstance(value, dict) else value)
 
 
+def test_the_apis_other_name_for_a_picture_is_known() -> None:
+    (changed,) = cropped([{"input_image": encoded(halves()), "model": "m"}], TILE, CANVAS)
+    assert shown(changed["input_image"]).shape == (64, 64, 3)
+
+
+def test_a_version_whose_units_are_not_known_is_refused_if_it_is_switched_on() -> None:
+    check([Unit(), Unit(enabled=False), {"model": "m"}, {}, {"enabled": False}, None, "text", 3, [1]])
+    for unknown in ({"enabled": True, "hint": "x"}, object()):
+        with pytest.raises(SettingsError, match="not supported"):
+            check([Unit(), unknown])
+
+
 @pytest.mark.parametrize("form", [lambda p: p, lambda p: {"image": p, "mask": None}, encoded, Image.fromarray])
 def test_a_picture_is_cut_to_what_lies_under_the_tile(form: Any) -> None:
     unit = Unit(image=form(halves()))
@@ -67,7 +79,8 @@ def test_units_without_a_picture_and_other_arguments_are_left_alone() -> None:
     arguments = [Unit(), Unit(enabled=False, image=object()), "text", 3]
     assert cropped(arguments, TILE, CANVAS) == arguments
     assert has_enabled(arguments)
-    assert not has_enabled([Unit(enabled=False), True, {"image": None}])
+    assert not has_enabled([Unit(enabled=False), True, {"image": None}, {"model": "m", "enabled": False}])
+    assert has_enabled([{"module": "tile_resample"}]), "the API leaves out what is at its default"
 
 
 def test_a_unit_of_an_unknown_kind_is_refused_in_words() -> None:
