@@ -26,6 +26,9 @@ __all__ = ["grain_of", "run_pass", "seconds_per_pixel", "tiling_for"]
 _FADED_TILE = 256
 """The tile of which a quarter is overlap where neighbours fade into each other; larger tiles overlap no more."""
 
+_TIMING = 1.0
+"""Seconds after which a network that never ran here is not timed again."""
+
 
 def grain_of(model: Model) -> Grain:
     """What the network demands of its tiles."""
@@ -98,6 +101,8 @@ def _reach(model: Model, grain: Grain, settings: UpscaleSettings, progress: Prog
     progress.report(0, "measuring how far the network sees")
     with kept_activations(model.device):
         reach = model.in_full_precision(lambda: measure_reach(model, grain, settings.tile or 512, progress))
+    if reach is None:
+        return Reach(None)  # for now: another tile or device may leave room to measure it
     model.learn(radius=-1 if reach.radius is None else reach.radius)
     return reach
 
@@ -137,6 +142,10 @@ def seconds_per_pixel(model: Model) -> float:
     )
     with kept_activations(model.device):
         model(small)  # the first call prepares kernels
-        start = time.perf_counter()
-        float(model(large).sum())
-        return (time.perf_counter() - start) / large.shape[2] ** 2
+        times: list[float] = []
+        # Other programs only ever make it slower: the best of three, unless that would make people wait.
+        while len(times) < 3 and sum(times) < _TIMING:
+            start = time.perf_counter()
+            float(model(large).sum())
+            times.append(time.perf_counter() - start)
+        return min(times) / large.shape[2] ** 2

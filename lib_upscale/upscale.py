@@ -222,7 +222,7 @@ def _scale_of(entries: list[Entry]) -> int:
 
 def _load(entry: Entry, settings: UpscaleSettings, models: Models) -> Model:
     backend = settings.backend.value
-    return models.pool.get(entry.identity, settings.precision.value, backend, accelerator(backend))
+    return models.pool.get(entry.identity, settings.precision.value, backend, accelerator(backend, models.pool.device))
 
 
 def upscale(picture: Picture, settings: UpscaleSettings, models: Models, progress: Progress = SILENT) -> Picture:

@@ -19,11 +19,11 @@ __all__ = ["accelerator"]
 Runner = Callable[[torch.Tensor], torch.Tensor]
 
 
-def accelerator(backend: str) -> Callable[[Any], Runner] | None:
-    """What turns a spandrel descriptor into something that runs it, or None for torch itself.
+def accelerator(backend: str, device: torch.device) -> Callable[[Any], Runner] | None:
+    """What turns a spandrel descriptor into something that runs it on `device`, or None for torch itself.
 
     Raises:
-        SettingsError: the package it needs is not installed, or torch can't.
+        SettingsError: the package it needs is not installed, or it does not run on such a device.
     """
     if backend == "compile":
         return _compiled
@@ -31,6 +31,11 @@ def accelerator(backend: str) -> Callable[[Any], Runner] | None:
         if find_spec("openvino") is None or find_spec("onnx") is None:
             raise SettingsError(
                 "The backend openvino needs the packages openvino and onnx", "pip install 'upscale-plus[openvino]'"
+            )
+        if device.type != "cpu":
+            raise SettingsError(
+                f"The backend openvino runs on a CPU, not on {device.type}",
+                "set the device to cpu or the backend to torch",
             )
         return _OpenVino
     return None
@@ -44,10 +49,12 @@ def _compiled(descriptor: Any) -> Runner:
 
 
 class _OpenVino:
-    """A network compiled by OpenVINO for a CPU, once for each tile size.
+    """A network compiled by OpenVINO for a CPU, once for each tile size, of which the last few are kept.
 
     The way goes through ONNX: OpenVINO's own conversion of a torch module takes a minute for a transformer.
     """
+
+    KEPT = 4
 
     def __init__(self, descriptor: Any) -> None:
         self._descriptor = descriptor
@@ -56,6 +63,8 @@ class _OpenVino:
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         given = np.ascontiguousarray(batch.float().cpu().numpy())
         if given.shape not in self._compiled:
+            while len(self._compiled) >= self.KEPT:  # pictures of many sizes would fill the memory
+                del self._compiled[next(iter(self._compiled))]
             self._compiled[given.shape] = self._compile(torch.from_numpy(given))
         (result,) = self._compiled[given.shape]([given]).values()
         return torch.from_numpy(np.array(result)).clamp_(0, 1).to(batch.device)

@@ -21,6 +21,7 @@ from lib_upscale.models.device import (
     release_memory,
     suits_bfloat16,
 )
+from lib_upscale.models.folders import Stamp, stamp_of
 from lib_upscale.models.identity import Identity, NetworkFacts
 from lib_upscale.models.load import load_network
 from lib_upscale.models.network import activation_bytes, alignment, prepare
@@ -44,6 +45,7 @@ class Model:
         self._descriptor = descriptor
         self._notes = notes
         self._run: Callable[[torch.Tensor], torch.Tensor] = descriptor
+        self._variant = ""
         self.dtype = torch.float32
         self.align = alignment(descriptor.model, facts)
         self.bytes = sum(p.numel() * p.element_size() for p in descriptor.model.state_dict().values())
@@ -56,8 +58,8 @@ class Model:
 
     @property
     def key(self) -> str:
-        """What is measured for it is noted under this: weights, device and precision."""
-        return f"{self.weight_hash}/{self.device.type}/{str(self.dtype).removeprefix('torch.')}"
+        """What is measured for it is noted under this: weights, device, precision, and what else than torch runs it."""
+        return f"{self.weight_hash}/{self.device.type}/{str(self.dtype).removeprefix('torch.')}{self._variant}"
 
     def noted(self, name: str) -> Any:
         """What was measured before for this model on this device in this precision, or None."""
@@ -111,9 +113,10 @@ class Model:
         if self.dtype != torch.float32:
             self.learn(float32_only=True)
             self.to(self.device, torch.float32)
-            output = self(batch)
-            if bool(torch.isfinite(output).all()):
-                return output
+        # Also where it was in float32 already: a device is given the next batch before the last one is looked at.
+        output = self(batch)
+        if bool(torch.isfinite(output).all()):
+            return output
         raise UnusableModelError(
             self.path,
             "gives values that are not numbers, even in full precision",
@@ -130,8 +133,9 @@ class Model:
             self.note(bytes_per_pixel=known)
         return float(known)
 
-    def accelerate(self, how: Callable[[Any], Callable[[torch.Tensor], torch.Tensor]]) -> None:
-        """Have something else run the network: `how` is given the descriptor."""
+    def accelerate(self, name: str, how: Callable[[Any], Callable[[torch.Tensor], torch.Tensor]]) -> None:
+        """Have something else, called `name`, run the network: `how` is given the descriptor."""
+        self._variant = f"/{name}"
         self._run = how(self._descriptor)
 
     def _sample(self) -> torch.Tensor:
@@ -143,7 +147,7 @@ class Model:
 @dataclass(frozen=True)
 class _Wanted:
     path: Path
-    stamp: tuple[int, int]
+    stamp: Stamp | None
     precision: str
     variant: str
 
@@ -189,23 +193,23 @@ class Pool:
         """
         facts = identity.network
         assert facts is not None, "only files with a network are asked for"
-        status = identity.path.stat() if identity.path.exists() else None
-        wanted = _Wanted(identity.path, (status.st_size, status.st_mtime_ns) if status else (0, 0), precision, variant)
+        stamp = stamp_of(identity.path)
+        wanted = _Wanted(identity.path, stamp, precision, variant)
         with self._lock:
             if wanted in self._loaded:
                 self._loaded.move_to_end(wanted)
                 return self._loaded[wanted]
-            self._make_room(status.st_size if status else 0)
+            self._make_room(_bytes_on_disk(stamp))
             model = self._load(identity.path, facts, precision)
             if accelerate is not None:
-                model.accelerate(accelerate)
+                model.accelerate(variant, accelerate)
             self._loaded[wanted] = model
             return model
 
     def loaded(self, path: Path) -> Model | None:
-        """The model of that file if it is loaded, whatever its precision."""
+        """The model of that file if it is loaded, whatever its precision; the one used last."""
         with self._lock:
-            return next((model for wanted, model in self._loaded.items() if wanted.path == path), None)
+            return next((model for wanted, model in reversed(self._loaded.items()) if wanted.path == path), None)
 
     def clear(self) -> None:
         """Let go of all models and give their memory back."""
@@ -275,6 +279,11 @@ class Models:
         from lib_upscale.models.embedded import DEFAULT_MODEL
 
         return self.catalog.find(name or DEFAULT_MODEL)
+
+
+def _bytes_on_disk(stamp: Stamp | None) -> int:
+    """The size of a file, or of both files of an ncnn pair."""
+    return sum(stamp[:1] + stamp[3:4]) if stamp else 0
 
 
 def _weight_hash(network: torch.nn.Module) -> str:

@@ -175,7 +175,9 @@ class _Axis:
 
     def _origins(self, side: int, overlap: int) -> list[int]:
         if side >= self.extent:
-            return [self.first]
+            # One that must be longer than needed begins earlier: there are pixels, and what lies beyond the border
+            # is made up.
+            return [min(self.first, max(0, -(-(self.length - side) // self.align) * self.align))]
         units, tile = self.extent // self.align, side // self.align
         step = tile - -(-overlap // self.align)
         gaps = -(-(units - tile) // step)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lib_upscale.models.device import is_out_of_memory, release_memory
 from lib_upscale.models.identity import NetworkFacts
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.tiles.plan import Grain
@@ -80,18 +81,32 @@ class Probed(TileFunction, Protocol):
 
 def measure_reach(
     function: Probed, grain: Grain, tile: int, progress: Progress = SILENT, seconds: float = 10.0
-) -> Reach:
+) -> Reach | None:
     """Measure the radius within `seconds`, or within the time that one tile of side `tile` takes if that is more.
 
     The network runs on a picture and on the inner half of it. Where the two results differ, the cut is felt;
     the largest distance from the cut at which they do, on any of three pictures, and a quarter more, is the radius.
+    None where time or memory are too short for it.
 
     Raises:
         CancelledError: the person asked to stop.
     """
-    side = _affordable(function, grain, tile, seconds)
-    if side is None:
-        return Reach(None)
+    unit = 4 * grain.align
+    least = -(-max(96, 2 * grain.minimum) // unit) * unit
+    side = _affordable(function, least, unit, tile, seconds)
+    while side >= least:
+        # The error is dealt with outside of its handler, whose traceback would keep the tensors alive.
+        try:
+            return _measured(function, grain, side, progress)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        release_memory(function.device)
+        side = side // 2 // unit * unit
+    return None
+
+
+def _measured(function: Probed, grain: Grain, side: int, progress: Progress) -> Reach:
     radii = []
     for picture in _pictures(side, function.facts.input_channels):
         check(progress)
@@ -127,23 +142,20 @@ def _radius(errors: NDArray[np.float64]) -> int | None:
     return radius if radius <= 0.8 * len(errors) else None
 
 
-def _affordable(function: Probed, grain: Grain, tile: int, seconds: float) -> int | None:
-    """The largest side whose three probes (whole and inner half) take no longer than allowed."""
-    unit = 4 * grain.align
-    smallest = max(96, 2 * grain.minimum)
-    first = -(-smallest // unit) * unit
-    sample = next(_pictures(first, function.facts.input_channels)).to(function.device)
+def _affordable(function: Probed, least: int, unit: int, tile: int, seconds: float) -> int:
+    """The largest side whose three probes (whole and inner half) take no longer than allowed; 0 if none does."""
+    sample = next(_pictures(least, function.facts.input_channels)).to(function.device)
     function(sample)
     start = time.perf_counter()
     float(function(sample).sum())
-    per_pixel = (time.perf_counter() - start) / first**2
+    per_pixel = (time.perf_counter() - start) / least**2
     allowed = max(seconds, per_pixel * tile * tile)
     fitting = [
         side
-        for side in range(first, 513, unit)
-        if 3 * 1.25 * side * side * per_pixel <= allowed and side <= 2 * max(tile, first)
+        for side in range(least, 513, unit)
+        if 3 * 1.25 * side * side * per_pixel <= allowed and side <= 2 * max(tile, least)
     ]
-    return fitting[-1] if fitting else None
+    return max(fitting, default=0)
 
 
 def _pictures(side: int, channels: int) -> Iterator[torch.Tensor]:

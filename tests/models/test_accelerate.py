@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.models.accelerate import accelerator
@@ -44,5 +45,11 @@ def test_openvino_on_a_real_transformer(shared_models: Path) -> None:
 def test_without_openvino_the_setting_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lib_upscale.models.accelerate.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="pip install"):
-        accelerator("openvino")
-    assert accelerator("torch") is None
+        accelerator("openvino", torch.device("cpu"))
+    assert accelerator("torch", torch.device("cpu")) is None
+
+
+def test_openvino_beside_a_graphics_card_says_that_it_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib_upscale.models.accelerate.find_spec", lambda name: object())
+    with pytest.raises(SettingsError, match="runs on a CPU, not on cuda: set the device to cpu"):
+        accelerator("openvino", torch.device("cuda"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,29 @@ def test_a_file_that_changed_is_loaded_anew(tmp_path: Path) -> None:
     models.catalog.refresh()
     after = models.pool.get(models.find("a").identity)
     assert (before.scale, after.scale) == (2, 4)
+
+
+def test_an_ncnn_pair_whose_weights_changed_is_loaded_anew(tmp_path: Path) -> None:
+    from tests.models.ncnn_writer import Pair, compact_pair, randomised
+    from tests.models.networks import build
+
+    param = compact_pair(randomised(build("Compact")), Pair()).write(tmp_path)
+    models = models_in(tmp_path)
+    entry = models.find(param.stem)
+    before = models.pool.get(entry.identity)
+    weights = param.with_suffix(".bin")
+    weights.write_bytes(weights.read_bytes())
+    os.utime(weights, ns=(1, 1))
+    assert models.pool.get(entry.identity) is not before
+
+
+def test_what_is_measured_for_one_backend_is_not_taken_for_another(tmp_path: Path) -> None:
+    write(tmp_path / "a.safetensors", compact(2))
+    models = models_in(tmp_path)
+    identity = models.find("a").identity
+    models.pool.get(identity).note(seconds_per_pixel=1.0)
+    other = models.pool.get(identity, variant="other", accelerate=lambda descriptor: descriptor)
+    assert other.noted("seconds_per_pixel") is None
 
 
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
@@ -95,6 +119,17 @@ def test_half_precision_that_overflows_is_done_again_in_full_and_remembered(tmp_
     assert torch.allclose(model.recover(batch), batch, atol=1e-3)
     assert model.dtype == torch.float32
     assert Notes(tmp_path / "notes.json").get(model.weight_hash, "float32_only") is True
+
+
+def test_a_tile_that_was_under_way_when_the_model_moved_to_full_precision_is_done_again_too(tmp_path: Path) -> None:
+    """A graphics card is given the next tile before the last one is looked at: both were computed in half."""
+    model = _model(tmp_path / "deep.safetensors", Overflows(), Notes())
+    model.to(torch.device("cpu"), torch.float16)
+    tiles = [torch.full((1, 3, 8, 8), level) for level in (0.9, 0.8)]
+    for tile in tiles:
+        assert not torch.isfinite(model(tile)).all()
+    for tile in tiles:
+        assert torch.allclose(model.recover(tile), tile, atol=1e-3)
 
 
 def test_a_model_that_is_broken_in_full_precision_is_an_error(tmp_path: Path) -> None:

@@ -101,6 +101,9 @@ def test_a_part_of_a_picture_is_covered_with_the_same_context(
         assert whole.contains(each.source)
         assert region.contains(each.core)
         assert each.source.contains(each.core.grown(overlap // 2, size))
+        # Nothing is made up where the picture has pixels: beyond its border a tile reaches by less than the alignment.
+        assert min(part.tile_size.width, size.width) - each.source.width < grain.align
+        assert min(part.tile_size.height, size.height) - each.source.height < grain.align
 
 
 def test_a_picture_that_fits_is_one_tile_and_is_not_padded() -> None:

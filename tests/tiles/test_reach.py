@@ -54,6 +54,7 @@ class Pooled(torch.nn.Module):
 @pytest.mark.parametrize("radius", [1, 4, 11, 20])
 def test_the_radius_of_a_known_filter_is_found_with_a_margin(radius: int) -> None:
     reach = measure_reach(Network(Mean(radius)), Grain(), 256)
+    assert reach is not None
     assert reach.radius is not None
     assert radius <= reach.radius <= 1.25 * radius + 3
 
@@ -69,7 +70,33 @@ def test_alignment_is_heeded_while_measuring() -> None:
             means = torch.nn.functional.avg_pool2d(image, 8)
             return torch.nn.functional.interpolate(means, scale_factor=8)
 
-    assert measure_reach(Network(Windows()), Grain(8, 16), 256).radius in (0, 1)
+    assert measure_reach(Network(Windows()), Grain(8, 16), 256) in (Reach(0), Reach(1))
+
+
+def test_with_little_memory_it_is_measured_on_a_smaller_picture() -> None:
+    class Short(Mean):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            if image.shape[2] > 160:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return super().forward(image)
+
+    reach = measure_reach(Network(Short(4)), Grain(), 512)
+    assert reach is not None
+    assert reach.radius is not None
+    assert 4 <= reach.radius <= 8
+
+
+def test_without_memory_for_it_nothing_is_concluded() -> None:
+    class Tiny(Mean):
+        timed = 0
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            self.timed += 1
+            if self.timed > 2:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return super().forward(image)
+
+    assert measure_reach(Network(Tiny(4)), Grain(), 512) is None
 
 
 def test_measuring_can_be_cancelled() -> None:
