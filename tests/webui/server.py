@@ -195,6 +195,11 @@ class Page:
             self.values[key] = value
         return answer
 
+    def outputs_of(self, elem_id: str) -> list[str | None]:
+        """The ids of the components that the event of that component answers for, in the answer's order."""
+        _, event = self._event(self.component(elem_id)["id"])
+        return [self._by_id[key]["props"].get("elem_id") for key in event["outputs"]]
+
     def _event(self, component: int) -> tuple[int, dict[str, Any]]:
         for number, event in enumerate(self._config["dependencies"]):
             targets = [target[0] if isinstance(target, list) else target for target in event["targets"]]
