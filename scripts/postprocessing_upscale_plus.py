@@ -9,7 +9,7 @@ if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().p
         f"Upscale Plus: another 'lib_upscale' is in the way, at {lib_upscale.__file__}: disable its owner"
     )
 
-from modules import scripts_postprocessing
+from modules import errors, scripts_postprocessing
 
 from lib_upscale.webui import extras, glue
 
@@ -21,8 +21,12 @@ class ScriptPostprocessingUpscalePlus(scripts_postprocessing.ScriptPostprocessin
     order = 1010
 
     def ui(self):
-        """Its controls by name."""
-        return glue.accordion()
+        """Its controls by name; the host builds no page at all without an answer."""
+        try:
+            return glue.accordion(self)
+        except Exception:
+            errors.report("Upscale Plus: the accordion could not be made", exc_info=True)
+            return {}
 
     def process_firstpass(self, pp, **values):
         """Before any postprocessor runs."""
@@ -30,4 +34,4 @@ class ScriptPostprocessingUpscalePlus(scripts_postprocessing.ScriptPostprocessin
 
     def process(self, pp, **values):
         """One picture."""
-        extras.process(pp, values)
+        glue.process(self, pp, values)

@@ -13,13 +13,14 @@ from typing import Any
 
 import gradio as gr
 
+from lib_upscale.errors import SettingsError
 from lib_upscale.models.catalog import Entry
 from lib_upscale.options import Option, Settings
 from lib_upscale.settings import UpscaleSettings, options
 
 __all__ = [
-    "PRESETS", "Controls", "Maker", "build", "model_choices", "name_of", "preset_fields", "preset_values",
-    "settings_of", "target_rows", "titles",
+    "PRESETS", "Controls", "Maker", "build", "first_choice", "model_choices", "name_of", "preset_fields",
+    "preset_values", "settings_of", "target_rows", "titles",
 ]  # fmt: skip
 
 NONE = "None"
@@ -119,7 +120,7 @@ def build(entries: Sequence[Entry], prefix: str, *, has_tooltips: bool, for_batc
     rows: list[Any] = []
     models, befores, seconds, afters = model_choices(entries)
     with gr.Row():
-        inputs["model"] = maker.choice("model", models, models[0] if models else None)
+        inputs["model"] = maker.choice("model", models, first_choice(entries))
         refresh = maker.button("refresh", "\N{CLOCKWISE OPEN CIRCLE ARROW}", "Look for new model files.")
     with gr.Row():
         kinds = [each.value for each in TargetKind]
@@ -145,7 +146,13 @@ def build(entries: Sequence[Entry], prefix: str, *, has_tooltips: bool, for_batc
 
 
 def settings_of(values: Mapping[str, Any]) -> UpscaleSettings:
-    """What the controls say. A value that is missing or None is the setting's default. Raises `SettingsError`."""
+    """What the controls say. A value that is missing or None is the setting's default. Raises `SettingsError`.
+
+    A list without a choice is an error: a model that nobody chose is not what the person sees.
+    """
+    if not name_of(values.get("model")):
+        label = options(UpscaleSettings)["model"].label
+        raise SettingsError("No upscaler is chosen", f"choose one in the list '{label}'")
     kind = TargetKind(values.get("target_kind") or TargetKind.OWN)
     used = set(_FIELDS[kind])
     targets = {name for names in _FIELDS.values() for name in names}
@@ -177,6 +184,12 @@ def _build_details(inputs: dict[str, Any], maker: Maker, cleaners: list[str], fo
         with gr.Row():
             inputs["recurse"] = maker.check("recurse", "Include subfolders", False)
             inputs["skip_done"] = maker.check("skip_done", "Skip pictures that are done", True)
+
+
+def first_choice(entries: Sequence[Entry]) -> str | None:
+    """What is chosen before anybody chooses: a model that enlarges, where there is one."""
+    larger = [entry for entry in entries if _scale(entry) > 1]
+    return next((title(entry) for entry in (*larger, *entries)), None)
 
 
 def model_choices(entries: Sequence[Entry]) -> list[list[str]]:

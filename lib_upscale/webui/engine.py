@@ -28,6 +28,8 @@ _FAMILIES = ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "GFPGAN",
 _NOT_UPSCALERS = frozenset({"codeformer_models_path", "ldsr_models_path", "clip_models_path"})
 
 _CACHE = Path(__file__).resolve().parents[2] / "private" / "cache"
+_PLANNED_FOR = 20.0
+"""Seconds for which a model that was loaded for a plan stays on a graphics card."""
 _LOOSE = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
 
 
@@ -38,6 +40,7 @@ class Engine:
         self._lock = threading.RLock()
         self._catalog: Catalog | None = None
         self._pool: Pool | None = None
+        self._timer: threading.Timer | None = None
         self._loose: tuple[Entry, ...] = ()
         self._loose_problems: tuple[str, ...] = ()
 
@@ -89,6 +92,10 @@ class Engine:
         entries = self.entries()
         if not any(entry.name == name for entry in entries) and ("/" in name or "\\" in name or _is_file(name)):
             raise UnknownModelError(name, (), "names are as GET /upscale-plus/v1/models lists them")
+        return self.find(name)
+
+    def find(self, name: str) -> Entry:
+        """The usable model of that name. Raises `UnknownModelError` or what is wrong with its file."""
         loose = next((entry for entry in self._loose if entry.name == name), None)
         return loose or self.catalog.find(name)
 
@@ -96,7 +103,7 @@ class Engine:
         """What would be done. Models are loaded for it unless a job is running, which needs the memory."""
         job = plan_upscale(size, self._with_paths(settings), self.models, load=not host.is_busy())
         if not host.is_busy() and self.models.pool.device.type != "cpu":
-            self.after_job()
+            self._let_go_soon()
         return job
 
     def plan_size(self, size: Size, settings: UpscaleSettings) -> Size:
@@ -128,9 +135,26 @@ class Engine:
             self._pool.clear()
             host.give_memory_back()
 
+    def _let_go_soon(self) -> None:
+        """Let the models of a plan go when no other plan has come for a moment: a slider asks for one at each step."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = threading.Timer(_PLANNED_FOR, self._let_go)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _let_go(self) -> None:
+        if host.is_busy():
+            self._let_go_soon()  # it may be ours, which lets them go at its end
+        else:
+            self.after_job()
+
     def forget(self) -> None:
         """Let everything go; the next question begins anew."""
         with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
             if self._pool is not None:
                 self._pool.clear()
                 host.give_memory_back()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib_upscale.webui import api, batch, extras, host, options, registry
 from lib_upscale.webui.engine import engine
 
-__all__ = ["Page", "accordion", "started", "unloaded"]
+__all__ = ["Page", "accordion", "process", "started", "unloaded"]
+
+_LISTS: Mapping[str, Callable[[], list[str]]] = {
+    "extras_upscaler_1": registry.names,
+    "extras_upscaler_2": registry.names,
+    "upscale_plus_redraw_upscaler": registry.names,
+    "txt2img_hr_upscaler": lambda: [*host.latent_upscalers(), *registry.names()],
+}
+"""Id of a list of upscalers that is filled anew -> what it offers."""
 
 
 class Page:
@@ -20,7 +30,8 @@ class Page:
         Page.current = self
         self._accordion: extras.Accordion | None = None
         self._image: Any = None
-        self._lists: list[Any] = []
+        self._lists: dict[str, extras.OtherList] = {}
+        self._tabs = 0
 
     def settings(self) -> None:
         """The settings page is being made."""
@@ -32,35 +43,44 @@ class Page:
         engine.refresh()
         registry.publish()
 
-    def accordion(self) -> dict[str, Any]:
-        """Make the accordion of the Extras tab; an empty one where that fails, as the host needs an answer."""
-        try:
+    def accordion(self, script: Any) -> dict[str, Any]:
+        """Make the accordion of `script`."""
+        if host.is_of_extras(script):
             made = extras.Accordion()
             inputs = made.build()
-        except Exception:
-            host.report("the accordion could not be made")
-            return {}
-        self._accordion = made
+            self._accordion = made  # connected when the rest of the tab is there
+            return inputs
+        # The host's settings have put it into txt2img or img2img, which share a page with Extras.
+        self._tabs += 1
+        made = extras.Accordion(f"tab{self._tabs}")
+        inputs = made.build()
+        made.connect()
         return inputs
 
     def component(self, component: Any, **arguments: Any) -> None:
         """A component has been made somewhere on the page."""
-        name = arguments.get("elem_id") or getattr(component, "elem_id", None)
+        name = str(arguments.get("elem_id") or getattr(component, "elem_id", None))
         if name == "extras_image":
             self._image = component
-        elif name in ("extras_upscaler_1", "extras_upscaler_2"):
-            self._lists.append(component)
+        elif name in _LISTS:
+            # The API builds some of the page again, after the page: the first is the one that is seen.
+            self._lists.setdefault(name, extras.OtherList(component, _LISTS[name]))
         elif name == "extras_generate" and self._accordion is not None and self._image is not None:
             accordion, self._accordion = self._accordion, None
-            accordion.connect(self._image, _builtin_controls(), self._lists)
+            accordion.connect(self._image, _builtin_controls(), list(self._lists.values()))
 
     def _models_changed(self) -> None:
         registry.refresh()
 
 
-def accordion() -> dict[str, Any]:
-    """The controls of the Extras tab on the page that is being built."""
-    return Page.current.accordion() if Page.current is not None else {}
+def accordion(script: Any) -> dict[str, Any]:
+    """The controls of a postprocessor on the page that is being built."""
+    return Page.current.accordion(script) if Page.current is not None else {}
+
+
+def process(script: Any, pp: Any, values: Mapping[str, Any]) -> None:
+    """One picture of the Extras tab, or of a generation."""
+    extras.process(pp, values, generation=not host.is_of_extras(script))
 
 
 def started(app: Any) -> None:
@@ -75,6 +95,9 @@ def unloaded() -> None:
             undo()
         except Exception:
             host.report("something of Upscale Plus was left behind")
+    # "Reload UI" reads the scripts again and no packages: after an update, new scripts would meet the old package.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lib_upscale"]:
+        del sys.modules[name]
 
 
 def _builtin_controls() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,12 @@ __all__ = [
     "interrogated",
     "is_busy",
     "is_extras_job",
+    "is_of_extras",
     "kept_state",
+    "latent_upscalers",
     "make_room",
     "models_path",
+    "on_page_load",
     "option",
     "options_of_command_line",
     "prompt_length",
@@ -163,6 +166,26 @@ def input_accordion(opened: bool, **arguments: Any) -> Any:
 def has_tooltips() -> bool:
     """Whether the host has taught gradio's components the argument `tooltip`."""
     return any(name in sys.modules for name in ("modules.gradio_extensons", "modules.gradio_extensions"))
+
+
+def latent_upscalers() -> list[str]:
+    """What hires fix offers before the upscalers."""
+    return list(getattr(shared, "latent_upscale_modes", {}))
+
+
+def on_page_load(function: Callable[..., Any], **arguments: Any) -> None:
+    """Call it whenever somebody opens the page that is being built."""
+    from gradio.context import Context
+
+    if Context.root_block is not None:
+        Context.root_block.load(function, **arguments)
+
+
+def is_of_extras(script: Any) -> bool:
+    """Whether a postprocessor is the one of the Extras tab: the settings can have others in txt2img and img2img."""
+    from modules import scripts
+
+    return any(each is script for each in scripts.scripts_postproc.scripts or ())
 
 
 def extras_scripts() -> list[Any]:

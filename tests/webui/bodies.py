@@ -5,21 +5,26 @@ Each gets the host's data folder, whose models are those of tests/webui/models.p
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
+import io
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from modules import modelloader, postprocessing, scripts, shared
+from modules import call_queue, modelloader, postprocessing, scripts, shared
 from PIL import Image
 
 from lib_upscale.errors import UpscalePlusError
+from lib_upscale.image.geometry import Size
 from lib_upscale.settings import UpscaleSettings, options
-from lib_upscale.webui import batch, controls, engine, extras, hires_check, registry
+from lib_upscale.webui import api, batch, controls, engine, extras, glue, hires_check, host, registry
 from tests.webui.models import NEAREST
 
 OURS = "4x_Nearest"
@@ -44,6 +49,18 @@ def exchanged(owner: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, original)
+
+
+@contextlib.contextmanager
+def setting(key: str, value: Any) -> Iterator[None]:
+    """A value of the host's settings for a while."""
+    before = dict(shared.opts.data)
+    shared.opts.data[key] = value
+    try:
+        yield
+    finally:
+        shared.opts.data.clear()
+        shared.opts.data.update(before)
 
 
 @contextlib.contextmanager
@@ -160,11 +177,11 @@ def _arguments(**ours: Any) -> list[Any]:
 
 
 def body_a_picture_that_fails_ends_no_batch(_: Path) -> None:
-    def process(pp: Any, values: Any) -> None:
+    def process(pp: Any, values: Any, **more: Any) -> None:
         calls.append(pp)
         if len(calls) == 2:
             raise ValueError("the second one")
-        original(pp, values)
+        original(pp, values, **more)
 
     calls: list[Any] = []
     original = extras.process
@@ -225,6 +242,145 @@ def body_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
     assert (p.begun, other.begun) == (0, 1)
 
 
+def body_a_skipped_picture_is_dropped_and_the_rest_goes_on(_: Path) -> None:
+    def upscale(*arguments: Any) -> Any:
+        calls.append(arguments)
+        shared.state.skipped = len(calls) == 1
+        return original(*arguments)
+
+    calls: list[Any] = []
+    original = engine.engine.upscale
+    images = [picture(seed=seed) for seed in range(2)]
+    with exchanged(engine.engine, "upscale", upscale):
+        pictures, text, *_rest = postprocessing.run_postprocessing(
+            1, None, images, "", "", True, *_arguments(), save_output=False
+        )
+    assert len(calls) == 2
+    assert [np.array_equal(made, np.asarray(images[1]).repeat(2, 0).repeat(2, 1)) for made in pictures] == [True]
+    assert "failed" not in text
+
+
+def body_the_order_of_the_host_s_settings_is_kept(_: Path) -> None:
+    theirs = {
+        "upscale_enabled": True,
+        "upscaler_1_name": OURS,
+        "upscale_by": 2,
+        "upscale_mode": 0,
+        "max_side_length": 0,
+    }
+    ours = {"enabled": True, "model": NEAREST, "target_kind": "Longest side", "longest": 33}
+    arguments = scripts.scripts_postproc.create_args_for_run({"Upscale": theirs, extras.NAME: ours})
+    for order, size in ((["Upscale", extras.NAME], (33, 20)), ([extras.NAME, "Upscale"], (66, 40))):
+        with setting("postprocessing_operation_order", order):
+            said = extras.say_plan((20, 12), theirs, ours, as_html=False)
+            pictures, *_rest = postprocessing.run_postprocessing(
+                0, picture(), None, "", "", True, *arguments, save_output=False
+            )
+        assert pictures[0].size == size
+        assert f"20x12 -> {size[0]}x{size[1]} in all" in said, said
+
+
+def body_switched_off_in_the_host_s_settings_is_off(_: Path) -> None:
+    image = picture()
+    with setting("postprocessing_disable_in_extras", [extras.NAME]):
+        pictures, *_rest = postprocessing.run_postprocessing(
+            0, image, None, "", "", True, *_arguments(), save_output=False
+        )
+    assert pictures[0].size == image.size
+
+
+def body_in_a_generation_a_failure_keeps_the_picture(_: Path) -> None:
+    """Where the host's settings have put the accordion into txt2img, it would print the error and say nothing."""
+    warned: list[str] = []
+    script = SimpleNamespace(name="not the one of Extras")
+    values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
+    with exchanged(host, "warn", warned.append):
+        made = SimpleNamespace(image=picture(), info={})
+        glue.process(script, made, values)
+        failed = SimpleNamespace(image=picture(), info={})
+        glue.process(script, failed, {**values, "model": LORA})
+    assert (made.image.size, made.info["Upscale Plus upscaler"]) == ((40, 24), NEAREST)
+    assert (failed.image.size, failed.info) == ((20, 12), {})
+    assert len(warned) == 1
+    assert "models/Lora" in warned[0]
+
+
+def body_room_is_made_before_a_network_runs(_: Path) -> None:
+    def freed(*_: Any, **__: Any) -> None:
+        asked.append(len(engine.engine.models.pool))
+
+    asked: list[int] = []
+    management = sys.modules.get("backend.memory_management")
+    if management is not None:  # Forge
+        with exchanged(management, "free_memory", freed):
+            entry(NEAREST).scaler.upscale(picture(), 2)
+    else:
+        from modules import lowvram
+
+        with exchanged(lowvram, "send_everything_to_cpu", freed):
+            entry(NEAREST).scaler.upscale(picture(), 2)
+            assert asked == [], "nothing is moved unless the person asked for it at the start"
+            for flag in ("lowvram", "medvram"):
+                with exchanged(shared.cmd_opts, flag, True):
+                    entry(NEAREST).scaler.upscale(picture(), 2)
+    assert asked == ([0] if management is not None else [0, 0])
+
+
+def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: Path) -> None:
+    class Pool:
+        device = SimpleNamespace(type="cuda")
+        cleared = threading.Event()
+
+        def clear(self) -> None:
+            self.cleared.set()
+
+    size, settings = Size(20, 12), UpscaleSettings(model=NEAREST)
+    with (
+        exchanged(engine.engine, "_pool", Pool()),
+        exchanged(engine, "plan_upscale", lambda *_, **__: None),
+        exchanged(engine, "_PLANNED_FOR", 3600.0),
+    ):
+        engine.engine.plan(size, settings)
+        assert not Pool.cleared.is_set()
+        engine._PLANNED_FOR = 0.01
+        engine.engine.plan(size, settings)
+        assert Pool.cleared.wait(60)
+
+
+def body_there_are_no_routes_without_the_api(_: Path) -> None:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    with exchanged(shared.cmd_opts, "api", False), exchanged(shared.cmd_opts, "nowebui", False):
+        api.add_routes(app)
+    assert not [route for route in app.routes if route.path.startswith(api.PREFIX)]
+    api.add_routes(app)
+    assert len([route for route in app.routes if route.path.startswith(api.PREFIX)]) == 4
+
+
+def body_the_api_waits_for_the_host_s_lock(_: Path) -> None:
+    class Lock:
+        held = False
+
+        def __enter__(self) -> None:
+            self.held = True
+
+        def __exit__(self, *_: Any) -> None:
+            self.held = False
+
+    def upscale(*arguments: Any) -> Any:
+        seen.append(lock.held)
+        return original(*arguments)
+
+    lock, seen, original = Lock(), [], engine.engine.upscale
+    source = io.BytesIO()
+    picture().save(source, "PNG")
+    request = api.UpscaleRequest(images=[base64.b64encode(source.getvalue()).decode()], model=NEAREST)
+    with exchanged(call_queue, "queue_lock", lock), exchanged(engine.engine, "upscale", upscale):
+        api._upscale(request)
+    assert (seen, lock.held) == ([True], False)
+
+
 def body_every_setting_has_a_control_with_its_label(_: Path) -> None:
     script = next(x for x in scripts.scripts_postproc.scripts if x.name == extras.NAME)
     assert set(options(UpscaleSettings)) <= set(script.controls)
@@ -247,6 +403,8 @@ def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     assert "2 passes" in text
     assert "2 tiles" in text, text
     assert "models/Lora" in extras.say_plan((50, 40), {}, {**values, "model": LORA}, as_html=False)
+    assert "choose one" in extras.say_plan((50, 40), {}, {**values, "model": None}, as_html=False)
+    assert "2x_Loose" in extras.say_plan((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
     before = extras.say_plan(None, {}, values, as_html=False)
     assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
     theirs = {"upscale_enabled": True, "upscaler_1_name": OURS, "upscale_by": 2, "upscale_mode": 0}

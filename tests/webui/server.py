@@ -46,8 +46,15 @@ class WebUI:
     """One running server. `data` is its own folder: models, outputs, settings, log."""
 
     def __init__(
-        self, code: Path, python: Path, data: Path, checkpoints: Path | None, more: tuple[str, ...] = ()
+        self,
+        code: Path,
+        python: Path,
+        data: Path,
+        checkpoints: Path | None,
+        more: tuple[str, ...] = (),
+        extension: Path | None = None,
     ) -> None:
+        """`extension`: a folder of this extension below `data`; without it, this repository is linked there."""
         self.code, self.python, self.data = code, python, data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -58,9 +65,9 @@ class WebUI:
         self._server: subprocess.Popen[bytes] | None = None
         (data / "extensions").mkdir(parents=True, exist_ok=True)
         (data / "models").mkdir(exist_ok=True)
-        link = data / "extensions" / "upscale-plus"
-        if not link.exists():
-            link.symlink_to(ROOT, target_is_directory=True)
+        self._extension = extension or data / "extensions" / "upscale-plus"
+        if not self._extension.exists():
+            self._extension.symlink_to(ROOT, target_is_directory=True)
 
     @property
     def has_checkpoint(self) -> bool:
@@ -75,7 +82,7 @@ class WebUI:
         environment = self.environment()
         if self._checkpoints is not None and not (self.data / "models" / "Stable-diffusion").exists():
             (self.data / "models" / "Stable-diffusion").symlink_to(self._checkpoints / "models" / "Stable-diffusion")
-        installer = [str(self.python), str(ROOT / "install.py")]
+        installer = [str(self.python), str(self._extension / "install.py")]
         subprocess.run(installer, cwd=self.code, env=dict(environment, PYTHONPATH=str(self.code)), check=False)
         self._log_mark = len(self.log())
         log = self.log_file.open("ab")
@@ -187,6 +194,11 @@ class Page:
         for key, value in zip(event["outputs"], answer, strict=False):
             self.values[key] = value
         return answer
+
+    def outputs_of(self, elem_id: str) -> list[str | None]:
+        """The ids of the components that the event of that component answers for, in the answer's order."""
+        _, event = self._event(self.component(elem_id)["id"])
+        return [self._by_id[key]["props"].get("elem_id") for key in event["outputs"]]
 
     def _event(self, component: int) -> tuple[int, dict[str, Any]]:
         for number, event in enumerate(self._config["dependencies"]):

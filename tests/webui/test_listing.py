@@ -6,9 +6,10 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from tests.webui.models import NEAREST, compact
-from tests.webui.server import Page, WebUI
+from tests.webui.server import Page, WebUI, as_base64, from_base64
 
 pytestmark = pytest.mark.webui
 
@@ -60,8 +61,20 @@ def test_the_refresh_button_fills_the_lists_of_the_page(webui: WebUI) -> None:
     finally:
         new.unlink()
     assert "2x_Button \N{MIDDLE DOT} RealESRGAN Compact 2x" in json.dumps(answer[0], ensure_ascii=False)
-    assert "2x_Button" in json.dumps(answer[4])
     assert "2x_Button" in webui.upscalers()
+    lists = dict(zip(page.outputs_of("upscale_plus_extras_refresh"), answer, strict=True))
+    others = ("extras_upscaler_1", "extras_upscaler_2", "txt2img_hr_upscaler", "upscale_plus_redraw_upscaler")
+    for elem_id in others:
+        assert "2x_Button" in json.dumps(lists[elem_id]), elem_id
+    assert "Latent" in json.dumps(lists["txt2img_hr_upscaler"])
+
+
+def test_our_models_are_in_the_lists_of_the_page(webui: WebUI) -> None:
+    page = Page(webui)
+    for elem_id in ("extras_upscaler_1", "txt2img_hr_upscaler", "setting_upscaler_for_img2img"):
+        choices = json.dumps(page.component(elem_id)["props"]["choices"])
+        for name in SCALES:
+            assert name in choices, (elem_id, name)
 
 
 def test_taking_over_can_be_turned_off_and_on_without_a_restart(webui: WebUI) -> None:
@@ -91,6 +104,52 @@ def test_reloading_ten_times_leaves_one_of_everything(webui: WebUI) -> None:
     said = webui.log()[mark:]
     assert "lib_upscale" not in said, "something of ours failed"
     assert "Upscale Plus" not in said
+
+
+def test_the_host_s_settings_can_switch_the_accordion_off(webui: WebUI) -> None:
+    try:
+        webui.call("/sdapi/v1/options", {"postprocessing_disable_in_extras": ["Upscale plus"]})
+        webui.reload()
+        assert "upscale_plus_extras" not in ids_of(webui)
+        image = as_base64(Image.new("RGB", (20, 12)))
+        status, answer = webui.call(
+            "/sdapi/v1/extra-single-image", {"image": image, "upscaling_resize": 2, "upscaler_1": NEAREST}
+        )
+        assert status == 200, answer
+        assert from_base64(answer["image"]).size == (40, 24)
+    finally:
+        webui.call("/sdapi/v1/options", {"postprocessing_disable_in_extras": []})
+        webui.reload()
+    assert "upscale_plus_extras_model" in ids_of(webui)
+
+
+def test_the_host_s_settings_can_put_the_accordion_into_the_other_tabs(webui: WebUI) -> None:
+    try:
+        webui.call("/sdapi/v1/options", {"postprocessing_enable_in_main_ui": ["Upscale plus"]})
+        webui.reload()
+        ids = [name for name in ids_of(webui) if name.startswith("upscale_plus")]
+        assert sorted(set(ids)) == sorted(ids)
+        assert len([name for name in ids if name.endswith("_target_kind")]) == 3, "Extras, txt2img, img2img"
+        answer = Page(webui).press("upscale_plus_extras_tab1_refresh")
+        assert NEAREST in json.dumps(answer)
+        if webui.has_checkpoint:
+            values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "preset": "None", "scale": 2}
+            for model, size in ((NEAREST, (128, 128)), ("detail_lora", (64, 64))):
+                status, made = webui.call("/sdapi/v1/txt2img", generation({**values, "model": model}))
+                assert status == 200, made
+                assert from_base64(made["images"][0]).size == size
+                assert ("Upscale Plus upscaler: 2x_Nearest" in made["info"]) == (model == NEAREST)
+            assert "move it to models/Lora" in webui.log()[-4000:]
+    finally:
+        webui.call("/sdapi/v1/options", {"postprocessing_enable_in_main_ui": []})
+        webui.reload()
+
+
+def generation(values: dict[str, object]) -> dict[str, object]:
+    """One picture in one step, with the accordion's first values set."""
+    names = ("enabled", "model", "target_kind", "scale")
+    scripts = {"upscale plus": {"args": [values[name] for name in names]}}
+    return {"prompt": "x", "steps": 1, "width": 64, "height": 64, "alwayson_scripts": scripts}
 
 
 def test_disabling_the_extension_leaves_nothing_behind(webui: WebUI) -> None:

@@ -64,8 +64,14 @@ class ScriptPostprocessingRunner:
         self.scripts = [kind() for kind in kinds]
 
     def scripts_in_preferred_order(self):
-        """By their order, unless the settings say otherwise."""
-        return sorted(self.scripts, key=lambda script: script.order)
+        """As the settings say, then by their order; without those that are switched off there."""
+        first = list(shared.opts.postprocessing_operation_order)
+        found = [each for each in self.scripts if each.name not in shared.opts.postprocessing_disable_in_extras]
+
+        def place(script):
+            return first.index(script.name) if script.name in first else len(first)
+
+        return sorted(found, key=lambda script: (place(script), script.order))
 
     def setup_ui(self):
         """Make all controls."""

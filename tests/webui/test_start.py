@@ -1,0 +1,89 @@
+"""The start of a real WebUI: whatever the extension's folder is called, after an update, and with a broken one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.webui.conftest import real_webui
+from tests.webui.models import NEAREST, place_models
+from tests.webui.server import ROOT, WebUI
+from tests.webui.test_listing import SCALES, ids_of
+
+pytestmark = pytest.mark.webui
+
+FOLDER = "my upscaler (copy)-main"
+
+
+@pytest.fixture(scope="module")
+def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
+    """A WebUI of its own, with a copy of the extension that may be changed, in a folder of another name."""
+    code, python = real_webui()
+    data = tmp_path_factory.mktemp("start")
+    place_models(data / "models")
+    folder = data / "extensions" / FOLDER
+    folder.mkdir(parents=True)
+    for name in ("install.py", "preload.py", "metadata.ini", "style.css"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("lib_upscale", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    if (ROOT / "private" / "site-packages").is_dir():
+        (folder / "private").mkdir()
+        (folder / "private" / "site-packages").symlink_to(ROOT / "private" / "site-packages")
+    server = WebUI(code, python, data, None, extension=folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def changed(webui: WebUI, file: str, old: str, new: str) -> None:
+    path = Path(webui.data) / "extensions" / FOLDER / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_folder_may_be_called_anything(webui: WebUI) -> None:
+    found = webui.upscalers()
+    assert {name: found[name]["scale"] for name in SCALES} == SCALES
+    assert "upscale_plus_extras_model" in ids_of(webui)
+    assert webui.call("/upscale-plus/v1/models")[0] == 200
+
+
+def test_an_update_takes_effect_at_reload(webui: WebUI) -> None:
+    """The host reads scripts again and packages not: the new scripts must not meet the old package."""
+    changed(webui, "lib_upscale/webui/glue.py", "def accordion(script", "def new_accordion(script")
+    changed(webui, "scripts/postprocessing_upscale_plus.py", "glue.accordion(", "glue.new_accordion(")
+    webui.reload()
+    assert "upscale_plus_extras_model" in ids_of(webui)
+    assert webui.upscalers()[NEAREST]["scale"] == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("lib_upscale/webui/controls.py", "from __future__ import annotations"),
+        ("lib_upscale/webui/private.py", "from __future__ import annotations"),
+        ("lib_upscale/webui/engine.py", "        self.catalog.refresh()"),
+        ("lib_upscale/webui/extras.py", "        self._controls = made"),
+    ],
+)
+def test_a_failure_does_not_stop_the_webui_from_starting(webui: WebUI, file: str, line: str) -> None:
+    says = "broken for a test"
+    indent = " " * (len(line) - len(line.lstrip()))
+    broken = f"{line}\n{indent}raise RuntimeError('{says}')\n"
+    changed(webui, file, line, broken)
+    mark = len(webui.log())
+    try:
+        webui.restart()
+        assert webui.upscalers()["2x_Nearest"], "the host lists what it finds itself"
+        assert "extras_generate" in ids_of(webui)
+        assert says in webui.log()[mark:]
+    finally:
+        changed(webui, file, broken, line)
