@@ -7,7 +7,7 @@ from lib_upscale.redraw.grid import LATENT, plan_grid
 from lib_upscale.redraw.joint import JointSettings
 from lib_upscale.redraw_settings import RedrawSettings
 
-__all__ = ["describe_joint", "joint_settings"]
+__all__ = ["describe_joint", "joint_grid", "joint_settings"]
 
 _ALIGN = 8
 """Latent pixels: what ControlNet makes inside the UNet has an eighth of the latent's side at least."""
@@ -26,13 +26,15 @@ def joint_settings(canvas: Size, settings: RedrawSettings, native: int, seed: in
     return JointSettings(tile, shared, batch=settings.batch_size, shift=settings.shift, seed=seed, align=align)
 
 
-def describe_joint(canvas: Size, joint: JointSettings) -> str:
-    """One line for people: the grid, and how much more than the picture the UNet sees at each step."""
+def joint_grid(canvas: Size, joint: JointSettings) -> tuple[int, int, Size]:
+    """Columns, rows and the tiles' size in pixels, for a picture of `canvas` pixels."""
     latent = Size(-(-canvas.width // LATENT), -(-canvas.height // LATENT))
     columns, rows = joint.origins(latent)
     tile = Size(min(joint.tile.width, latent.width), min(joint.tile.height, latent.height))
-    if len(columns) == len(rows) == 1:
-        return f"one tile of {Size(tile.width * LATENT, tile.height * LATENT)}"
-    area = len(columns) * len(rows) * tile.pixels / latent.pixels
-    size = Size(tile.width * LATENT, tile.height * LATENT)
-    return f"{len(columns)}x{len(rows)} tiles of {size} in lockstep, {area:.2f} times the area of the result"
+    return len(columns), len(rows), tile.scaled(LATENT)
+
+
+def describe_joint(canvas: Size, joint: JointSettings) -> str:
+    """The grid, for people."""
+    columns, rows, tile = joint_grid(canvas, joint)
+    return f"one tile of {tile}" if columns == rows == 1 else f"{columns}x{rows} tiles of {tile} in lockstep"

@@ -118,7 +118,9 @@ class Run:
     def _job(
         self, name: str, region: Region, pixels: Pixels, strength: float, canvas: Canvas, step: PassPlan
     ) -> TileJob:
-        prompt = tile_prompt(self._general_prompt(canvas.source(region)), self._regions, region, step.size)
+        # With the joint method regions belong to its latent tiles, which the painter knows.
+        regions = self._regions if step.joint is None else ()
+        prompt = tile_prompt(self._general_prompt(canvas.source(region)), regions, region, step.size)
         return TileJob(name, region, pixels, strength, prompt, canvas.mask(region), latent_region(region))
 
     def _general_prompt(self, source: Pixels) -> str:

@@ -8,8 +8,10 @@ from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Layout, layout
 from lib_upscale.redraw.filters import Plane, resized
 from lib_upscale.redraw.grid import Grid, plan_grid
+from lib_upscale.redraw.joint import JointSettings
+from lib_upscale.redraw.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redraw.masks import masked_region
-from lib_upscale.redraw_settings import RedrawSettings
+from lib_upscale.redraw_settings import Method, RedrawSettings
 
 __all__ = ["PassPlan", "RedrawPlan", "duration", "plan_redraw"]
 
@@ -23,6 +25,22 @@ class PassPlan:
     crop: Region | None
     grid: Grid
     strength: float
+    joint: JointSettings | None = None
+    """The latent tiles of the joint method, for which `grid` has one tile: all that is redrawn."""
+
+    @property
+    def unet_pixels(self) -> int:
+        """Pixels that the UNet sees at each step."""
+        if self.joint is None:
+            return len(self.grid.tiles) * self.grid.tile.pixels
+        columns, rows, tile = joint_grid(self.grid.tile, self.joint)
+        return columns * rows * tile.pixels
+
+    def describe(self) -> str:
+        """The grid, for people."""
+        if self.joint is not None:
+            return describe_joint(self.grid.tile, self.joint)
+        return f"{self.grid.columns}x{self.grid.rows} tiles of {self.grid.tile}"
 
     @property
     def size(self) -> Size:
@@ -51,7 +69,7 @@ class RedrawPlan:
     @property
     def unet_pixels(self) -> int:
         """Pixels that the UNet sees at each step, in all tiles of all passes."""
-        return sum(len(step.grid.tiles) * step.grid.tile.pixels for step in self.passes)
+        return sum(step.unet_pixels for step in self.passes)
 
     @property
     def area(self) -> float:
@@ -67,9 +85,8 @@ class RedrawPlan:
         done = 1 - (skipped or 0) / self.tiles
         parts = [str(self.output)]
         for step in self.passes:
-            grid = step.grid
             at = f" at {step.size}" if len(self.passes) > 1 else ""
-            parts.append(f"{grid.columns}x{grid.rows} tiles of {grid.tile}{at}")
+            parts.append(f"{step.describe()}{at}")
         if skipped is not None:
             parts.append(f"about {skipped} of {self.tiles} skipped")
         parts.append(f"{self.area * done:.2f} times the area of the result")
@@ -96,10 +113,13 @@ def plan_redraw(
         crop = goal.crop if last else None
         size = crop.size if crop else enlarged
         within = _masked_part(mask, enlarged, crop, settings, native)
+        is_joint = settings.method is Method.JOINT
         grid = plan_grid(
-            size, native=native, tile=settings.tile, overlap=settings.overlap, multiple=multiple, within=within
-        )
-        steps.append(PassPlan(number, enlarged, crop, grid, own_strength))
+            size, native=native, tile=max(size) + multiple if is_joint else settings.tile,
+            overlap=None if is_joint else settings.overlap, multiple=multiple, within=within,
+        )  # fmt: skip
+        joint = joint_settings(grid.tile, settings, native) if is_joint else None
+        steps.append(PassPlan(number, enlarged, crop, grid, own_strength, joint))
     return RedrawPlan(source, goal, tuple(steps))
 
 

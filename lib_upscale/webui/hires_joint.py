@@ -5,27 +5,21 @@ So prompts, networks, latent upscalers, refiner, scripts and batches are the hos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redraw.grid import LATENT
-from lib_upscale.redraw.joint import JointSettings
-from lib_upscale.redraw.joint_plan import joint_settings
-from lib_upscale.redraw.prompts import parse_regions, tile_prompt
-from lib_upscale.redraw_settings import PromptSource, RedrawSettings
+from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, host
 from lib_upscale.webui.hires_size import HiresSize
-from lib_upscale.webui.joint_binding import JointWork, bind
-from lib_upscale.webui.joint_prompts import conditioning_of
-from lib_upscale.webui.quiet import StopProgress, small_previews
-from lib_upscale.webui.tiled_vae import is_known, tiled_vae
+from lib_upscale.webui.joint_run import JointRun
+from lib_upscale.webui.quiet import StopsProgress, small_previews
 
-__all__ = ["second_pass_joint", "tile_prompts"]
+__all__ = ["second_pass_joint"]
 
 
 def second_pass_joint(
@@ -33,45 +27,27 @@ def second_pass_joint(
 ) -> list[Tensor]:
     """Pictures (3, height, width), -1 to 1, of `size.canvas`. `original` is the host's pass, `given` its arguments."""
     native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-    joint = joint_settings(size.canvas, settings, native, seed=int(p.seeds[0]))
-    work = JointWork(joint, progress=StopProgress())
+    run = JointRun.of(size.canvas, settings, native, int(p.seeds[0]), StopsProgress(host.stop_asked))
     with ExitStack() as stack:
         stack.enter_context(small_previews())
         stack.enter_context(_filled_up(p, size))
-        if not _is_one_tile(size.canvas, joint):
-            stack.enter_context(_vae(p, settings, joint))
-        stack.enter_context(_bound(p, settings, size, work))
+        stack.enter_context(run.vae())
+        stack.enter_context(_bound(p, run))
         made = original(*given)
-    if not work.is_bound:
+    if not run.is_bound:
         p.comment("Hires fix plus could not reach this sampler's model: the picture was redrawn in one piece.")
     return list(made)
 
 
-def tile_prompts(settings: RedrawSettings, canvas: Size, joint: JointSettings) -> Mapping[int, str]:
-    """Number of a tile -> its prompt, for tiles that have another than the picture's."""
-    regions = parse_regions(settings.regions)
-    general = settings.tile_prompt if settings.prompt_source is PromptSource.TILE else None
-    columns, rows = joint.origins(Size(canvas.width // LATENT, canvas.height // LATENT))
-    found = {}
-    for index, (y, x) in enumerate((y, x) for y in rows for x in columns):
-        tile = Region(x, y, *joint.tile).scaled(LATENT)
-        prompt = tile_prompt(general if general is not None else "\0", regions, tile, canvas)
-        if prompt != "\0":
-            found[index] = prompt
-    return found
-
-
 @contextmanager
-def _bound(p: Any, settings: RedrawSettings, size: HiresSize, work: JointWork) -> Iterator[None]:
+def _bound(p: Any, run: JointRun) -> Iterator[None]:
     """Bind the sampler once the host has made it and the networks of the second prompt are in place."""
     calculate = p.calculate_hr_conds
 
     def calculate_hr_conds() -> Any:
         result = calculate()
         if p.is_hr_pass and p.sampler is not None:
-            steps = p.hr_second_pass_steps or p.steps
-            work.conditioning = conditioning_of(p, tile_prompts(settings, size.canvas, work.settings), steps)
-            bind(p.sampler, p, work)
+            run.bind(p, p.hr_second_pass_steps or p.steps)
         return result
 
     p.calculate_hr_conds = calculate_hr_conds
@@ -79,17 +55,6 @@ def _bound(p: Any, settings: RedrawSettings, size: HiresSize, work: JointWork) -
         yield
     finally:
         del p.calculate_hr_conds
-
-
-@contextmanager
-def _vae(p: Any, settings: RedrawSettings, joint: JointSettings) -> Iterator[None]:
-    network = host.vae_network()
-    if not is_known(network):
-        p.comment("This VAE is of a kind that can't run by tiles: it took the whole picture.")
-        yield
-        return
-    with tiled_vae(network, max(joint.tile) * LATENT, settings.vae, StopProgress()):
-        yield
 
 
 @contextmanager
@@ -126,7 +91,3 @@ def _reflected(pixels: Tensor) -> Tensor:
         return pixels
     mode = "reflect" if min(pixels.shape[2:]) > LATENT else "replicate"
     return F.pad(pixels, (0, across, 0, down), mode=mode)
-
-
-def _is_one_tile(canvas: Size, joint: JointSettings) -> bool:
-    return all(tile * LATENT >= side for tile, side in zip(joint.tile, canvas, strict=True))

@@ -11,7 +11,7 @@ import gradio as gr
 
 from lib_upscale.errors import SettingsError, UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.joint_plan import describe_joint, joint_settings
+from lib_upscale.redraw.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redraw.plan import plan_redraw
 from lib_upscale.redraw_settings import Method, RedrawSettings
 from lib_upscale.webui import base_model, hires_rules, host
@@ -111,7 +111,10 @@ def _plan(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
 
 def _described(p: Any, settings: RedrawSettings, size: HiresSize, native: int) -> str:
     if settings.method is Method.JOINT:
-        return describe_joint(size.canvas, joint_settings(size.canvas, settings, native))
+        joint = joint_settings(size.canvas, settings, native)
+        columns, rows, tile = joint_grid(size.canvas, joint)
+        area = columns * rows * tile.pixels / size.canvas.pixels
+        return f"{describe_joint(size.canvas, joint)}, {area:.2f} times the area of the result"
     is_enlarged = hires_rules.is_latent(p)
     source = size.final if is_enlarged else Size(int(p.width), int(p.height))
     told = tiles_settings(settings, size, is_enlarged=is_enlarged)

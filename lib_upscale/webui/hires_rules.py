@@ -28,7 +28,7 @@ def check(p: Any, settings: RedrawSettings) -> None:
     """Raise `UpscalePlusError` for what can't be done."""
     if settings.method is Method.TILES:
         check_sampler(p.sampler_name if p.hr_sampler_name in _SAME else p.hr_sampler_name)
-    elif settings.prompt_source is PromptSource.CAPTION:
+    elif settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
         raise SettingsError("Captions of tiles need the method tiles", "choose it, or another prompt source")
     if not is_latent(p):
         registry.check(p.hr_upscaler)

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lib_upscale.progress import SILENT, Progress
+from lib_upscale.errors import CancelledError
+from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.redraw.joint import JointDenoiser, JointSettings, LatentTile
 from lib_upscale.webui.joint_conditioning import NONE, Side, TileConditioning
 from lib_upscale.webui.joint_hints import cropped_hints
@@ -34,7 +35,10 @@ class JointWork:
 
 
 def bind(sampler: Any, p: Any, work: JointWork) -> None:
-    """Have the next `sample_img2img` of `sampler` denoise by tiles. `p` are the host's parameters for it."""
+    """Have the next `sample_img2img` of `sampler` denoise by tiles. `p` are the host's parameters for it.
+
+    It then raises `CancelledError` if the person asked to stop.
+    """
     original = sampler.sample_img2img
 
     def sample_img2img(*arguments: Any, **named: Any) -> Any:
@@ -42,7 +46,10 @@ def bind(sampler: Any, p: Any, work: JointWork) -> None:
         del sampler.sample_img2img
         bound = _unet_patcher if hasattr(p.sd_model, "forge_objects") else _inner_model
         with bound(sampler, p, work):
-            return original(*arguments, **named)
+            result = original(*arguments, **named)
+        # What the host gives after a stop is a latent that was not finished: decoding it would be for nothing.
+        check(work.progress)
+        return result
 
     sampler.sample_img2img = sample_img2img
 
@@ -120,7 +127,8 @@ def _as_inner_model(forward: Callable[..., Tensor], p: Any, work: JointWork, row
         given.clear()
         given.update(named)
         sides[:] = rows.take(len(x))
-        return denoiser(x, sigma)
+        with _host_stops():
+            return denoiser(x, sigma)
 
     return by_tiles
 
@@ -185,9 +193,21 @@ def _as_wrapper(
     def wrapper(apply_model: Callable[..., Tensor], asked: Mapping[str, Any]) -> Tensor:
         work.is_bound = True
         given.update(apply_model=apply_model, c=asked["c"], cond_or_uncond=asked["cond_or_uncond"])
-        return denoiser(asked["input"], asked["timestep"])
+        with _host_stops():
+            return denoiser(asked["input"], asked["timestep"])
 
     return wrapper
+
+
+@contextmanager
+def _host_stops() -> Iterator[None]:
+    """A stop within a step is told to the host in its own way, so that its sampler ends in good order."""
+    from modules.sd_samplers_common import InterruptedException
+
+    try:
+        yield
+    except CancelledError:
+        raise InterruptedException() from None
 
 
 def _options_of(options: Mapping[str, Any], kinds: list[int], crop: Callable[[Tensor], Tensor]) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from lib_upscale.models.device import is_out_of_memory
 from lib_upscale.redraw.filters import Pixels
 from lib_upscale.redraw.grid import LATENT
 from lib_upscale.redraw.painter import TileJob
+from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, control_units, host, tile_scripts
 from lib_upscale.webui.canvas_rng import CanvasRandom, Seeds
-from lib_upscale.webui.quiet import Stops
+from lib_upscale.webui.joint_run import JointRun
+from lib_upscale.webui.quiet import Stops, StopsProgress
 from lib_upscale.webui.tile_params import image_of, tile_processing
 from lib_upscale.webui.tiled_vae import tiled_vae
 
@@ -32,7 +34,11 @@ class HostPainter:
 
     multiple = LATENT
 
-    def __init__(self, p: Any, negative: str, seeds: Seeds, native: int, stops: Stops) -> None:
+    def __init__(
+        self, p: Any, negative: str, seeds: Seeds, native: int, stops: Stops, joint: RedrawSettings | None = None
+    ) -> None:
+        """With `joint` every tile is a whole canvas, which is denoised by latent tiles in lockstep as these say."""
+        self._joint = joint
         self._p, self._negative, self._seeds, self._native, self._stops = p, negative, seeds, native, stops
         self._runner = tile_scripts.for_tiles(p.upscale_plus_runner)
         self._canvas = Size(LATENT, LATENT)
@@ -80,12 +86,14 @@ class HostPainter:
             raise CancelledError()
         random = self._random.for_batch([job.noise for job in batch])
         batch = [dataclasses.replace(job, prompt=self._with_networks(job.prompt)) for job in batch]
+        joint = self._joint_of(batch[0].region.size)
         tile = tile_processing(
-            self._p, self._runner, batch, self._negative, self._seeds, self._canvas, random, self._stops.insist
-        )
+            self._p, self._runner, batch, self._negative, self._seeds, self._canvas, random, self._stops.insist,
+            None if joint is None else joint.bind,
+        )  # fmt: skip
         tile_scripts.taken(self._runner)
         try:
-            with self._vae():
+            with self._vae() if joint is None else joint.vae():
                 process_images(tile)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -102,6 +110,12 @@ class HostPainter:
         self.told.update(tile.extra_generation_params)
         self.comments.update(tile.comments)
         return pixels
+
+    def _joint_of(self, canvas: Size) -> JointRun | None:
+        if self._joint is None:
+            return None
+        stops = StopsProgress(self._stops.look)
+        return JointRun.of(canvas, self._joint, self._native, self._seeds.seed, stops)
 
     def reduce_memory(self) -> bool:
         """Run the VAE by tiles from now on; that is all that can be done."""

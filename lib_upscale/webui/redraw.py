@@ -26,7 +26,7 @@ from lib_upscale.redraw.journal import JobKey, Journal, job_key, unfinished
 from lib_upscale.redraw.plan import RedrawPlan, plan_redraw
 from lib_upscale.redraw.redraw import redraw
 from lib_upscale.redraw.result import RedrawPicture, RedrawResult
-from lib_upscale.redraw_settings import Method, RedrawSettings
+from lib_upscale.redraw_settings import Method, Mode, RedrawSettings
 from lib_upscale.webui import base_model, host, redraw_identity, redraw_times, tile_scripts
 from lib_upscale.webui.bar import Bar
 from lib_upscale.webui.canvas_rng import Seeds
@@ -35,7 +35,7 @@ from lib_upscale.webui.painter import HostPainter
 from lib_upscale.webui.quiet import Stops, Thumbnail, quiet
 from lib_upscale.webui.tile_params import image_of
 
-__all__ = ["PREFIX", "TITLE", "Wish", "arm", "check_method", "check_sampler", "journal_root", "run"]
+__all__ = ["PREFIX", "TITLE", "Wish", "arm", "check_sampler", "journal_root", "run"]
 
 TITLE = "SD upscale plus"
 """What the Script dropdown calls it."""
@@ -70,12 +70,6 @@ def check_sampler(name: str | None) -> None:
         raise SettingsError(
             f"The sampler {name} takes other steps in every tile, which would be seen", "choose another sampler"
         )
-
-
-def check_method(settings: RedrawSettings) -> None:
-    """Raise `SettingsError` for a method that this script does not have."""
-    if settings.method is not Method.TILES:
-        raise SettingsError("The method joint is not offered by this script", "choose tiles")
 
 
 def run(p: Any, wish: Wish) -> Any:
@@ -125,9 +119,9 @@ class PictureJob:
 
     def __init__(self, p: Any, wish: Wish, random_seed: bool) -> None:
         self._p, self._wish = p, wish
-        check_sampler(p.sampler_name)
-        check_method(wish.settings)
-        self._settings = wish.settings.changed(batch_size=max(1, int(p.batch_size or 1)))
+        self._settings = _usable(wish).changed(batch_size=max(1, int(p.batch_size or 1)))
+        if self._settings.method is Method.TILES:
+            check_sampler(p.sampler_name)
         self._pixels = _picture(p)
         self._mask = _mask(p, Size(self._pixels.shape[1], self._pixels.shape[0]))
         self._native = base_model.native_side(p.override_settings.get("sd_model_checkpoint"))
@@ -139,6 +133,7 @@ class PictureJob:
         self._is_random = random_seed
         self._own_colours = p.color_corrections is None
         self._stops = Stops()
+        self._joint = self._settings if self._settings.method is Method.JOINT else None
         self._bar = Bar(self.plan.tiles, p.n_iter, self._stops)
         self._enlarge = Enlarger(self._settings.upscaler, self._bar.upscaling, keeps=p.n_iter > 1)
         self.extra_images: list[Image.Image] = []
@@ -186,7 +181,7 @@ class PictureJob:
         seeds = Seeds(
             key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w
         )  # fmt: skip
-        painter = HostPainter(p, negative, seeds, self._native, self._stops)
+        painter = HostPainter(p, negative, seeds, self._native, self._stops, self._joint)
 
         def enlarge(pixels: Pixels, size: Size) -> Pixels:
             made = self._enlarge(pixels, size)
@@ -312,6 +307,16 @@ class PictureJob:
         self._p.do_not_save_samples = True
         self._p.extra_generation_params[f"{PREFIX} partial"] = "not upscaled"
         return _as_samples(self._pixels)
+
+
+def _usable(wish: Wish) -> RedrawSettings:
+    """The settings as far as they apply. A test is of a tile redrawn by itself: in lockstep none is ever alone."""
+    settings = wish.settings
+    if wish.test:
+        return settings.changed(method=Method.TILES)
+    if settings.method is Method.JOINT:  # one latent is redrawn: nothing is skipped, mended or seen by a neighbour
+        return settings.changed(skip_flat=0.0, flat_strength=None, seam_pass=False, mode=Mode.INDEPENDENT)
+    return settings
 
 
 def _wants_random_seed(p: Any) -> bool:

@@ -114,7 +114,6 @@ def _answer(app: FastAPI, values: Dict[str, Any]) -> RedrawAnswer:  # noqa: UP00
     plain = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
     settings = RedrawSettings.from_dict(plain)
     wish_of({"target": target_of(settings).value, **plain})
-    redraw.check_method(settings)
     arguments = {**plain, "target": target_of(settings).value, "test": own["test"], "test_tile": own["test_tile"]}
     asked = {
         **given, "init_images": [image], "batch_size": settings.batch_size, "script_name": redraw.TITLE,

@@ -23,11 +23,12 @@ __all__ = ["image_of", "tile_processing"]
 
 def tile_processing(
     p: Any, runner: Any, jobs: Sequence[TileJob], negative: str, seeds: Seeds, canvas: Size, random: TileRandom,
-    watch: Callable[[], None],
+    watch: Callable[[], None], prepare: Callable[[Any], None] | None = None,
 ) -> Any:  # fmt: skip
     """Parameters with which the host's `process_images` redraws those tiles.
 
-    `p` is the picture's, `runner` what `tile_scripts.for_tiles` gives; `watch` is called between encoding and sampling.
+    `p` is the picture's, `runner` what `tile_scripts.for_tiles` gives; `watch` is called between encoding and sampling,
+    `prepare` with the parameters once their sampler is about to begin.
     """
     first, count = jobs[0], len(jobs)
     tile = copy.copy(p)
@@ -55,7 +56,7 @@ def tile_processing(
     tile.script_args_value = _script_args(p.script_args_value, runner, first.region, canvas)
     tile.scripts_setup_complete = True
     tile.sampler = tile.c = tile.uc = tile.rng = None
-    _with_windows(tile, random, watch)
+    _with_windows(tile, random, watch, prepare)
     _with_cached_conds(tile, p, first.region, canvas)
     return tile
 
@@ -92,7 +93,9 @@ def _script_args(arguments: Any, runner: Any, region: Region, canvas: Size) -> A
     return changed
 
 
-def _with_windows(tile: Any, random: TileRandom, watch: Callable[[], None]) -> None:
+def _with_windows(
+    tile: Any, random: TileRandom, watch: Callable[[], None], prepare: Callable[[Any], None] | None
+) -> None:  # fmt: skip
     """Have all random numbers of the tile be windows of the canvas."""
     init, sample = tile.init, tile.sample
     # Hires fix counts all steps as taken; img2img takes its strength's share of them.
@@ -111,6 +114,8 @@ def _with_windows(tile: Any, random: TileRandom, watch: Callable[[], None]) -> N
         tile.rng = random
         if hasattr(tile.sampler, "create_noise_sampler"):
             tile.sampler.create_noise_sampler = random.create_noise_sampler
+        if prepare is not None:
+            prepare(tile)
         if steps is not None:
             tile.sampler.sample_img2img = functools.partial(tile.sampler.sample_img2img, steps=steps)
         return sample(*arguments, **named)
