@@ -105,7 +105,7 @@ class _Notes:
         lines = []
         if self.failed:
             lines.append(f"{_counted(len(self.failed), 'picture')} failed:")
-            lines += [problem if problem.startswith(name) else f"{name}: {problem}" for name, problem in self.failed]
+            lines += [_named(name, problem) for name, problem in self.failed]
         if self.skipped:
             lines.append(f"{_counted(self.skipped, 'picture')} left out, as the result is there already")
         if self.no_pictures:
@@ -284,7 +284,7 @@ class _Run:
             raise UpscalePlusError(problem)
         else:
             self._notes.failed.append((name, problem))
-            host.warn(f"{name}: {problem}")
+            host.warn(_named(name, problem))
         host.shared.state.skipped = True
 
     def _save(self, image: Any, *arguments: Any, **named: Any) -> Any:
@@ -406,6 +406,11 @@ def _texts(path: Path) -> str:
     except Exception:  # a result that can't be read is none
         return ""
     return "\n".join(str(value) for value in (parameters, *items.values()) if value)
+
+
+def _named(name: str, problem: str) -> str:
+    """The problem of a picture; many begin with its name already."""
+    return problem if problem.startswith(name) else f"{name}: {problem}"
 
 
 def _counted(count: int, word: str) -> str:
