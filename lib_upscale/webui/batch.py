@@ -105,7 +105,7 @@ class _Notes:
         lines = []
         if self.failed:
             lines.append(f"{_counted(len(self.failed), 'picture')} failed:")
-            lines += [f"{name}: {problem}" for name, problem in self.failed]
+            lines += [_named(name, problem) for name, problem in self.failed]
         if self.skipped:
             lines.append(f"{_counted(self.skipped, 'picture')} left out, as the result is there already")
         if self.no_pictures:
@@ -128,6 +128,7 @@ class _Run:
         self._values = values
         self._notes = _Notes()
         self._current = ""
+        self._uploads: list[str] = []
         self._begun = False
         self._sources: set[str] = set()
         self._written: set[str] = set()
@@ -215,6 +216,8 @@ class _Run:
         self._current = str(source)
         if self._mode == _DIRECTORY:
             self._begin_picture()
+        else:  # all are read before the first is worked on
+            self._uploads.append(self._current)
         try:
             with Image.open(source) as header:
                 check_pixels(Path(str(source)), Size(*header.size), options.decompression_limit())
@@ -237,6 +240,8 @@ class _Run:
     def _run_scripts(self, pp: Any, args: Any) -> None:
         """Instead of `scripts_postproc.run`: whatever one picture runs into is that picture's problem."""
         self._begin_picture()
+        if self._uploads:
+            self._current = self._uploads.pop(0)
         try:
             self._run_one(pp, args)
         finally:
@@ -279,7 +284,7 @@ class _Run:
             raise UpscalePlusError(problem)
         else:
             self._notes.failed.append((name, problem))
-            host.warn(f"{name}: {problem}")
+            host.warn(_named(name, problem))
         host.shared.state.skipped = True
 
     def _save(self, image: Any, *arguments: Any, **named: Any) -> Any:
@@ -401,6 +406,11 @@ def _texts(path: Path) -> str:
     except Exception:  # a result that can't be read is none
         return ""
     return "\n".join(str(value) for value in (parameters, *items.values()) if value)
+
+
+def _named(name: str, problem: str) -> str:
+    """The problem of a picture; many begin with its name already."""
+    return problem if problem.startswith(name) else f"{name}: {problem}"
 
 
 def _counted(count: int, word: str) -> str:
