@@ -1,0 +1,108 @@
+"""The section "Hires fix plus" as a person uses it, in a real browser: open it, read the line, Generate, paste back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.webui.server import WebUI
+from tests.webui.test_page import Browser, browser
+
+pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
+
+__all__ = ["browser"]
+
+LINE = "#upscale_plus_hires_plan"
+SIZE = "() => { const i = document.querySelector('#txt2img_gallery img'); return [i.naturalWidth, i.naturalHeight] }"
+
+
+class Txt2Img(Browser):
+    """The txt2img tab with hires fix and our section open."""
+
+    def open_section(self, url: str) -> None:
+        self.page.goto(url, wait_until="domcontentloaded")
+        self.page.wait_for_selector("#txt2img_generate", state="visible", timeout=90_000)
+        self.page.wait_for_timeout(2000)
+        for name, value in (("txt2img_width", 128), ("txt2img_height", 128), ("txt2img_steps", 2)):
+            self.number(name, value)
+        for name in ("txt2img_hr", "upscale_plus_hires"):
+            self.page.locator(f"#{name} > .label-wrap, #{name} .label-wrap").first.click()
+        self.page.wait_for_selector("#upscale_plus_hires_tile", state="visible")
+        self.choose("txt2img_hr_upscaler", "Lanczos")
+
+    def number(self, elem_id: str, value: float) -> None:
+        field = self.page.locator(f"#{elem_id} input[type=number]").first
+        field.fill(str(value))
+        field.press("Tab")
+
+    def value(self, elem_id: str) -> str:
+        return str(self.page.locator(f"#{elem_id} input").first.input_value())
+
+    def said(self, expected: str) -> str:
+        script = "([id, text]) => document.querySelector(id).innerText.includes(text)"
+        self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
+        return str(self.page.locator(LINE).first.inner_text())
+
+    def generate(self, button: str = "txt2img_generate", expected: str = "Hires fix plus: joint") -> None:
+        self.page.evaluate("() => { document.querySelector('#html_info_txt2img').innerHTML = '' }")
+        self.page.locator(f"#{button}").first.click()
+        script = "text => document.querySelector('#html_info_txt2img').innerText.includes(text)"
+        self.page.wait_for_function(script, arg=expected, timeout=120_000)
+
+
+@pytest.fixture
+def tab(browser: Any, webui: WebUI) -> Iterator[Txt2Img]:
+    opened = Txt2Img(browser.new_page(viewport={"width": 1400, "height": 2000}))
+    opened.open_section(webui.url)
+    yield opened
+    opened.page.close()
+
+
+def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Txt2Img) -> None:
+    tab.number("upscale_plus_hires_tile", 128)
+    tab.number("upscale_plus_hires_overlap", 32)
+    line = tab.said("128x128 -> 256x256")
+    assert "3x3 tiles of 128x128 in lockstep" in line
+    tab.photograph("hires-before")
+    tab.generate()
+    tab.photograph("hires-after")
+    assert tab.page.evaluate(SIZE) == [256, 256]
+    text = tab.page.locator("#html_info_txt2img").first.inner_text()
+    tab.number("upscale_plus_hires_tile", 256)
+    tab.number("upscale_plus_hires_overlap", 48)
+    tab.page.locator("#txt2img_prompt textarea").first.fill(text)
+    tab.page.locator("#tab_txt2img #paste").first.click()
+    tab.said("3x3 tiles of 128x128 in lockstep")
+    assert tab.value("upscale_plus_hires_overlap") == "32"
+    assert tab.errors == []
+
+
+def test_the_button_under_the_gallery_enlarges_a_finished_picture(tab: Txt2Img) -> None:
+    """It has no latent of a first pass."""
+    tab.number("upscale_plus_hires_tile", 128)
+    tab.page.locator("#txt2img_hr .label-wrap").first.click()  # hires fix off, for now
+    tab.said("Hires fix is off")
+    tab.generate(expected="Size: 128x128")
+    assert tab.page.evaluate(SIZE) == [128, 128]
+    tab.page.locator("#txt2img_gallery img").first.click()
+    for method in ("joint", "tiles"):
+        tab.choose("upscale_plus_hires_method", method)
+        tab.generate("txt2img_upscale", f"Hires fix plus: {method}")
+
+
+def test_what_cannot_be_done_is_said_on_the_page(tab: Txt2Img) -> None:
+    tab.number("upscale_plus_hires_tile", 128)
+    tab.number("upscale_plus_hires_overlap", 100)
+    tab.said("half of a tile")
+    tab.page.locator("#txt2img_generate").first.click()
+    tab.page.wait_for_function("() => document.querySelector('#html_log_txt2img').innerText.includes('half of a tile')")
+    assert tab.page.locator("#txt2img_gallery img").count() == 0
+
+
+def test_every_control_has_a_tooltip(tab: Txt2Img) -> None:
+    script = """() => [...document.querySelectorAll('[id^=upscale_plus_hires_]')]
+        .filter(e => e.matches('.gradio-dropdown, .gradio-slider, .gradio-number, .gradio-textbox, .gradio-checkbox'))
+        .filter(e => !e.title).map(e => e.id)"""
+    assert tab.page.evaluate(script) == []

@@ -1,0 +1,89 @@
+"""The joint method's parts that need no host: conditioning of tiles, ControlNet's hints, exact sizes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.redraw.joint import LatentTile
+from lib_upscale.webui.hires_size import HiresSize
+from lib_upscale.webui.joint_conditioning import Encoded, Side, TileConditioning
+from lib_upscale.webui.joint_hints import cropped_hints
+
+TILES = [LatentTile(0, Region(0, 0, 16, 16), Size(32, 16)), LatentTile(1, Region(16, 0, 16, 16), Size(32, 16))]
+SIDES = [Side.PROMPT, Side.NEGATIVE]
+
+
+def conditioning(length: int) -> TileConditioning:
+    return TileConditioning(
+        {1: "bricks"}, lambda prompt, step: Encoded(torch.full((length, 4), 5.0)), lambda: torch.full((2, 4), -1.0)
+    )
+
+
+def test_only_rows_of_the_prompt_get_the_tiles_own() -> None:
+    rows = torch.randn(2, 6, 4)
+    told = conditioning(6).of_tiles({"c_crossattn": [rows]}, TILES[1:], SIDES, 0)["c_crossattn"][0]
+    assert bool((told[0] == 5).all())
+    assert torch.equal(told[1], rows[1])
+    same = conditioning(6).of_tiles({"c_crossattn": [rows]}, TILES[:1], SIDES, 0)["c_crossattn"][0]
+    assert torch.equal(same, rows), "this tile has the picture's prompt"
+
+
+@pytest.mark.parametrize(("own", "length"), [(4, 6), (10, 10)])
+def test_prompts_of_other_lengths_are_filled_up_as_the_host_does(own: int, length: int) -> None:
+    rows = torch.zeros(2, 6, 4)
+    told = conditioning(own).of_tiles({"crossattn": rows}, TILES[1:], SIDES, 0)["crossattn"]
+    assert told.shape == (2, length, 4)
+    assert bool((told[0, :own] == 5).all())
+    assert bool((told[0, own:] == -1).all())
+    assert bool((told[1, 6:] == -1).all())
+
+
+def test_tiles_of_different_prompts_never_share_a_batch() -> None:
+    own = conditioning(6)
+    assert own.group(TILES[0]) != own.group(TILES[1])
+
+
+def test_hints_are_cut_while_the_model_runs_and_whole_again_after() -> None:
+    low, high = torch.randn(1, 3, 64, 128), torch.randn(1, 3, 128, 256)
+    params = SimpleNamespace(hint_cond=low, hr_hint_cond=high)
+    image_prompt = SimpleNamespace(hint_cond={"hidden": torch.randn(1, 7)}, hr_hint_cond=None)
+    network = SimpleNamespace(control_params=[params, image_prompt])
+    p = SimpleNamespace(scripts=SimpleNamespace(alwayson_scripts=[SimpleNamespace(latest_network=network)]))
+    untouched = image_prompt.hint_cond
+    with cropped_hints(p, TILES[1:], lambda values: torch.cat([tile.crop(values) for tile in TILES[1:]])):
+        assert torch.equal(params.hint_cond, high[:, :, :, 128:])
+        assert torch.equal(params.hr_hint_cond, high[:, :, :, 128:])
+        assert image_prompt.hint_cond is untouched
+    assert params.hint_cond is low
+    assert params.hr_hint_cond is high
+
+
+@given(
+    width=st.integers(64, 900), height=st.integers(64, 900), resize=st.booleans(), across=st.integers(64, 2000),
+    down=st.integers(64, 2000),
+)  # fmt: skip
+def test_the_result_lies_inside_of_what_is_denoised(
+    width: int, height: int, resize: bool, across: int, down: int
+) -> None:
+    if resize and width / height < across / down:
+        enlarged = (across, across * height // width)
+    elif resize:
+        enlarged = (down * width // height, down)
+    else:
+        enlarged = (width * 2 + 1, height * 2 + 3)
+    cut = ((enlarged[0] - across) // 8, (enlarged[1] - down) // 8) if resize else (0, 0)
+    size = HiresSize.of(
+        SimpleNamespace(
+            hr_upscale_to_x=enlarged[0], hr_upscale_to_y=enlarged[1], hr_resize_x=across if resize else 0,
+            hr_resize_y=down if resize else 0, truncate_x=cut[0], truncate_y=cut[1],
+        )
+    )  # fmt: skip
+    assert tuple(size.final) == ((across, down) if resize else enlarged)
+    assert Region.whole(size.canvas).contains(size.crop)
+    assert size.crop.size == size.final
