@@ -30,7 +30,7 @@ _ENCODER = 0x5EED_0F_7A_E5
 """Sets the encoder's noise apart from the sampler's, which has the bare seed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seeds:
     """What the host makes the noise of one picture from."""
 
@@ -39,6 +39,8 @@ class Seeds:
     subseed_strength: float = 0.0
     resize_from_height: int = 0
     resize_from_width: int = 0
+    encoder: Tensor | None = None
+    """(channels, height, width): what the VAE's encoder draws for the canvas; None for numbers of its own."""
 
 
 @dataclass
@@ -93,6 +95,9 @@ class CanvasRandom:
         return lambda: source.next()[0]
 
     def _encoder_noise(self, draw: int) -> Tensor:
+        given = self.seeds.encoder
+        if given is not None and tuple(given.shape) == self.shape:
+            return given
         generator = torch.Generator().manual_seed((self.seeds.seed ^ _ENCODER) % 2**63)
         return torch.randn(self.shape, generator=generator)
 

@@ -11,6 +11,7 @@ import gradio as gr
 
 from lib_upscale.errors import SettingsError, UpscalePlusError
 from lib_upscale.image.geometry import Size
+from lib_upscale.redraw.grid import LATENT
 from lib_upscale.redraw.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redraw.plan import plan_redraw
 from lib_upscale.redraw_settings import Method, RedrawSettings
@@ -115,10 +116,7 @@ def _described(p: Any, settings: RedrawSettings, size: HiresSize, native: int) -
         columns, rows, tile = joint_grid(size.canvas, joint)
         area = columns * rows * tile.pixels / size.canvas.pixels
         return f"{describe_joint(size.canvas, joint)}, {area:.2f} times the area of the result"
-    is_enlarged = hires_rules.is_latent(p)
-    source = size.final if is_enlarged else Size(int(p.width), int(p.height))
-    told = tiles_settings(settings, size, is_enlarged=is_enlarged)
-    plan = plan_redraw(source, told, native=native, multiple=8, strength=1.0)
+    plan = plan_redraw(size.final, tiles_settings(settings), native=native, multiple=LATENT, strength=1.0)
     return plan.describe().partition(", ")[2]
 
 

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.image.target import Fit
 from lib_upscale.redraw.filters import Pixels
+from lib_upscale.redraw.grid import LATENT
 from lib_upscale.redraw.plan import plan_redraw
 from lib_upscale.redraw.redraw import redraw
 from lib_upscale.redraw.result import RedrawPicture
 from lib_upscale.redraw_settings import RedrawSettings, VaeMode
 from lib_upscale.webui import base_model, host
 from lib_upscale.webui.canvas_rng import Seeds
-from lib_upscale.webui.enlarge import Enlarger
 from lib_upscale.webui.hires_size import HiresSize
 from lib_upscale.webui.painter import HostPainter
 from lib_upscale.webui.quiet import Stops, Thumbnail, first_checkpoint_is, quiet
@@ -45,7 +45,8 @@ def second_pass_by_tiles(
     samples, decoded = given[0], given[1]
     p.is_hr_pass = True
     pictures = _pictures(p, size, samples, decoded, settings)
-    settings = tiles_settings(settings, size, is_enlarged=p.latent_scale_mode is not None)
+    noises = [_encoder_noise(size) for _ in pictures]
+    settings = tiles_settings(settings)
     stops = Stops()
     made = []
     with ExitStack() as stack:
@@ -57,52 +58,54 @@ def second_pass_by_tiles(
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
         bar = None
         for number, pixels in enumerate(pictures):
-            job = _Picture(p, settings, stops, number)
+            job = _Picture(p, settings, size, stops, number, noises[number])
             bar = bar or _Bar(job.tiles, len(pictures), p, stops)
             bar.begin(number)
             made.append(job.redrawn(pixels, bar))
     return made
 
 
-def tiles_settings(settings: RedrawSettings, size: HiresSize, *, is_enlarged: bool) -> RedrawSettings:
-    """The same settings with hires fix's size; `is_enlarged` where the picture has it already."""
-    if is_enlarged:
-        return settings.changed(scale=1.0)
-    return settings.changed(width=size.final.width, height=size.final.height, fit=Fit.COVER)
+def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
+    """The same settings for a picture that has hires fix's size already."""
+    return settings.changed(scale=1.0)
+
+
+def _encoder_noise(size: HiresSize) -> Tensor:
+    """What the VAE's encoder draws for a picture: as the host has it, the next of torch's own random numbers."""
+    return torch.randn(4, *(-(-side // 8) for side in (size.final.height, size.final.width)))
 
 
 class _Picture:
     """One picture of the batch."""
 
-    def __init__(self, p: Any, settings: RedrawSettings, stops: Stops, number: int) -> None:
+    def __init__(
+        self, p: Any, settings: RedrawSettings, size: HiresSize, stops: Stops, number: int, encoder_noise: Tensor
+    ) -> None:
         self._p, self._settings, self._stops = p, settings, stops
         index = p.iteration * p.batch_size + number
         self._prompt = p.all_hr_prompts[index]
         self._negative = p.all_hr_negative_prompts[index]
         self._seeds = Seeds(
             int(p.seeds[number]), int(p.subseeds[number]), p.subseed_strength, p.seed_resize_from_h,
-            p.seed_resize_from_w,
+            p.seed_resize_from_w, encoder_noise,
         )  # fmt: skip
         self._native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-        source = Size(p.width, p.height) if settings.scale is None else Size(*HiresSize.of(p).final)
         self.tiles = plan_redraw(
-            source, settings, native=self._native, multiple=8, strength=p.denoising_strength
-        ).tiles  # fmt: skip
+            size.final, settings, native=self._native, multiple=LATENT, strength=p.denoising_strength
+        ).tiles
 
     def redrawn(self, pixels: Pixels, bar: _Bar) -> Tensor:
         p = self._p
         painter = HostPainter(_img2img(p, self._prompt), self._negative, self._seeds, self._native, self._stops)
         thumbnail = Thumbnail()
-        enlarger = None if self._settings.scale else Enlarger(p.hr_upscaler or "None", bar, keeps=False)
 
-        def enlarge(pixels: Pixels, size: Size) -> Pixels:
-            made = pixels if enlarger is None else enlarger(pixels, size)
-            thumbnail.begin(made)
-            return made
+        def enlarged(pixels: Pixels, _: Size) -> Pixels:
+            thumbnail.begin(pixels)
+            return pixels
 
         with quiet():
             result = redraw(
-                RedrawPicture(pixels, p.denoising_strength, self._prompt), self._settings, painter, enlarge, bar,
+                RedrawPicture(pixels, p.denoising_strength, self._prompt), self._settings, painter, enlarged, bar,
                 shown=lambda region, pixels, _: thumbnail.lay(region, pixels),
             )  # fmt: skip
         if result.partial:
@@ -167,26 +170,36 @@ def _img2img(p: Any, prompt: str) -> Any:
 
 
 def _pictures(p: Any, size: HiresSize, samples: Any, decoded: Any, settings: RedrawSettings) -> list[Pixels]:
-    """What is redrawn: the first pass as pictures; a latent upscaler's latents enlarged and decoded."""
-    from modules.processing import decode_first_stage
-
+    """What is redrawn, of hires fix's size: enlarged by the host, as in its own pass; enlarged latents decoded."""
     if p.latent_scale_mode is None:
-        pictures = [_pixels(picture) for picture in decoded]
-        for number, pixels in enumerate(pictures):
-            _save_first(p, pixels, number)
-        return pictures
+        return [_enlarged(p, size, picture, number) for number, picture in enumerate(decoded)]
     made = []
     side = settings.tile or base_model.native_side(None)
-    canvas = Size(*(-(-each // 8) * 8 for each in size.enlarged))
     with tiled_vae(host.vae_network(), side, VaeMode(settings.vae)):
         for number in range(len(samples)):
-            _save_first(p, lambda n=number: _pixels(decode_first_stage(p.sd_model, samples[n : n + 1])[0]), number)
-            latent = interpolate(
-                samples[number : number + 1], size=(canvas.height // 8, canvas.width // 8),
-                mode=p.latent_scale_mode["mode"], antialias=p.latent_scale_mode["antialias"],
-            )  # fmt: skip
-            made.append(_middle(_pixels(decode_first_stage(p.sd_model, latent)[0]), size))
+            made.append(_decoded(p, size, samples[number : number + 1], number))
     return made
+
+
+def _enlarged(p: Any, size: HiresSize, picture: Tensor, number: int) -> Pixels:
+    from modules import images
+
+    # Not rounded: so the host makes pictures of what its VAE decodes.
+    first = Image.fromarray((_pixels(picture) * 255).astype(np.uint8))
+    _save_first(p, first, number)
+    enlarged = images.resize_image(0, first, *size.enlarged, upscaler_name=p.hr_upscaler)
+    return _middle(np.asarray(enlarged.convert("RGB"), dtype=np.float32) / np.float32(255), size)
+
+
+def _decoded(p: Any, size: HiresSize, sample: Tensor, number: int) -> Pixels:
+    from modules.processing import decode_first_stage
+
+    if _saves_first(p):
+        _save_first(p, image_of(_pixels(decode_first_stage(p.sd_model, sample)[0])), number)
+    high, wide = (-(-side // LATENT) for side in (size.enlarged.height, size.enlarged.width))
+    scale_mode = p.latent_scale_mode
+    latent = interpolate(sample, size=(high, wide), mode=scale_mode["mode"], antialias=scale_mode["antialias"])
+    return _middle(_pixels(decode_first_stage(p.sd_model, latent)[0]), size)
 
 
 def _middle(pixels: Pixels, size: HiresSize) -> Pixels:
@@ -195,19 +208,23 @@ def _middle(pixels: Pixels, size: HiresSize) -> Pixels:
     return pixels[region.rows, region.columns]
 
 
-def _save_first(p: Any, pixels: Any, number: int) -> None:
+def _saves_first(p: Any) -> bool:
+    return bool(p.save_samples() and host.option("save_images_before_highres_fix", False))
+
+
+def _save_first(p: Any, image: Image.Image, number: int) -> None:
     """The picture before the second pass, where the person has asked for that in the settings."""
     from modules import images
     from modules.processing import create_infotext
 
-    if not p.save_samples() or not host.option("save_images_before_highres_fix", False):
+    if not _saves_first(p):
         return
     text = create_infotext(
         p, p.all_prompts, p.all_seeds, p.all_subseeds, [], iteration=p.iteration, position_in_batch=number
     )
     images.save_image(
-        image_of(pixels() if callable(pixels) else pixels), p.outpath_samples, "", p.seeds[number], p.prompts[number],
-        host.shared.opts.samples_format, info=text, p=p, suffix=_SUFFIX,
+        image, p.outpath_samples, "", p.seeds[number], p.prompts[number], host.shared.opts.samples_format, info=text,
+        p=p, suffix=_SUFFIX,
     )  # fmt: skip
 
 
