@@ -13,16 +13,19 @@ _ALIGN = 8
 """Latent pixels: what ControlNet makes inside the UNet has an eighth of the latent's side at least."""
 
 
-def joint_settings(canvas: Size, settings: RedrawSettings, native: int, seed: int = 0) -> JointSettings:
+def joint_settings(
+    canvas: Size, settings: RedrawSettings, native: int, seed: int = 0, *, is_aligned: bool = False
+) -> JointSettings:
     """How a latent for a picture of `canvas` pixels is tiled.
 
     Sides are chosen as for tiles that are redrawn one after the other: about `native`, the side at which the base
-    model was trained. `seed` is for a grid that shifts. Raises `SettingsError`.
+    model was trained. `seed` is for a grid that shifts. With `is_aligned` tiles begin where the UNet's insides have
+    whole pixels, at the cost of more tiles. Raises `SettingsError`.
     """
     grid = plan_grid(canvas, native=native, tile=settings.tile, overlap=settings.overlap)
     tile = Size(grid.tile.width // LATENT, grid.tile.height // LATENT)
     shared = min(tile) // 8 if settings.overlap is None else -(-settings.overlap // LATENT)
-    align = _ALIGN if min(tile) - shared >= _ALIGN else 1
+    align = _ALIGN if is_aligned and min(tile) - shared >= _ALIGN else 1
     return JointSettings(tile, shared, batch=settings.batch_size, shift=settings.shift, seed=seed, align=align)
 
 

@@ -27,7 +27,7 @@ def second_pass_joint(
 ) -> list[Tensor]:
     """Pictures (3, height, width), -1 to 1, of `size.canvas`. `original` is the host's pass, `given` its arguments."""
     native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-    run = JointRun.of(size.canvas, settings, native, int(p.seeds[0]), StopsProgress(host.stop_asked))
+    run = JointRun.of(p, size.canvas, settings, native, int(p.seeds[0]), StopsProgress(host.stop_asked))
     with ExitStack() as stack:
         stack.enter_context(small_previews())
         stack.enter_context(_filled_up(p, size))

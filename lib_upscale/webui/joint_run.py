@@ -13,7 +13,7 @@ from lib_upscale.redraw.grid import LATENT
 from lib_upscale.redraw.joint_plan import joint_settings
 from lib_upscale.redraw.prompts import parse_regions, tile_prompt
 from lib_upscale.redraw_settings import PromptSource, RedrawSettings
-from lib_upscale.webui import host
+from lib_upscale.webui import control_units, host
 from lib_upscale.webui.joint_binding import JointWork, bind
 from lib_upscale.webui.joint_prompts import conditioning_of
 from lib_upscale.webui.tiled_vae import is_known, tiled_vae
@@ -34,9 +34,12 @@ class JointRun:
     work: JointWork
 
     @classmethod
-    def of(cls, canvas: Size, settings: RedrawSettings, native: int, seed: int, progress: Progress) -> JointRun:
-        """`native` is the side at which the base model was trained; `seed` is for a grid that shifts."""
-        return cls(canvas, settings, JointWork(joint_settings(canvas, settings, native, seed), progress=progress))
+    def of(cls, p: Any, canvas: Size, settings: RedrawSettings, native: int, seed: int, progress: Progress) -> JointRun:
+        """`p` are the host's parameters, `native` is the side at which the base model was trained."""
+        # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
+        is_aligned = control_units.has_enabled(p.script_args_value or ())
+        joint = joint_settings(canvas, settings, native, seed, is_aligned=is_aligned)
+        return cls(canvas, settings, JointWork(joint, progress=progress))
 
     @property
     def is_bound(self) -> bool:

@@ -115,7 +115,7 @@ class HostPainter:
         if self._joint is None:
             return None
         stops = StopsProgress(self._stops.look)
-        return JointRun.of(canvas, self._joint, self._native, self._seeds.seed, stops)
+        return JointRun.of(self._p, canvas, self._joint, self._native, self._seeds.seed, stops)
 
     def reduce_memory(self) -> bool:
         """Run the VAE by tiles from now on; that is all that can be done."""

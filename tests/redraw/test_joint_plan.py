@@ -36,6 +36,17 @@ def test_a_picture_of_about_the_native_size_is_one_tile() -> None:
     assert describe_joint(canvas, joint) == "one tile of 512x448"
 
 
+def test_a_large_picture_costs_no_more_than_tiles_one_after_the_other() -> None:
+    canvas = Size(2048, 2048)
+    columns, rows, tile = joint_grid(canvas, joint_settings(canvas, RedrawSettings(), 512))
+    assert columns * rows * tile.pixels <= 1.3 * canvas.pixels
+
+
+def test_for_controlnet_tiles_begin_where_the_unets_insides_have_whole_pixels() -> None:
+    joint = joint_settings(Size(2048, 1216), RedrawSettings(), 512, is_aligned=True)
+    assert all(origin % 8 == 0 for origins in joint.origins(Size(256, 152)) for origin in origins)
+
+
 def test_an_overlap_of_half_a_tile_is_refused() -> None:
     with pytest.raises(SettingsError, match="half"):
         joint_settings(Size(2048, 2048), RedrawSettings(overlap=300), 512)
