@@ -15,7 +15,6 @@ pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 __all__ = ["browser"]
 
 LINE = "#upscale_plus_hires_plan"
-SIZE = "() => { const i = document.querySelector('#txt2img_gallery img'); return [i.naturalWidth, i.naturalHeight] }"
 
 
 class Txt2Img(Browser):
@@ -45,6 +44,12 @@ class Txt2Img(Browser):
         self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
         return str(self.page.locator(LINE).first.inner_text())
 
+    def shows(self, side: int) -> None:
+        """Wait for a square picture of that side in the gallery."""
+        image = "document.querySelector('#txt2img_gallery img')"
+        script = f"side => {image} && {image}.naturalWidth === side && {image}.naturalHeight === side"
+        self.page.wait_for_function(script, arg=side, timeout=30_000)
+
     def generate(self, button: str = "txt2img_generate", expected: str = "Hires fix plus: joint") -> None:
         self.page.locator(f"#{button}").first.click()
         script = "text => document.querySelector('#html_info_txt2img').innerText.includes(text)"
@@ -67,7 +72,7 @@ def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Tx
     tab.photograph("hires-before")
     tab.generate()
     tab.photograph("hires-after")
-    assert tab.page.evaluate(SIZE) == [256, 256]
+    tab.shows(256)
     text = tab.page.locator("#html_info_txt2img").first.inner_text()
     tab.number("upscale_plus_hires_tile", 256)
     tab.number("upscale_plus_hires_overlap", 48)
@@ -85,11 +90,12 @@ def test_the_button_under_the_gallery_enlarges_a_finished_picture(tab: Txt2Img) 
     tab.page.locator("#txt2img_hr .label-wrap").first.click()  # hires fix off, for now
     tab.said("Hires fix is off")
     tab.generate(expected="Size: 128x128")
-    assert tab.page.evaluate(SIZE) == [128, 128]
+    tab.shows(128)
     tab.page.locator("#txt2img_gallery img").first.click()
     for method in ("joint", "tiles"):
         tab.choose("upscale_plus_hires_method", method)
         tab.generate("txt2img_upscale", f"Hires fix plus: {method}")
+        tab.shows(256 if method == "joint" else 512)
 
 
 def test_what_cannot_be_done_is_said_on_the_page(tab: Txt2Img) -> None:
