@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import pickle
 import struct
 import sys
@@ -263,3 +265,52 @@ def test_a_block_number_is_not_counted_up_to(tmp_path: Path, number: str) -> Non
     assert identify(path).kind is Kind.DAMAGED
     with pytest.raises(DamagedFileError):
         load_network(path)
+
+
+def test_tensors_of_safetensors_do_not_share_their_data(tmp_path: Path) -> None:
+    """A thousand names for the same 4,000 bytes must not become a thousand times the memory."""
+    entry = {"dtype": "F32", "shape": [1000], "data_offsets": [0, 4000]}
+    half = {"dtype": "F32", "shape": [1000], "data_offsets": [2000, 6000]}
+    for number, entries in enumerate(({f"w{index}": entry for index in range(1000)}, {"a": half, "b": entry})):
+        header = json.dumps(entries).encode()
+        path = tmp_path / f"{number}.safetensors"
+        path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(6000))
+        with pytest.raises(DamagedFileError, match="claim the same data"):
+            read_checkpoint(path)
+
+
+def test_empty_tensors_of_safetensors_may_lie_anywhere(tmp_path: Path) -> None:
+    entries = {
+        "a": {"dtype": "F32", "shape": [10], "data_offsets": [0, 40]},
+        "b": {"dtype": "F32", "shape": [0, 3], "data_offsets": [0, 0]},
+    }
+    header = json.dumps(entries).encode()
+    path = tmp_path / "empty.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(40))
+    assert {name: tuple(tensor.shape) for name, tensor in read_checkpoint(path).load().items()} == {
+        "a": (10,),
+        "b": (0, 3),
+    }
+
+
+def test_members_of_an_archive_do_not_share_their_data(tmp_path: Path) -> None:
+    """A directory may name one place many times, each time as another storage."""
+    tensors = {f"w{index}": torch.zeros(25_000) for index in range(20)}
+    path = tmp_path / "shared.pth"
+    torch.save(tensors, path)
+    raw, small = path.read_bytes(), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as source, zipfile.ZipFile(small, "w") as target:
+        first: zipfile.ZipInfo | None = None
+        for name in source.namelist():
+            if "/data/" not in name or first is None:
+                target.writestr(name, source.read(name))
+                first = target.getinfo(name) if "/data/" in name else first
+                continue
+            again = copy.copy(first)
+            again.filename = name
+            target.filelist.append(again)
+    path.write_bytes(small.getvalue())
+    assert path.stat().st_size < len(raw) / 10
+    assert identify(path).kind is Kind.DAMAGED
+    with pytest.raises(DamagedFileError, match="larger than the file"):
+        read_checkpoint(path)
