@@ -20,9 +20,11 @@ __all__ = ["RARE", "call", "put"]
 MAX_INT_BYTES = 64
 
 
-def call(function: object, args: object) -> Any:
+def call(m: Machine, function: object, args: object) -> Any:
     """What a call in the pickle stands for."""
     if type(function) is Global and type(args) is tuple:
+        if function.copies and args:
+            m.count_copy(args[-1])
         return function.build(args)
     if type(function) is Opaque:
         return function
@@ -73,17 +75,17 @@ def _op_extension(m: Machine) -> None:
 def _op_inst(m: Machine) -> None:
     module = m.line()
     found = m.find(module, m.line())
-    m.stack.append(call(found, tuple(m.since_mark())))
+    m.stack.append(call(m, found, tuple(m.since_mark())))
 
 
 def _op_obj(m: Machine) -> None:
     items = m.since_mark()
-    m.stack.append(call(items[0], tuple(items[1:])))
+    m.stack.append(call(m, items[0], tuple(items[1:])))
 
 
 def _op_newobj(m: Machine) -> None:
     args = m.stack.pop()
-    m.stack[-1] = call(m.stack[-1], args)
+    m.stack[-1] = call(m, m.stack[-1], args)
 
 
 def _op_newobj_ex(m: Machine) -> None:

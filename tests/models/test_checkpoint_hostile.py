@@ -237,6 +237,57 @@ def test_a_pickle_has_an_end() -> None:
         interpret(b"N0" * (MAX_OPCODES // 2 + 1))
 
 
+def _copying(call: bytes, content: bytes) -> bytes:
+    """1,100 copies of a container of 1,000: more than a million elements of a few thousand bytes."""
+    return b"\x80\x02" + content + b"q\x00](" + call * 1100 + b"e."
+
+
+_NUMBERED = b"}(" + b"".join(b"M" + struct.pack("<H", number) + b"N" for number in range(1000)) + b"u"
+_PAIRS = b"]q\x01N\x85q\x02](" + b"K\x01K\x02\x86" * 1000 + b"e"
+_LONG_LIST = b"](" + b"K\x01" * 1000 + b"e"
+COPYING = {
+    "a dictionary of a dictionary": _copying(b"ccollections\nOrderedDict\nh\x00\x85R", _NUMBERED),
+    "a dictionary of pairs": _copying(b"ccollections\nOrderedDict\nh\x00\x85R", _PAIRS),
+    "a new object": _copying(b"cbuiltins\ndict\nh\x00\x85\x81", _NUMBERED),
+    "an instance": _copying(b"(h\x00icollections\nCounter\n", _NUMBERED),
+    "an old object": _copying(b"(ccollections\ndefaultdict\nh\x00o", _NUMBERED),
+    "a size": _copying(b"ctorch\nSize\nh\x00\x85R", _LONG_LIST),
+    "by way of a tensor": _copying(
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(ccollections\nOrderedDict\nNh\x00\x85NtR", _NUMBERED
+    ),
+}
+
+
+@pytest.mark.parametrize("way", COPYING)
+def test_a_pickle_cannot_copy_without_end(way: str) -> None:
+    """A few bytes of a pickle can copy all that it holds; within the limit of instructions, that was terabytes."""
+    with pytest.raises(PickleDamaged, match="over and over|without a function"):
+        interpret(COPYING[way])
+
+
+def test_names_of_globals_are_not_joined_without_end() -> None:
+    module = "ultralytics." + "x" * 1000
+    with pytest.raises(PickleDamaged, match="impossible name"):
+        interpret(b"\x80\x04" + text(module) + text("Name") + b"\x93.")
+
+
+def test_names_of_tensors_are_not_joined_without_end(tmp_path: Path) -> None:
+    """One long key above many others: each joined name would hold it again."""
+    path = tmp_path / "names.pth"
+    torch.save({"x" * 100_000: [0] * 1000, "other": 1}, path)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(DamagedFileError, match="impossible length"):
+        read_checkpoint(path)
+
+
+def test_a_tensor_has_no_more_sides_than_torch_allows() -> None:
+    """The product of a hundred thousand large numbers would take hours."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ"
+    sides = b"(" + b"K\x01" * 65 + b"t"
+    with pytest.raises(PickleDamaged, match="impossible shape"):
+        interpret(b"\x80\x02ctorch._utils\n_rebuild_tensor\n(" + storage + b"K\x00" + sides * 2 + b"tR.")
+
+
 def test_a_pickle_larger_than_any_list_of_weights_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.pth"
     with zipfile.ZipFile(path, "w") as archive:
