@@ -175,6 +175,7 @@ class TestBadInput:
         refused = upscale("a.png", "-o", "b.png", "--limit-megapixels", "0.009")
         assert refused.exit_code == 1
         assert "raise the limit" in refused.stdout
+        assert "limit of 0.009 megapixels" in refused.stdout
         assert upscale("a.png", "-o", "b.png", "--limit-megapixels", "0.01").exit_code == 0
 
     def test_too_large_for_the_format_is_said_before_the_work(self, upscale: Upscale) -> None:
