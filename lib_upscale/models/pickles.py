@@ -271,7 +271,12 @@ class Machine:
                 raise PickleDamaged("a pickle that copies its contents over and over")
 
     def storage(self, reference: object) -> Any:
-        """The storage that a persistent id names: ("storage", class, key, device, elements[, window])."""
+        """The storage that a persistent id names: ("storage", class, key, device, elements[, window]).
+
+        Before 1.6 torch named the classes of networks so too, with their source: ("module", class, file, text).
+        """
+        if type(reference) is tuple and len(reference) == 4 and reference[0] == "module":
+            return reference[1]
         if type(reference) is not tuple or len(reference) < 5 or reference[0] != "storage":
             raise PickleDamaged("a reference to something that is no storage")
         kind, key, numel = reference[1], reference[2], reference[4]
