@@ -211,6 +211,16 @@ class TestBadInput:
         assert result.exit_code == 1
         assert "did you mean '2x-Tiny'" in result.stderr
 
+    def test_a_model_like_no_other(self, model: Path, here: Path) -> None:
+        """Where no name comes close, the message says how to find one."""
+        (here / "empty").mkdir()
+        for folder in (model.parent, here / "empty"):
+            result = run("upscale", photo(Path("a.png")), "-o", "b.png", "--model", "qqqqq", "--models-dir", folder)
+            assert result.exit_code == 1
+            assert "no model called 'qqqqq'" in result.stderr
+            assert "'python -m lib_upscale models' lists" in result.stderr
+            assert "--models-dir" in result.stderr
+
     def test_a_model_that_is_none(self, here: Path) -> None:
         Path("page.pth").write_text("<!DOCTYPE html><html></html>")
         result = run("upscale", photo(Path("a.png")), "-o", "b.png", "--model", "page.pth")
