@@ -12,7 +12,7 @@ from typing import Any
 from lib_upscale.models.dtypes import SIZES, STORAGE_CLASSES
 from lib_upscale.models.pickle_values import Opaque, PickleDamaged, PickleUnsafe, StorageRef, TensorRef
 
-__all__ = ["KNOWN", "SIMPLE", "Global", "inert", "tensor"]
+__all__ = ["KNOWN", "Global", "inert", "is_key", "tensor"]
 
 
 class Global:
@@ -28,11 +28,20 @@ class Global:
         self.storage = storage
 
 
-SIMPLE = frozenset({str, int, float, bool, type(None), bytes})
+_SIMPLE = frozenset({str, int, float, bool, type(None), bytes})
 """Types that may be keys of a dictionary: hashing them cannot recurse."""
+
+_LARGEST_KEY = 1 << 64
+"""Python gives any number of larger integers the same hash, which a dictionary would compare all with each other."""
 
 _MAX_SIDES = 64
 """torch's own limit. Numbers multiplied without one would grow, and take time, without one."""
+
+
+def is_key(value: object) -> bool:
+    """Whether a dictionary can have `value` as a key at no unusual cost."""
+    kind = type(value)
+    return kind is str or (kind in _SIMPLE and (kind is not int or abs(value) < _LARGEST_KEY))  # type: ignore[arg-type]
 
 
 def tensor(storage: object, dtype: str | None, offset: object, shape: object, stride: object) -> TensorRef:
@@ -96,7 +105,7 @@ def _ordered_dict(args: Any) -> dict[Any, Any]:
         return dict(content)
     if type(content) is list:
         for pair in content:
-            if type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) in SIMPLE:
+            if type(pair) in (tuple, list) and len(pair) == 2 and is_key(pair[0]):
                 result[pair[0]] = pair[1]
     return result
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lib_upscale.models.pickle_globals import SIMPLE, Global
+from lib_upscale.models.pickle_globals import Global, is_key
 from lib_upscale.models.pickle_values import Opaque, PickleDamaged, PickleUnsafe
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def put(target: object, key: object, value: object) -> None:
     """Store a value in a dict; a placeholder forgets it."""
     if type(target) is dict:
         # A tuple as a key would have to be hashed, which recurses into it without a limit.
-        if type(key) in SIMPLE:
+        if is_key(key):
             target[key] = value
     elif type(target) is not Opaque:
         raise PickleDamaged("entries of something that is no dictionary")
@@ -155,7 +155,10 @@ def _op_memoize(m: Machine) -> None:
 
 
 def _op_put(m: Machine) -> None:
-    m.memo[_decimal(m.line())] = m.stack[-1]
+    place = _decimal(m.line())
+    if not 0 <= place < 1 << 32:
+        raise PickleDamaged("a place in the memo that does not exist")
+    m.memo[place] = m.stack[-1]
 
 
 def _op_get(m: Machine) -> None:

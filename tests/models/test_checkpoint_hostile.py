@@ -272,6 +272,23 @@ def test_a_pickle_cannot_copy_without_end(way: str) -> None:
         interpret(COPYING[way])
 
 
+def _alike(count: int) -> list[int]:
+    """Integers of one hash: each new one in a dictionary is compared with all before."""
+    return [index * sys.hash_info.modulus + 1 for index in range(1 << 10, (1 << 10) + count)]
+
+
+def test_keys_of_one_hash_are_not_collected() -> None:
+    """A hundred thousand of them in a dictionary would take hours."""
+    numbers = _alike(3)
+    assert len({hash(number) for number in numbers}) == 1
+    pairs = b"".join(b"L%dL\nN" % number for number in numbers)
+    assert interpret(b"}(K\x05N" + pairs + b"u.").value == {5: None}
+    listed = b"".join(b"L%dL\nN\x86" % number for number in numbers)
+    assert interpret(b"ccollections\nOrderedDict\n](K\x05N\x86" + listed + b"e\x85R.").value == {5: None}
+    with pytest.raises(PickleDamaged, match="memo"):
+        interpret(b"Np%d\n." % numbers[0])
+
+
 def test_names_of_globals_are_not_joined_without_end() -> None:
     module = "ultralytics." + "x" * 1000
     with pytest.raises(PickleDamaged, match="impossible name"):
