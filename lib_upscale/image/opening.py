@@ -126,11 +126,16 @@ def _without_hosts_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = most
 
 
+def _megapixels(pixels: int) -> str:
+    """Whole millions from a hundred on, else three digits that count: "179", "8.5", "0.01"."""
+    return f"{pixels / 1e6:,.0f}" if pixels >= 100 * 10**6 else f"{pixels / 1e6:.3g}"
+
+
 def check_pixels(path: Path, size: Size, limit: int | None) -> None:
     """Raise `PictureTooLargeError` if a file's header promises more pixels than the limit."""
     if limit is not None and size.pixels > limit:
         raise PictureTooLargeError(
             path,
-            f"has {size} pixels, more than the limit of {limit / 1e6:,.0f} megapixels",
+            f"has {size} pixels, more than the limit of {_megapixels(limit)} megapixels",
             "if you trust the file, raise the limit",
         )

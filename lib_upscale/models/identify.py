@@ -31,6 +31,7 @@ _KINDS = {
     "FaceSR": Kind.FACE_RESTORER,
     "Inpainting": Kind.INPAINTING,
 }
+_MODULES = "torch.nn.modules."
 _FACE_FOLDERS = {"GFPGAN": "models/GFPGAN", "CodeFormer": "models/Codeformer"}
 
 
@@ -83,7 +84,7 @@ def _identity(checkpoint: Checkpoint) -> Identity:
     if foreign is not None:
         return Identity(path, foreign.kind, foreign.architecture, None, foreign.problem, foreign.advice)
     if not checkpoint.tensors:
-        return Identity(path, Kind.DAMAGED, None, None, "holds no weights", "download it again")
+        return _without_tensors(checkpoint)
 
     from lib_upscale.models.facts import ImpossibleNetwork, describe, match
 
@@ -95,6 +96,16 @@ def _identity(checkpoint: Checkpoint) -> Identity:
     except ImpossibleNetwork as error:
         return _impossible(path, found, error)
     return _network(path, facts)
+
+
+def _without_tensors(checkpoint: Checkpoint) -> Identity:
+    """Nothing at all, or a network that was saved whole: its weights are the state of objects, which are not built."""
+    path = checkpoint.path
+    if any(sign.startswith(_MODULES) for sign in checkpoint.signs):
+        problem = "holds a whole network as a Python object, which was not built: that could run anything"
+        advice = "get a file of its weights alone (a state dict), as .safetensors or .pth"
+        return Identity(path, Kind.UNKNOWN, None, None, problem, advice)
+    return Identity(path, Kind.DAMAGED, None, None, "holds no weights", "download it again")
 
 
 def _impossible(path: Path, found: Match, error: Exception) -> Identity:

@@ -12,22 +12,36 @@ from typing import Any
 from lib_upscale.models.dtypes import SIZES, STORAGE_CLASSES
 from lib_upscale.models.pickle_values import Opaque, PickleDamaged, PickleUnsafe, StorageRef, TensorRef
 
-__all__ = ["KNOWN", "SIMPLE", "Global", "inert", "tensor"]
+__all__ = ["KNOWN", "Global", "inert", "is_key", "tensor"]
 
 
 class Global:
     """A name that the pickle asked for. Calling it in the pickle runs `build`, a function of this file."""
 
-    __slots__ = ("build", "name", "storage")
+    __slots__ = ("build", "copies", "name", "storage")
 
     def __init__(self, name: str, build: Callable[[Any], Any], storage: bool = False) -> None:
         self.name = name
         self.build = build
+        self.copies = build in (_ordered_dict, _size)
+        """Whether its result is a copy of its last argument, as large as that is."""
         self.storage = storage
 
 
-SIMPLE = frozenset({str, int, float, bool, type(None), bytes})
+_SIMPLE = frozenset({str, int, float, bool, type(None), bytes})
 """Types that may be keys of a dictionary: hashing them cannot recurse."""
+
+_LARGEST_KEY = 1 << 64
+"""Python gives any number of larger integers the same hash, which a dictionary would compare all with each other."""
+
+_MAX_SIDES = 64
+"""torch's own limit. Numbers multiplied without one would grow, and take time, without one."""
+
+
+def is_key(value: object) -> bool:
+    """Whether a dictionary can have `value` as a key at no unusual cost."""
+    kind = type(value)
+    return kind is str or (kind in _SIMPLE and (kind is not int or abs(value) < _LARGEST_KEY))  # type: ignore[arg-type]
 
 
 def tensor(storage: object, dtype: str | None, offset: object, shape: object, stride: object) -> TensorRef:
@@ -36,6 +50,8 @@ def tensor(storage: object, dtype: str | None, offset: object, shape: object, st
         raise PickleDamaged("a tensor without a storage")
     if type(shape) is not tuple or type(stride) is not tuple or len(shape) != len(stride):
         raise PickleDamaged("a tensor without a shape")
+    if len(shape) > _MAX_SIDES:
+        raise PickleDamaged("a tensor of impossible shape")
     dtype = dtype or storage.dtype or "uint8"
     size, last = 1, offset
     for side, step in zip(shape, stride, strict=True):
@@ -74,7 +90,9 @@ def _rebuild_parameter(args: Any) -> Any:
 def _rebuild_from_type(args: Any) -> Any:
     """`(function, type, arguments, state)`: a tensor that carries attributes. Only the tensor is wanted."""
     function, arguments = args[0], args[2]
-    if type(function) is not Global or type(arguments) is not tuple or function.build is _rebuild_from_type:
+    if type(function) is not Global or type(arguments) is not tuple:
+        raise PickleDamaged("a tensor without a function to build it")
+    if function.copies or function.build is _rebuild_from_type:
         raise PickleDamaged("a tensor without a function to build it")
     return function.build(arguments)
 
@@ -87,7 +105,7 @@ def _ordered_dict(args: Any) -> dict[Any, Any]:
         return dict(content)
     if type(content) is list:
         for pair in content:
-            if type(pair) in (tuple, list) and len(pair) == 2 and type(pair[0]) in SIMPLE:
+            if type(pair) in (tuple, list) and len(pair) == 2 and is_key(pair[0]):
                 result[pair[0]] = pair[1]
     return result
 

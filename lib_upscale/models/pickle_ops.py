@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lib_upscale.models.pickle_globals import SIMPLE, Global
+from lib_upscale.models.pickle_globals import Global, is_key
 from lib_upscale.models.pickle_values import Opaque, PickleDamaged, PickleUnsafe
 
 if TYPE_CHECKING:
@@ -20,9 +20,11 @@ __all__ = ["RARE", "call", "put"]
 MAX_INT_BYTES = 64
 
 
-def call(function: object, args: object) -> Any:
+def call(m: Machine, function: object, args: object) -> Any:
     """What a call in the pickle stands for."""
     if type(function) is Global and type(args) is tuple:
+        if function.copies and args:
+            m.count_copy(args[-1])
         return function.build(args)
     if type(function) is Opaque:
         return function
@@ -33,7 +35,7 @@ def put(target: object, key: object, value: object) -> None:
     """Store a value in a dict; a placeholder forgets it."""
     if type(target) is dict:
         # A tuple as a key would have to be hashed, which recurses into it without a limit.
-        if type(key) in SIMPLE:
+        if is_key(key):
             target[key] = value
     elif type(target) is not Opaque:
         raise PickleDamaged("entries of something that is no dictionary")
@@ -73,17 +75,17 @@ def _op_extension(m: Machine) -> None:
 def _op_inst(m: Machine) -> None:
     module = m.line()
     found = m.find(module, m.line())
-    m.stack.append(call(found, tuple(m.since_mark())))
+    m.stack.append(call(m, found, tuple(m.since_mark())))
 
 
 def _op_obj(m: Machine) -> None:
     items = m.since_mark()
-    m.stack.append(call(items[0], tuple(items[1:])))
+    m.stack.append(call(m, items[0], tuple(items[1:])))
 
 
 def _op_newobj(m: Machine) -> None:
     args = m.stack.pop()
-    m.stack[-1] = call(m.stack[-1], args)
+    m.stack[-1] = call(m, m.stack[-1], args)
 
 
 def _op_newobj_ex(m: Machine) -> None:
@@ -153,7 +155,10 @@ def _op_memoize(m: Machine) -> None:
 
 
 def _op_put(m: Machine) -> None:
-    m.memo[_decimal(m.line())] = m.stack[-1]
+    place = _decimal(m.line())
+    if not 0 <= place < 1 << 32:
+        raise PickleDamaged("a place in the memo that does not exist")
+    m.memo[place] = m.stack[-1]
 
 
 def _op_get(m: Machine) -> None:

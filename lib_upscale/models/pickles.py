@@ -44,7 +44,12 @@ __all__ = [
 MAX_BYTES = 64 << 20
 MAX_OPCODES = 1_000_000
 """The largest checkpoints in use, with the state of their training, need a tenth of it."""
+MAX_COPIED = MAX_OPCODES
+"""Elements of containers that calls copy. A file that copies what it wrote once needs no more than it has instructions;
+without a bound, ten bytes of it could copy the whole again, as often as there are instructions."""
 MAX_MARKS = 256
+MAX_NAME = 256
+"""Letters of a global's module and name, which are joined at every fetching of a new one."""
 
 _U16 = struct.Struct("<H").unpack_from
 _U32 = struct.Struct("<I").unpack_from
@@ -105,6 +110,7 @@ class Machine:
         self.globals: dict[tuple[str, str], Global] = {}
         self.storages: dict[str, tuple[str | None, int]] = {}
         self.sizes: dict[bytes, tuple[int, ...] | None] = {}
+        self.copied = 0
 
     def run(self) -> Any:
         """Execute until STOP; `position` is then behind it.
@@ -159,7 +165,7 @@ class Machine:
                     position = end
                 elif op == 0x52:  # REDUCE
                     args = stack.pop()
-                    stack[-1] = call(stack[-1], args)
+                    stack[-1] = call(self, stack[-1], args)
                 elif op == 0x51:  # BINPERSID
                     stack[-1] = self.storage(stack[-1])
                 elif op == 0x89:  # NEWFALSE
@@ -257,8 +263,20 @@ class Machine:
         del self.stack[start:]
         return items
 
+    def count_copy(self, content: object) -> None:
+        """Called before a container is copied. Raises `PickleDamaged` where that was too much in all."""
+        if type(content) in (dict, list):
+            self.copied += len(content)  # type: ignore[arg-type]
+            if self.copied > MAX_COPIED:
+                raise PickleDamaged("a pickle that copies its contents over and over")
+
     def storage(self, reference: object) -> Any:
-        """The storage that a persistent id names: ("storage", class, key, device, elements[, window])."""
+        """The storage that a persistent id names: ("storage", class, key, device, elements[, window]).
+
+        Before 1.6 torch named the classes of networks so too, with their source: ("module", class, file, text).
+        """
+        if type(reference) is tuple and len(reference) == 4 and reference[0] == "module":
+            return reference[1]
         if type(reference) is not tuple or len(reference) < 5 or reference[0] != "storage":
             raise PickleDamaged("a reference to something that is no storage")
         kind, key, numel = reference[1], reference[2], reference[4]
@@ -283,6 +301,8 @@ class Machine:
         """The description of a global. Raises `PickleUnsafe` for one that is neither known nor inert."""
         if type(module) is not str or type(name) is not str:
             raise PickleDamaged("a global without a name")
+        if len(module) + len(name) > MAX_NAME:
+            raise PickleDamaged("a global with an impossible name")
         key = (module, name)
         found = self.globals.get(key)
         if found is None:

@@ -97,8 +97,18 @@ def read_safetensors(path: Path, file: BinaryIO, size: int) -> SafetensorsFile:
         end = max(end, entry.start + entry.size)
     if end > size:
         raise SafetensorsDamaged("it is cut off", truncated=True)
+    _check_apart(entries.values())
     texts = {key: value for key, value in metadata.items() if type(value) is str}
     return SafetensorsFile(path, entries, texts)
+
+
+def _check_apart(entries: Iterable[Entry]) -> None:
+    """Tensors that share bytes would let a small file become any amount of memory; the format forbids them."""
+    end = 0
+    for entry in sorted((entry for entry in entries if entry.size), key=lambda entry: entry.start):
+        if entry.start < end:
+            raise SafetensorsDamaged("two of its tensors claim the same data")
+        end = entry.start + entry.size
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -129,6 +130,7 @@ def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: st
     reading = interpret(_content(file, members[f"{root}data.pkl"], MAX_BYTES))
     order = members.get(f"{root}byteorder")
     swapped = order is not None and _content(file, order, 100).strip() == b"big"
+    room = file.seek(0, SEEK_END)
     for key, (dtype, numel) in reading.storages.items():
         member = members.get(f"{root}data/{key}")
         if member is None:
@@ -137,6 +139,10 @@ def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: st
             raise ZipDamaged("its weights are compressed, which torch never does")
         if numel * (1 if dtype is None else SIZES[dtype]) > member.size:
             raise PickleDamaged("a storage that is larger than its data")
+        # Members can name the same bytes: by that, a small file would become any amount of memory.
+        room -= member.size
+        if room < 0:
+            raise ZipDamaged("its members are larger than the file")
 
     def locate(stream: BinaryIO, key: str) -> Place:
         member = members[f"{root}data/{key}"]

@@ -6,9 +6,10 @@ Floor: no torch. The order of the wrappers is spandrel's, so that both find the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
-from lib_upscale.models.pickles import TensorRef
+from lib_upscale.models.pickles import PickleDamaged, TensorRef
 
 __all__ = ["find_tensors", "without_prefixes"]
 
@@ -35,10 +36,15 @@ _WRAPPERS = (
 _PREFIXES = ("module.", "netG.", "net_g.", "_orig_mod.", "params_ema.", "params.", "state_dict.", "generator.")
 _MAX_DEPTH = 8
 _MAX_NODES = 200_000
+_MAX_LETTERS = 1 << 26
+"""Of all joined names: a key of a megabyte above a hundred thousand others would be joined with each of them."""
 
 
 def find_tensors(value: Any) -> dict[str, TensorRef]:
-    """The tensors in what a pickle says, by name. Where they are nested, names are joined by dots."""
+    """The tensors in what a pickle says, by name. Where they are nested, names are joined by dots.
+
+    Raises `PickleDamaged` for names that no file of weights has.
+    """
     node = value
     for _ in range(_MAX_DEPTH):
         inner = _wrapped(node)
@@ -81,15 +87,18 @@ def _flat(value: Any) -> dict[str, TensorRef]:
     """Every tensor at any depth, without recursion: the nesting is the file's to choose."""
     found: dict[str, TensorRef] = {}
     pending: list[tuple[str, int, Any]] = [("", 0, value)]
-    visited = 0
+    visited = letters = 0
     while pending and visited < _MAX_NODES:
         name, depth, node = pending.pop()
         visited += 1
         if type(node) is TensorRef:
             found.setdefault(name or "tensor", node)
         elif depth < _MAX_DEPTH:
-            children = [(f"{name}.{key}" if name else str(key), depth + 1, item) for key, item in _children(node)]
-            pending.extend(reversed(children[:_MAX_NODES]))
+            inner = [(str(key), item) for key, item in islice(_children(node), _MAX_NODES)]
+            letters += sum(len(name) + len(key) for key, _ in inner)
+            if letters > _MAX_LETTERS:
+                raise PickleDamaged("names of impossible length")
+            pending.extend((f"{name}.{key}" if name else key, depth + 1, item) for key, item in reversed(inner))
     return found
 
 

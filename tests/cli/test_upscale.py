@@ -175,6 +175,7 @@ class TestBadInput:
         refused = upscale("a.png", "-o", "b.png", "--limit-megapixels", "0.009")
         assert refused.exit_code == 1
         assert "raise the limit" in refused.stdout
+        assert "limit of 0.009 megapixels" in refused.stdout
         assert upscale("a.png", "-o", "b.png", "--limit-megapixels", "0.01").exit_code == 0
 
     def test_too_large_for_the_format_is_said_before_the_work(self, upscale: Upscale) -> None:
@@ -209,6 +210,16 @@ class TestBadInput:
         result = run("upscale", photo(Path("a.png")), "-o", "b.png", "--model", "2xtinny", "--models-dir", model.parent)
         assert result.exit_code == 1
         assert "did you mean '2x-Tiny'" in result.stderr
+
+    def test_a_model_like_no_other(self, model: Path, here: Path) -> None:
+        """Where no name comes close, the message says how to find one."""
+        (here / "empty").mkdir()
+        for folder in (model.parent, here / "empty"):
+            result = run("upscale", photo(Path("a.png")), "-o", "b.png", "--model", "qqqqq", "--models-dir", folder)
+            assert result.exit_code == 1
+            assert "no model called 'qqqqq'" in result.stderr
+            assert "'python -m lib_upscale models' lists" in result.stderr
+            assert "--models-dir" in result.stderr
 
     def test_a_model_that_is_none(self, here: Path) -> None:
         Path("page.pth").write_text("<!DOCTYPE html><html></html>")

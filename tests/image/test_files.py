@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from lib_upscale.image.atomic import atomic_file
 from lib_upscale.image.files import Format, check_writable, is_picture, read_picture, write_picture
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import PARAMETERS, Metadata, upright
+from lib_upscale.image.opening import check_pixels
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, pictures, same_pixels
 
@@ -199,6 +201,22 @@ def test_a_picture_beyond_the_limit_is_refused_before_decoding(tmp_path, monkeyp
         assert read_picture(path, limit_pixels=None).size == Size(20, 20)
         assert Image.MAX_IMAGE_PIXELS == 100
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (100, "0.0001"),
+        (9_000, "0.009"),
+        (10_000, "0.01"),
+        (8_500_000, "8.5"),
+        (178_956_970, "179"),
+        (2 * 10**9, "2,000"),
+    ],
+)
+def test_the_limit_is_named_as_it_was_given(limit, words):
+    with pytest.raises(PictureTooLargeError, match=f"the limit of {re.escape(words)} megapixels"):
+        check_pixels(Path("a.png"), Size(100_000, 100_000), limit)
 
 
 @pytest.mark.parametrize(

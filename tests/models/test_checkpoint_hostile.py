@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import pickle
 import struct
 import sys
@@ -157,11 +159,18 @@ def test_extension_registry_is_not_asked(code: bytes) -> None:
         copyreg.remove_extension("tests.models.test_checkpoint_hostile", "fire", 1)
 
 
-def test_classes_of_torch_are_not_built(tmp_path: Path) -> None:
-    """A whole module that was pickled is not run either: it needs code that the file does not hold."""
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("new", [False, True])
+def test_classes_of_torch_are_not_built(tmp_path: Path, wrapped: bool, new: bool) -> None:
+    """A whole module that was pickled is not run either: what helps is a file of its weights, not the same again."""
     path = tmp_path / "module.pth"
-    torch.save(torch.nn.Conv2d(3, 3, 3), path)
-    assert not identify(path).usable
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.ReLU())
+    torch.save({"epoch": 3, "model": module} if wrapped else module, path, _use_new_zipfile_serialization=new)
+    identity = identify(path)
+    assert identity.kind is Kind.UNKNOWN
+    assert "whole network" in str(identity.problem)
+    assert "state dict" in str(identity.advice)
+    assert "download" not in str(problem_of(identity))
 
 
 def test_getattr_of_a_detector_is_named_and_of_others_is_unsafe(tmp_path: Path) -> None:
@@ -235,6 +244,74 @@ def test_a_pickle_has_an_end() -> None:
         interpret(b"N0" * (MAX_OPCODES // 2 + 1))
 
 
+def _copying(call: bytes, content: bytes) -> bytes:
+    """1,100 copies of a container of 1,000: more than a million elements of a few thousand bytes."""
+    return b"\x80\x02" + content + b"q\x00](" + call * 1100 + b"e."
+
+
+_NUMBERED = b"}(" + b"".join(b"M" + struct.pack("<H", number) + b"N" for number in range(1000)) + b"u"
+_PAIRS = b"]q\x01N\x85q\x02](" + b"K\x01K\x02\x86" * 1000 + b"e"
+_LONG_LIST = b"](" + b"K\x01" * 1000 + b"e"
+COPYING = {
+    "a dictionary of a dictionary": _copying(b"ccollections\nOrderedDict\nh\x00\x85R", _NUMBERED),
+    "a dictionary of pairs": _copying(b"ccollections\nOrderedDict\nh\x00\x85R", _PAIRS),
+    "a new object": _copying(b"cbuiltins\ndict\nh\x00\x85\x81", _NUMBERED),
+    "an instance": _copying(b"(h\x00icollections\nCounter\n", _NUMBERED),
+    "an old object": _copying(b"(ccollections\ndefaultdict\nh\x00o", _NUMBERED),
+    "a size": _copying(b"ctorch\nSize\nh\x00\x85R", _LONG_LIST),
+    "by way of a tensor": _copying(
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(ccollections\nOrderedDict\nNh\x00\x85NtR", _NUMBERED
+    ),
+}
+
+
+@pytest.mark.parametrize("way", COPYING)
+def test_a_pickle_cannot_copy_without_end(way: str) -> None:
+    """A few bytes of a pickle can copy all that it holds; within the limit of instructions, that was terabytes."""
+    with pytest.raises(PickleDamaged, match=r"over and over|without a function"):
+        interpret(COPYING[way])
+
+
+def _alike(count: int) -> list[int]:
+    """Integers of one hash: each new one in a dictionary is compared with all before."""
+    return [index * sys.hash_info.modulus + 1 for index in range(1 << 10, (1 << 10) + count)]
+
+
+def test_keys_of_one_hash_are_not_collected() -> None:
+    """A hundred thousand of them in a dictionary would take hours."""
+    numbers = _alike(3)
+    assert len({hash(number) for number in numbers}) == 1
+    pairs = b"".join(b"L%dL\nN" % number for number in numbers)
+    assert interpret(b"}(K\x05N" + pairs + b"u.").value == {5: None}
+    listed = b"".join(b"L%dL\nN\x86" % number for number in numbers)
+    assert interpret(b"ccollections\nOrderedDict\n](K\x05N\x86" + listed + b"e\x85R.").value == {5: None}
+    with pytest.raises(PickleDamaged, match="memo"):
+        interpret(b"Np%d\n." % numbers[0])
+
+
+def test_names_of_globals_are_not_joined_without_end() -> None:
+    module = "ultralytics." + "x" * 1000
+    with pytest.raises(PickleDamaged, match="impossible name"):
+        interpret(b"\x80\x04" + text(module) + text("Name") + b"\x93.")
+
+
+def test_names_of_tensors_are_not_joined_without_end(tmp_path: Path) -> None:
+    """One long key above many others: each joined name would hold it again."""
+    path = tmp_path / "names.pth"
+    torch.save({"x" * 100_000: [0] * 1000, "other": 1}, path)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(DamagedFileError, match="impossible length"):
+        read_checkpoint(path)
+
+
+def test_a_tensor_has_no_more_sides_than_torch_allows() -> None:
+    """The product of a hundred thousand large numbers would take hours."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ"
+    sides = b"(" + b"K\x01" * 65 + b"t"
+    with pytest.raises(PickleDamaged, match="impossible shape"):
+        interpret(b"\x80\x02ctorch._utils\n_rebuild_tensor\n(" + storage + b"K\x00" + sides * 2 + b"tR.")
+
+
 def test_a_pickle_larger_than_any_list_of_weights_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.pth"
     with zipfile.ZipFile(path, "w") as archive:
@@ -263,3 +340,52 @@ def test_a_block_number_is_not_counted_up_to(tmp_path: Path, number: str) -> Non
     assert identify(path).kind is Kind.DAMAGED
     with pytest.raises(DamagedFileError):
         load_network(path)
+
+
+def test_tensors_of_safetensors_do_not_share_their_data(tmp_path: Path) -> None:
+    """A thousand names for the same 4,000 bytes must not become a thousand times the memory."""
+    entry = {"dtype": "F32", "shape": [1000], "data_offsets": [0, 4000]}
+    half = {"dtype": "F32", "shape": [1000], "data_offsets": [2000, 6000]}
+    for number, entries in enumerate(({f"w{index}": entry for index in range(1000)}, {"a": half, "b": entry})):
+        header = json.dumps(entries).encode()
+        path = tmp_path / f"{number}.safetensors"
+        path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(6000))
+        with pytest.raises(DamagedFileError, match="claim the same data"):
+            read_checkpoint(path)
+
+
+def test_empty_tensors_of_safetensors_may_lie_anywhere(tmp_path: Path) -> None:
+    entries = {
+        "a": {"dtype": "F32", "shape": [10], "data_offsets": [0, 40]},
+        "b": {"dtype": "F32", "shape": [0, 3], "data_offsets": [0, 0]},
+    }
+    header = json.dumps(entries).encode()
+    path = tmp_path / "empty.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(40))
+    assert {name: tuple(tensor.shape) for name, tensor in read_checkpoint(path).load().items()} == {
+        "a": (10,),
+        "b": (0, 3),
+    }
+
+
+def test_members_of_an_archive_do_not_share_their_data(tmp_path: Path) -> None:
+    """A directory may name one place many times, each time as another storage."""
+    tensors = {f"w{index}": torch.zeros(25_000) for index in range(20)}
+    path = tmp_path / "shared.pth"
+    torch.save(tensors, path)
+    raw, small = path.read_bytes(), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as source, zipfile.ZipFile(small, "w") as target:
+        first: zipfile.ZipInfo | None = None
+        for name in source.namelist():
+            if "/data/" not in name or first is None:
+                target.writestr(name, source.read(name))
+                first = target.getinfo(name) if "/data/" in name else first
+                continue
+            again = copy.copy(first)
+            again.filename = name
+            target.filelist.append(again)
+    path.write_bytes(small.getvalue())
+    assert path.stat().st_size < len(raw) / 10
+    assert identify(path).kind is Kind.DAMAGED
+    with pytest.raises(DamagedFileError, match="larger than the file"):
+        read_checkpoint(path)

@@ -6,10 +6,12 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from lib_upscale.models import facts
 from lib_upscale.models.identify import identify
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.load import load_network
@@ -128,3 +130,34 @@ def test_what_the_host_adds_is_known_too(tmp_path: Path, monkeypatch: pytest.Mon
     source.add(spandrel.ArchSupport.from_architecture(BlurArch()))
     assert identify(path).kind is Kind.RESTORER
     assert identify(path).architecture == "Blur"
+
+
+def test_a_construction_that_takes_too_long_ends(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MAX_SECONDS", -1.0)
+    identity = identify(files["SwinIR"])
+    assert identity.kind is Kind.DAMAGED
+    assert "impossible size" in str(identity.problem)
+
+
+def test_the_clock_is_not_looked_at_for_every_call(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On some systems a look at a thread's time costs more than the call that it guards."""
+    looks: list[float] = []
+
+    class Clock:
+        @staticmethod
+        def thread_time() -> float:
+            looks.append(0.0)
+            return 0.0
+
+    class Counted(facts._Sketch):
+        calls_in_all = 0
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            Counted.calls_in_all += 1
+            return super().__torch_function__(func, types, args, kwargs)
+
+    monkeypatch.setattr(facts, "time", Clock)
+    monkeypatch.setattr(facts, "_Sketch", Counted)
+    assert identify(files["SwinIR"]).kind is Kind.UPSCALER
+    assert Counted.calls_in_all > 500
+    assert len(looks) < 2 + Counted.calls_in_all / 32
