@@ -35,6 +35,7 @@ __all__ = [
     "is_busy",
     "is_extras_job",
     "is_of_extras",
+    "javascript",
     "kept_state",
     "latent_upscalers",
     "make_room",
@@ -166,6 +167,13 @@ def input_accordion(opened: bool, **arguments: Any) -> Any:
 def has_tooltips() -> bool:
     """Whether the host has taught gradio's components the argument `tooltip`."""
     return any(name in sys.modules for name in ("modules.gradio_extensons", "modules.gradio_extensions"))
+
+
+def javascript(code: str) -> dict[str, str]:
+    """The argument with which an event of gradio runs `code` in the page first: it was renamed with gradio 4."""
+    import gradio
+
+    return {"_js" if gradio.__version__.startswith("3.") else "js": code}
 
 
 def latent_upscalers() -> list[str]:

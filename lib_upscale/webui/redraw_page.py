@@ -133,11 +133,14 @@ class RedrawPage:
         if "image" in theirs:
             theirs["image"].change(
                 picture_changed, inputs=[theirs["image"], where, *inputs], outputs=[first, self._line],
-                show_progress=False, _js=WHERE,
+                show_progress=False, **host.javascript(WHERE),
             )  # fmt: skip
         tabs = tabs_of([*pictures, *([theirs["image"]] if "image" in theirs else [])])
         for happens in [*(c.change for c in (*inputs, *pictures)), *(tab.select for tab in tabs)]:
-            happens(line, inputs=[first, where, *inputs], outputs=[self._line], show_progress=False, _js=WHERE)
+            happens(
+                line, inputs=[first, where, *inputs], outputs=[self._line], show_progress=False,
+                **host.javascript(WHERE),
+            )  # fmt: skip
 
 
 def say_plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
