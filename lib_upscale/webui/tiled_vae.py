@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from lib_upscale.errors import UpscalePlusError
+from lib_upscale.models.device import free_memory
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.redraw import vae
-from lib_upscale.redraw.vae import VaeMode
+from lib_upscale.redraw.vae import Spill, VaeMode
 from lib_upscale.redraw.vae_network import read_decoder, read_encoder
+from lib_upscale.webui import host
 
 __all__ = ["is_known", "tiled_vae"]
 
@@ -36,20 +38,26 @@ def tiled_vae(
 ) -> Iterator[None]:  # fmt: skip
     """While it lasts, `network` (what has `encoder` and `decoder`) runs by tiles of `tile` pixels a side.
 
-    Latents stay on the device, pixels come out on the CPU.
+    Latents stay on the device, pixels come out on the CPU. Activations that would take more than half of the free
+    memory wait in files, in the folder of the person's data; none is left behind.
     """
     side = max(tile, _SMALLEST)
+    folder = host.data_path() / "upscale-plus" / "vae"
+    folder.mkdir(parents=True, exist_ok=True)
+    spill = Spill(folder, free_memory(torch.device("cpu")) // 2)
 
     def encoder(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         made = vae.encode(
-            network.encoder, values, tile=side, mode=mode, device=values.device, dtype=values.dtype, progress=progress
-        )
+            network.encoder, values, tile=side, mode=mode, spill=spill, device=values.device, dtype=values.dtype,
+            progress=progress,
+        )  # fmt: skip
         return made.to(values)
 
     def decoder(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         made = vae.decode(
-            network.decoder, values, tile=side, mode=mode, device=values.device, dtype=values.dtype, progress=progress
-        )
+            network.decoder, values, tile=side, mode=mode, spill=spill, device=values.device, dtype=values.dtype,
+            progress=progress,
+        )  # fmt: skip
         return made.to(values.dtype)
 
     with ExitStack() as stack:
