@@ -136,11 +136,17 @@ class RedrawPage:
                 show_progress=False, **host.javascript(WHERE),
             )  # fmt: skip
         tabs = tabs_of([*pictures, *([theirs["image"]] if "image" in theirs else [])])
-        for happens in [*(c.change for c in (*inputs, *pictures)), *(tab.select for tab in tabs)]:
+        for happens in [*(c.change for c in inputs), *map(_arrives, pictures), *(tab.select for tab in tabs)]:
             happens(
                 line, inputs=[first, where, *inputs], outputs=[self._line], show_progress=False,
                 **host.javascript(WHERE),
             )  # fmt: skip
+
+
+def _arrives(picture: Any) -> Any:
+    """The event of a new picture. gradio 3 lets a picture with a mask "change" whenever the page is drawn anew, which
+    the answer to that event does: the page would never come to rest."""
+    return picture.upload if hasattr(picture, "upload") else picture.change
 
 
 def say_plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:

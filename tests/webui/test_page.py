@@ -171,6 +171,7 @@ def test_uploads_are_done_but_for_the_one_that_is_damaged(page: Browser, tmp_pat
     assert "last.png" not in said
     page.photograph("batch")
     grid = "[...document.querySelectorAll('#extras_gallery .grid-wrap img')]"
+    page.page.wait_for_function(f"() => {grid}.every(i => i.complete && i.naturalWidth)", timeout=30_000)
     sizes = page.page.evaluate(f"() => {grid}.map(i => [i.naturalWidth, i.naturalHeight])")
     assert sizes == [[64, 48], [64, 48]]
     assert page.errors == []

@@ -125,3 +125,21 @@ def test_the_plot_has_our_axes_once(webui: WebUI) -> None:
         webui.reload()
     found = json.dumps(Page(webui)._config)
     assert found.count('"[SD upscale plus] Tile"') >= 1
+
+
+def test_a_picture_in_the_inpaint_tab_is_spoken_of_and_the_page_stays_alive(tab: Img2Img, tmp_path: Path) -> None:
+    """gradio 3 said "changed" of such a picture again after each answer: the page was busy for ever."""
+    file = tmp_path / "masked.png"
+    picture(160, 128).save(file)
+    tab.number("img2img_steps", 2)
+    tabs = tab.page.locator("#mode_img2img .tab-nav button")
+    tabs.filter(has_text="Inpaint").first.click()
+    tab.page.wait_for_timeout(1000)
+    tab.page.locator("#img2maskimg input[type=file]").first.set_input_files(str(file))
+    tab.said("160x128 -> 320x256")
+    tab.page.wait_for_timeout(2000)
+    tabs.filter(has_text="img2img").first.click()
+    tab.said("120x96 -> 240x192")
+    tab.page.locator("#img2img_generate").first.click(timeout=20_000)
+    script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
+    tab.page.wait_for_function(script, timeout=60_000)
