@@ -28,6 +28,10 @@ class Size:
         """Both sides times a whole number, as a network of that scale makes them."""
         return Size(self.width * factor, self.height * factor)
 
+    def rounded_up(self, multiple: int) -> Size:
+        """The smallest size of at least this one whose sides are multiples of that."""
+        return Size(-(-self.width // multiple) * multiple, -(-self.height // multiple) * multiple)
+
     def __iter__(self) -> Iterator[int]:
         return iter((self.width, self.height))
 

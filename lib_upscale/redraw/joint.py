@@ -49,6 +49,11 @@ class LatentTile:
         """Where it lies in the picture."""
         return self.region.scaled(_LATENT)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the latent, for which everything stays as it was given."""
+        return self.region.size == self.canvas
+
     def crop(self, values: Tensor) -> Tensor:
         """The part of `values` (N, C, height, width) over this tile; `values` itself if it has no such extent.
 

@@ -31,7 +31,8 @@ def joint_settings(
 
 def joint_grid(canvas: Size, joint: JointSettings) -> tuple[int, int, Size]:
     """Columns, rows and the tiles' size in pixels, for a picture of `canvas` pixels."""
-    latent = Size(-(-canvas.width // LATENT), -(-canvas.height // LATENT))
+    whole = canvas.rounded_up(LATENT)
+    latent = Size(whole.width // LATENT, whole.height // LATENT)
     columns, rows = joint.origins(latent)
     tile = Size(min(joint.tile.width, latent.width), min(joint.tile.height, latent.height))
     return len(columns), len(rows), tile.scaled(LATENT)

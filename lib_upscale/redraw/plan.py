@@ -115,6 +115,7 @@ def plan_redraw(
         within = _masked_part(mask, enlarged, crop, settings, native)
         is_joint = settings.method is Method.JOINT
         grid = plan_grid(
+            # With the joint method one tile is all that is redrawn.
             size, native=native, tile=max(size) + multiple if is_joint else settings.tile,
             overlap=None if is_joint else settings.overlap, multiple=multiple, within=within,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
 from lib_upscale.settings import UpscaleSettings
 from lib_upscale.upscale import Job
-from lib_upscale.webui import builtin, controls, host, registry
+from lib_upscale.webui import builtin, controls, host, plan_line, registry
 from lib_upscale.webui.builtin import BuiltIn
 from lib_upscale.webui.engine import engine
 
@@ -144,8 +144,7 @@ def say_plan(
     problems = engine.problems() if size is None or not good else []
     if not as_html:
         return " ".join([text, *(f"{problem}." for problem in problems)])
-    kind = "upscale-plus-good" if good else "upscale-plus-bad"
-    return f"<div class='{kind}'>{html.escape(text)}</div>{_listed(problems)}"
+    return f"{plan_line.shown(text, good=good)}{_listed(problems)}"
 
 
 def _plan(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -166,8 +167,6 @@ def _first_pass(p: Any, samples: Any, decoded_samples: Any) -> Any:
         return _decoded([picture.float().cpu() for picture in decoded_samples])
     image = getattr(p, "firstpass_image", None)
     if image is not None:
-        import numpy as np
-
         values = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32).copy())
         return _decoded([values.permute(2, 0, 1) / 127.5 - 1])
     return decode_latent_batch(p.sd_model, samples, target_device=devices.cpu, check_for_nans=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lib_upscale.errors import UpscalePlusError
-from lib_upscale.webui import hires, hires_axes, host
+from lib_upscale.webui import hires, hires_axes, refusal
 from lib_upscale.webui.hires import TITLE
 from lib_upscale.webui.hires_page import HOST_CONTROLS, HiresPage, wish_of
 
@@ -22,7 +22,7 @@ class HiresGlue:
 
     def before(self) -> None:
         """The page is about to be built."""
-        hires_axes.add_axes()
+        hires_axes.AXES.add()
 
     def build(self, script: Any) -> list[Any]:
         """Make the controls of `script`. The host's API asks for them again: only a page's are connected."""
@@ -45,31 +45,12 @@ class HiresGlue:
 
     def process(self, p: Any, values: Sequence[Any]) -> None:
         """A generation begins."""
-        _take_back(p)
+        refusal.take_back(p)
         try:
             hires.arm(p, hires_axes.with_axes(p, wish_of(values)))
         except UpscalePlusError as error:
-            # The host goes on after an error in here, and would draw both passes without us.
-            host.say(str(error))
-            p.init = _Refusal(error)
+            refusal.refuse(p, error)
 
     def unloaded(self) -> None:
         """The extension is being unloaded."""
-        hires_axes.remove_axes()
-
-
-class _Refusal:
-    """In place of the `init` of parameters that can't be used: its errors are shown."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __call__(self, *_: Any, **__: Any) -> None:
-        raise self._error
-
-
-def _take_back(p: Any) -> None:
-    """A cell of a plot may be a copy of parameters that were refused."""
-    hires.disarm(p)
-    if isinstance(vars(p).get("init"), _Refusal):
-        del p.init
+        hires_axes.AXES.remove()

@@ -17,7 +17,7 @@ from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, host
 from lib_upscale.webui.hires_size import HiresSize
 from lib_upscale.webui.joint_run import JointRun
-from lib_upscale.webui.quiet import StopsProgress, small_previews
+from lib_upscale.webui.quiet import small_previews
 
 __all__ = ["second_pass_joint"]
 
@@ -27,7 +27,7 @@ def second_pass_joint(
 ) -> list[Tensor]:
     """Pictures (3, height, width), -1 to 1, of `size.canvas`. `original` is the host's pass, `given` its arguments."""
     native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-    run = JointRun.of(p, size.canvas, settings, native, int(p.seeds[0]), StopsProgress(host.stop_asked))
+    run = JointRun.of(p, size.canvas, settings, native, int(p.seeds[0]), host.stop_asked)
     with ExitStack() as stack:
         stack.enter_context(small_previews())
         stack.enter_context(_filled_up(p, size))
@@ -63,12 +63,12 @@ def _filled_up(p: Any, size: HiresSize) -> Iterator[None]:
 
     The host would leave the last pixels out.
     """
-    network = host.vae_network()
-    if all(side % LATENT == 0 for side in size.enlarged):
+    whole = size.enlarged.rounded_up(LATENT)
+    if whole == size.enlarged:
         yield
         return
     if p.latent_scale_mode is not None:
-        p.hr_upscale_to_x, p.hr_upscale_to_y = (-(-side // LATENT) * LATENT for side in size.enlarged)
+        p.hr_upscale_to_x, p.hr_upscale_to_y = whole
         try:
             yield
         finally:
@@ -78,7 +78,7 @@ def _filled_up(p: Any, size: HiresSize) -> Iterator[None]:
     def filled(module: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _reflected(values[0]), *values[1:]
 
-    handle = network.encoder.register_forward_pre_hook(filled)
+    handle = host.vae_network().encoder.register_forward_pre_hook(filled)
     try:
         yield
     finally:

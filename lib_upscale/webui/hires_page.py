@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
-from lib_upscale.errors import SettingsError, UpscalePlusError
+from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redraw.grid import LATENT
-from lib_upscale.redraw.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redraw.plan import plan_redraw
 from lib_upscale.redraw_settings import Method, RedrawSettings
-from lib_upscale.webui import base_model, hires_rules, host
-from lib_upscale.webui.hires import DEFAULTS, PREFIX, SETTINGS, TITLE, HiresWish
+from lib_upscale.webui import base_model, hires_rules, host, registry
+from lib_upscale.webui.hires import DEFAULTS, PREFIX, TITLE, HiresWish
 from lib_upscale.webui.hires_size import HiresSize
 from lib_upscale.webui.hires_tiles import tiles_settings
+from lib_upscale.webui.plan_line import line_of
 from lib_upscale.webui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 
 __all__ = ["FIELDS", "HOST_CONTROLS", "HiresPage", "say_plan", "wish_of"]
@@ -46,7 +45,7 @@ def wish_of(values: Sequence[Any]) -> HiresWish:
     if values and isinstance(values[0], dict):
         return HiresWish.of(values[0])
     given = dict(zip(FIELDS, values, strict=False))
-    return HiresWish.of({"enabled": bool(given.get("enabled")), **plain(given, SETTINGS)})
+    return HiresWish.of({"enabled": bool(given.get("enabled")), **plain(given, FIELDS[1:])})
 
 
 class HiresPage:
@@ -85,14 +84,7 @@ class HiresPage:
 
 def say_plan(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
     """The line under the controls: what the second pass will do, or why it can't. Never raises."""
-    try:
-        text, good = _plan(theirs, values), True
-    except UpscalePlusError as error:
-        text, good = str(error), False
-    except Exception as error:  # a line of text must not break the page
-        host.report("the plan could not be made")
-        text, good = f"The plan could not be made ({type(error).__name__}: {error})", False
-    return f"<div class='upscale-plus-{'good' if good else 'bad'}'>{html.escape(text)}</div>"
+    return line_of(lambda: _plan(theirs, values))
 
 
 def _plan(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
@@ -103,20 +95,18 @@ def _plan(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
         raise SettingsError("Hires fix is off", "open it: this section changes how its second pass is done")
     p = SimpleNamespace(**{**dict.fromkeys(HOST_CONTROLS.values()), **theirs})
     hires_rules.check(p, wish.settings)
+    if not hires_rules.is_latent(p):
+        registry.check(p.hr_upscaler)
     size = hires_rules.size_of(p)
     native = base_model.native_side(_checkpoint(p.hr_checkpoint_name))
     start = f"{Size(int(p.width), int(p.height))} -> {size.final}"
     notes = hires_rules.notes(p, wish.settings)
-    return f"{'. '.join([f'{start}: {_described(p, wish.settings, size, native)}', *notes])}."
+    return f"{'. '.join([f'{start}: {_described(wish.settings, size, native)}', *notes])}."
 
 
-def _described(p: Any, settings: RedrawSettings, size: HiresSize, native: int) -> str:
-    if settings.method is Method.JOINT:
-        joint = joint_settings(size.canvas, settings, native)
-        columns, rows, tile = joint_grid(size.canvas, joint)
-        area = columns * rows * tile.pixels / size.canvas.pixels
-        return f"{describe_joint(size.canvas, joint)}, {area:.2f} times the area of the result"
-    plan = plan_redraw(size.final, tiles_settings(settings), native=native, multiple=LATENT, strength=1.0)
+def _described(settings: RedrawSettings, size: HiresSize, native: int) -> str:
+    canvas = size.canvas if settings.method is Method.JOINT else size.final
+    plan = plan_redraw(canvas, tiles_settings(settings), native=native, multiple=LATENT, strength=1.0)
     return plan.describe().partition(", ")[2]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.redraw_settings import Method, PromptSource, RedrawSettings
-from lib_upscale.webui import host, registry
+from lib_upscale.webui import host
 from lib_upscale.webui.hires_size import HiresSize
 from lib_upscale.webui.redraw import check_sampler
 
@@ -25,13 +25,11 @@ def is_latent(p: Any) -> bool:
 
 
 def check(p: Any, settings: RedrawSettings) -> None:
-    """Raise `UpscalePlusError` for what can't be done."""
+    """Raise `SettingsError` for what can't be done. The upscaler is asked by `hires_check`, for every hires fix."""
     if settings.method is Method.TILES:
         check_sampler(p.sampler_name if p.hr_sampler_name in _SAME else p.hr_sampler_name)
     elif settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
         raise SettingsError("Captions of tiles need the method tiles", "choose it, or another prompt source")
-    if not is_latent(p):
-        registry.check(p.hr_upscaler)
 
 
 def notes(p: Any, settings: RedrawSettings) -> list[str]:

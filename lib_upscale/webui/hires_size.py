@@ -36,7 +36,8 @@ class HiresSize:
     @property
     def canvas(self) -> Size:
         """What is denoised: `enlarged`, filled up to whole latent pixels, less what the host cuts off."""
-        return Size(*(_up(side) - cut * LATENT for side, cut in zip(self.enlarged, self.truncated, strict=True)))
+        whole = self.enlarged.rounded_up(LATENT)
+        return Size(*(side - cut * LATENT for side, cut in zip(whole, self.truncated, strict=True)))
 
     @property
     def crop(self) -> Region:
@@ -46,7 +47,3 @@ class HiresSize:
             for enlarged, final, cut, canvas in zip(self.enlarged, self.final, self.truncated, self.canvas, strict=True)
         ]
         return Region(*places, *self.final)
-
-
-def _up(side: int) -> int:
-    return -(-side // LATENT) * LATENT

@@ -47,7 +47,10 @@ def second_pass_by_tiles(
     pictures = _pictures(p, size, samples, decoded, settings)
     noises = [_encoder_noise(size) for _ in pictures]
     settings = tiles_settings(settings)
+    native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
+    plan = plan_redraw(size.final, settings, native=native, multiple=LATENT, strength=p.denoising_strength)
     stops = Stops()
+    bar = _Bar(plan.tiles, len(pictures), stops)
     made = []
     with ExitStack() as stack:
         stack.callback(stops.put_back)
@@ -56,12 +59,9 @@ def second_pass_by_tiles(
             stack.enter_context(first_checkpoint_is(p.hr_checkpoint_info.title))
         if getattr(p, "refiner_checkpoint_info", None) is not None:
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
-        bar = None
-        for number, pixels in enumerate(pictures):
-            job = _Picture(p, settings, size, stops, number, noises[number])
-            bar = bar or _Bar(job.tiles, len(pictures), p, stops)
+        for number, (pixels, noise) in enumerate(zip(pictures, noises, strict=True)):
             bar.begin(number)
-            made.append(job.redrawn(pixels, bar))
+            made.append(_redrawn(p, settings, pixels, _painter(p, number, native, stops, noise), bar))
     return made
 
 
@@ -72,56 +72,47 @@ def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
 
 def _encoder_noise(size: HiresSize) -> Tensor:
     """What the VAE's encoder draws for a picture: as the host has it, the next of torch's own random numbers."""
-    return torch.randn(4, *(-(-side // 8) for side in (size.final.height, size.final.width)))
+    whole = size.final.rounded_up(LATENT)
+    return torch.randn(4, whole.height // LATENT, whole.width // LATENT)
 
 
-class _Picture:
-    """One picture of the batch."""
+def _painter(p: Any, number: int, native: int, stops: Stops, encoder_noise: Tensor) -> HostPainter:
+    """What redraws the tiles of picture `number` of the batch."""
+    index = p.iteration * p.batch_size + number
+    seeds = Seeds(
+        int(p.seeds[number]), int(p.subseeds[number]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w,
+        encoder_noise,
+    )  # fmt: skip
+    return HostPainter(_img2img(p, p.all_hr_prompts[index]), p.all_hr_negative_prompts[index], seeds, native, stops)
 
-    def __init__(
-        self, p: Any, settings: RedrawSettings, size: HiresSize, stops: Stops, number: int, encoder_noise: Tensor
-    ) -> None:
-        self._p, self._settings, self._stops = p, settings, stops
-        index = p.iteration * p.batch_size + number
-        self._prompt = p.all_hr_prompts[index]
-        self._negative = p.all_hr_negative_prompts[index]
-        self._seeds = Seeds(
-            int(p.seeds[number]), int(p.subseeds[number]), p.subseed_strength, p.seed_resize_from_h,
-            p.seed_resize_from_w, encoder_noise,
+
+def _redrawn(p: Any, settings: RedrawSettings, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
+    """(3, height, width), -1 to 1. Raises `CancelledError` if the person stopped it: a part is not what they get."""
+    thumbnail = Thumbnail()
+
+    def enlarged(pixels: Pixels, _: Size) -> Pixels:
+        thumbnail.begin(pixels)
+        return pixels
+
+    with quiet():
+        result = redraw(
+            RedrawPicture(pixels, p.denoising_strength, painter.prompt), settings, painter, enlarged, bar,
+            shown=lambda region, pixels, _: thumbnail.lay(region, pixels),
         )  # fmt: skip
-        self._native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-        self.tiles = plan_redraw(
-            size.final, settings, native=self._native, multiple=LATENT, strength=p.denoising_strength
-        ).tiles
-
-    def redrawn(self, pixels: Pixels, bar: _Bar) -> Tensor:
-        p = self._p
-        painter = HostPainter(_img2img(p, self._prompt), self._negative, self._seeds, self._native, self._stops)
-        thumbnail = Thumbnail()
-
-        def enlarged(pixels: Pixels, _: Size) -> Pixels:
-            thumbnail.begin(pixels)
-            return pixels
-
-        with quiet():
-            result = redraw(
-                RedrawPicture(pixels, p.denoising_strength, self._prompt), self._settings, painter, enlarged, bar,
-                shown=lambda region, pixels, _: thumbnail.lay(region, pixels),
-            )  # fmt: skip
-        if result.partial:
-            raise CancelledError()
-        p.comments.update(painter.comments)
-        for name, value in painter.told.items():
-            p.extra_generation_params.setdefault(name, value)
-        if saved := result.saved():
-            p.comment(saved)
-        return torch.from_numpy(result.pixels).permute(2, 0, 1) * 2 - 1
+    if result.partial:
+        raise CancelledError()
+    p.comments.update(painter.comments)
+    for name, value in painter.told.items():
+        p.extra_generation_params.setdefault(name, value)
+    if saved := result.saved():
+        p.comment(saved)
+    return torch.from_numpy(result.pixels).permute(2, 0, 1) * 2 - 1
 
 
 class _Bar:
     """The host's progress bar: its one job of the second pass becomes one for each tile."""
 
-    def __init__(self, tiles: int, pictures: int, p: Any, stops: Stops) -> None:
+    def __init__(self, tiles: int, pictures: int, stops: Stops) -> None:
         self._tiles, self._stops = tiles, stops
         self._start = host.shared.state.job_no
         more = max(0, tiles * pictures - 1)
@@ -196,9 +187,10 @@ def _decoded(p: Any, size: HiresSize, sample: Tensor, number: int) -> Pixels:
 
     if _saves_first(p):
         _save_first(p, image_of(_pixels(decode_first_stage(p.sd_model, sample)[0])), number)
-    high, wide = (-(-side // LATENT) for side in (size.enlarged.height, size.enlarged.width))
+    whole = size.enlarged.rounded_up(LATENT)
     scale_mode = p.latent_scale_mode
-    latent = interpolate(sample, size=(high, wide), mode=scale_mode["mode"], antialias=scale_mode["antialias"])
+    high_wide = (whole.height // LATENT, whole.width // LATENT)
+    latent = interpolate(sample, size=high_wide, mode=scale_mode["mode"], antialias=scale_mode["antialias"])
     return _middle(_pixels(decode_first_stage(p.sd_model, latent)[0]), size)
 
 

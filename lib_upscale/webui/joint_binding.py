@@ -115,7 +115,7 @@ def _as_inner_model(forward: Callable[..., Tensor], p: Any, work: JointWork, row
         x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: Callable[[Tensor], Tensor]
     ) -> Tensor:  # fmt: skip
         named = _mapped(given, crop)
-        if _is_cut(tiles) and "cond" in named:
+        if not tiles[0].is_whole and "cond" in named:
             named["cond"] = work.conditioning.of_tiles(named["cond"], tiles, sides, rows.step)
         with cropped_hints(p, tiles, crop):
             return forward(x, sigma, **named)
@@ -175,7 +175,7 @@ def _as_wrapper(
         c = {name: _mapped(value, crop) for name, value in given["c"].items() if name != "transformer_options"}
         if "transformer_options" in given["c"]:
             c["transformer_options"] = _options_of(given["c"]["transformer_options"], kinds * len(tiles), crop)
-        if _is_cut(tiles):
+        if not tiles[0].is_whole:
             each = len(x) // (len(kinds) * len(tiles))
             sides = [Side.PROMPT if kind == 0 else Side.NEGATIVE for kind in kinds for _ in range(each)]
             if kinds.count(0) > 1:
@@ -216,11 +216,6 @@ def _options_of(options: Mapping[str, Any], kinds: list[int], crop: Callable[[Te
     if "cond_or_uncond" in told:
         told["cond_or_uncond"] = kinds
     return told
-
-
-def _is_cut(tiles: Sequence[LatentTile]) -> bool:
-    """Whether these are parts of a latent and not all of it, for which everything stays the host's."""
-    return tiles[0].region.size != tiles[0].canvas
 
 
 def _mapped(value: Any, crop: Callable[[Tensor], Tensor]) -> Any:

@@ -20,7 +20,7 @@ __all__ = ["cropped_hints"]
 @contextmanager
 def cropped_hints(p: Any, tiles: Sequence[LatentTile], crop: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """While it lasts, ControlNet sees hints for these tiles; `crop` is what `Inner` is given."""
-    if tiles[0].region.size == tiles[0].canvas:
+    if tiles[0].is_whole:
         yield
         return
     changed = []

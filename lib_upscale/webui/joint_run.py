@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.progress import Progress
+from lib_upscale.progress import Callback
 from lib_upscale.redraw.grid import LATENT
 from lib_upscale.redraw.joint_plan import joint_settings
 from lib_upscale.redraw.prompts import parse_regions, tile_prompt
@@ -34,12 +34,15 @@ class JointRun:
     work: JointWork
 
     @classmethod
-    def of(cls, p: Any, canvas: Size, settings: RedrawSettings, native: int, seed: int, progress: Progress) -> JointRun:
+    def of(
+        cls, p: Any, canvas: Size, settings: RedrawSettings, native: int, seed: int, is_stopped: Callable[[], bool]
+    ) -> JointRun:
         """`p` are the host's parameters, `native` is the side at which the base model was trained."""
         # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
         is_aligned = control_units.has_enabled(p.script_args_value or ())
         joint = joint_settings(canvas, settings, native, seed, is_aligned=is_aligned)
-        return cls(canvas, settings, JointWork(joint, progress=progress))
+        # The bar is the sampler's own: all that is asked is whether to stop.
+        return cls(canvas, settings, JointWork(joint, progress=Callback(lambda *_: None, is_stopped)))
 
     @property
     def is_bound(self) -> bool:

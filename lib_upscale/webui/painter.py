@@ -18,7 +18,7 @@ from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, control_units, host, tile_scripts
 from lib_upscale.webui.canvas_rng import CanvasRandom, Seeds
 from lib_upscale.webui.joint_run import JointRun
-from lib_upscale.webui.quiet import Stops, StopsProgress
+from lib_upscale.webui.quiet import Stops
 from lib_upscale.webui.tile_params import image_of, tile_processing
 from lib_upscale.webui.tiled_vae import tiled_vae
 
@@ -47,6 +47,11 @@ class HostPainter:
         self.told: dict[str, Any] = {}
         """What the host and its scripts say of a tile, for the picture's infotext."""
         self.comments: dict[str, Any] = {}
+
+    @property
+    def prompt(self) -> str:
+        """The picture's, as the host has set it up."""
+        return str(self._p.all_prompts[self._p.iteration])
 
     @property
     def native(self) -> int:
@@ -114,8 +119,7 @@ class HostPainter:
     def _joint_of(self, canvas: Size) -> JointRun | None:
         if self._joint is None:
             return None
-        stops = StopsProgress(self._stops.look)
-        return JointRun.of(self._p, canvas, self._joint, self._native, self._seeds.seed, stops)
+        return JointRun.of(self._p, canvas, self._joint, self._native, self._seeds.seed, self._stops.look)
 
     def reduce_memory(self) -> bool:
         """Run the VAE by tiles from now on; that is all that can be done."""
@@ -126,7 +130,7 @@ class HostPainter:
         """The picture's networks hold for its tiles, too, unless a tile's prompt names its own."""
         if _NETWORK.search(prompt):
             return prompt
-        return "".join([prompt, *_NETWORK.findall(self._p.all_prompts[self._p.iteration])])
+        return "".join([prompt, *_NETWORK.findall(self.prompt)])
 
     def _needs_tiles_alone(self) -> bool:
         """SDXL is told a tile's place, and ControlNet takes one picture: neither can differ within a batch."""

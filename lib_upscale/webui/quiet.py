@@ -5,7 +5,7 @@ While `quiet()` lasts, generations are tiles of one picture; afterwards the host
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redraw.filters import Pixels
 from lib_upscale.webui import host
 
-__all__ = ["Stops", "StopsProgress", "Thumbnail", "first_checkpoint_is", "quiet", "small_previews"]
+__all__ = ["Stops", "Thumbnail", "first_checkpoint_is", "quiet", "small_previews"]
 
 _THUMBNAIL = 768
 
@@ -58,20 +58,6 @@ class Stops:
         state.skipped = self._skipped
         if self._stopping:
             state.stopping_generation = True
-
-
-class StopsProgress:
-    """A `Progress` that only asks whether to stop: the host's sampler moves the bar itself."""
-
-    def __init__(self, is_stopped: Callable[[], bool]) -> None:
-        self._is_stopped = is_stopped
-
-    def report(self, fraction: float, text: str = "") -> None:
-        """The bar is the sampler's."""
-
-    def cancelled(self) -> bool:
-        """Whether the person pressed Interrupt or Skip."""
-        return self._is_stopped()
 
 
 class Thumbnail:

@@ -133,7 +133,6 @@ class PictureJob:
         self._is_random = random_seed
         self._own_colours = p.color_corrections is None
         self._stops = Stops()
-        self._joint = self._settings if self._settings.method is Method.JOINT else None
         self._bar = Bar(self.plan.tiles, p.n_iter, self._stops)
         self._enlarge = Enlarger(self._settings.upscaler, self._bar.upscaling, keeps=p.n_iter > 1)
         self.extra_images: list[Image.Image] = []
@@ -181,7 +180,8 @@ class PictureJob:
         seeds = Seeds(
             key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w
         )  # fmt: skip
-        painter = HostPainter(p, negative, seeds, self._native, self._stops, self._joint)
+        joint = self._settings if self._settings.method is Method.JOINT else None
+        painter = HostPainter(p, negative, seeds, self._native, self._stops, joint)
 
         def enlarge(pixels: Pixels, size: Size) -> Pixels:
             made = self._enlarge(pixels, size)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lib_upscale.errors import UpscalePlusError
-from lib_upscale.webui import host, redraw, redraw_api, redraw_axes
+from lib_upscale.webui import host, redraw, redraw_api, redraw_axes, refusal
 from lib_upscale.webui.redraw import TITLE
 from lib_upscale.webui.redraw_page import FIELDS, HOST_CONTROLS, RedrawPage, wish_of
 from lib_upscale.webui.redraw_source import OTHERS
@@ -26,7 +26,7 @@ class Glue:
 
     def before(self) -> None:
         """The page is about to be built."""
-        redraw_axes.add_axes()
+        redraw_axes.AXES.add()
 
     def build(self, script: Any) -> list[Any]:
         """Make the controls of `script`. The host's API asks for them again: only a page's are connected."""
@@ -73,17 +73,8 @@ class Glue:
         try:
             redraw_axes.redraw_cell(p, self._script)
         except UpscalePlusError as error:
-            # The host goes on after an error in here, and would draw the cell without the script.
-            host.say(str(error))
-            p.init = _raiser(error)
+            refusal.refuse(p, error)
 
     def unloaded(self) -> None:
         """The extension is being unloaded."""
-        redraw_axes.remove_axes()
-
-
-def _raiser(error: Exception) -> Any:
-    def init(*_: Any, **__: Any) -> None:
-        raise error
-
-    return init
+        redraw_axes.AXES.remove()

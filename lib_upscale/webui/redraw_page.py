@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import gradio as gr
 
-from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.options import options
 from lib_upscale.redraw.forecast import likely_skipped
@@ -19,6 +17,7 @@ from lib_upscale.redraw.prompts import parse_regions
 from lib_upscale.redraw_settings import RedrawSettings
 from lib_upscale.webui import base_model, host, redraw_times, registry
 from lib_upscale.webui.enlarge import known_name
+from lib_upscale.webui.plan_line import line_of
 from lib_upscale.webui.redraw import PREFIX, TITLE, Wish, check_sampler, journal_root
 from lib_upscale.webui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 from lib_upscale.webui.redraw_source import WHERE, Source, seen, source_of, tabs_of
@@ -151,14 +150,7 @@ def _arrives(picture: Any) -> Any:
 
 def say_plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """The line under the controls: what will happen, or why it can't. Never raises."""
-    try:
-        text, good = _plan(source, theirs, values), True
-    except UpscalePlusError as error:
-        text, good = str(error), False
-    except Exception as error:  # a line of text must not break the page
-        host.report("the plan could not be made")
-        text, good = f"The plan could not be made ({type(error).__name__}: {error})", False
-    return f"<div class='upscale-plus-{'good' if good else 'bad'}'>{html.escape(text)}</div>"
+    return line_of(lambda: _plan(source, theirs, values))
 
 
 def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:

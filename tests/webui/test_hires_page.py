@@ -14,11 +14,11 @@ pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
 __all__ = ["browser"]
 
-LINE = "#upscale_plus_hires_plan"
-
 
 class Txt2Img(Browser):
     """The txt2img tab with hires fix and our section open."""
+
+    plan = "#upscale_plus_hires_plan"
 
     def open_section(self, url: str) -> None:
         self.page.goto(url, wait_until="domcontentloaded")
@@ -30,19 +30,6 @@ class Txt2Img(Browser):
             self.page.locator(f"#{name} > .label-wrap, #{name} .label-wrap").first.click()
         self.page.wait_for_selector("#upscale_plus_hires_tile", state="visible")
         self.choose("txt2img_hr_upscaler", "Lanczos")
-
-    def number(self, elem_id: str, value: float) -> None:
-        field = self.page.locator(f"#{elem_id} input[type=number]").first
-        field.fill(str(value))
-        field.press("Tab")
-
-    def value(self, elem_id: str) -> str:
-        return str(self.page.locator(f"#{elem_id} input").first.input_value())
-
-    def said(self, expected: str) -> str:
-        script = "([id, text]) => document.querySelector(id).innerText.includes(text)"
-        self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
-        return str(self.page.locator(LINE).first.inner_text())
 
     def shows(self, side: int) -> None:
         """Wait for a square picture of that side in the gallery."""
@@ -67,7 +54,7 @@ def tab(browser: Any, webui: WebUI) -> Iterator[Txt2Img]:
 def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Txt2Img) -> None:
     tab.number("upscale_plus_hires_tile", 128)
     tab.number("upscale_plus_hires_overlap", 32)
-    line = tab.said("128x128 -> 256x256")
+    line = tab.line("128x128 -> 256x256")
     assert "3x3 tiles of 128x128 in lockstep" in line
     tab.photograph("hires-before")
     tab.generate()
@@ -78,7 +65,7 @@ def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Tx
     tab.number("upscale_plus_hires_overlap", 48)
     tab.page.locator("#txt2img_prompt textarea").first.fill(text)
     tab.page.locator("#tab_txt2img #paste").first.click()
-    tab.said("3x3 tiles of 128x128 in lockstep")
+    tab.line("3x3 tiles of 128x128 in lockstep")
     assert tab.value("upscale_plus_hires_overlap") == "32"
     # The host's own line beside hires fix fails when the page is new, with and without this extension.
     assert [error for error in tab.errors if "(reading 'props')" not in error] == []
@@ -88,7 +75,7 @@ def test_the_button_under_the_gallery_enlarges_a_finished_picture(tab: Txt2Img) 
     """It has no latent of a first pass."""
     tab.number("upscale_plus_hires_tile", 128)
     tab.page.locator("#txt2img_hr .label-wrap").first.click()  # hires fix off, for now
-    tab.said("Hires fix is off")
+    tab.line("Hires fix is off")
     tab.generate(expected="Size: 128x128")
     tab.shows(128)
     tab.page.locator("#txt2img_gallery img").first.click()
@@ -101,7 +88,7 @@ def test_the_button_under_the_gallery_enlarges_a_finished_picture(tab: Txt2Img) 
 def test_what_cannot_be_done_is_said_on_the_page(tab: Txt2Img) -> None:
     tab.number("upscale_plus_hires_tile", 128)
     tab.number("upscale_plus_hires_overlap", 100)
-    tab.said("half of a tile")
+    tab.line("half of a tile")
     tab.page.locator("#txt2img_generate").first.click()
     tab.page.wait_for_function("() => document.querySelector('#html_log_txt2img').innerText.includes('half of a tile')")
     assert tab.page.locator("#txt2img_gallery img").count() == 0

@@ -31,11 +31,12 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-LINE = "#upscale_plus_extras_plan"
-
 
 class Browser:
     """The page, and what its console said."""
+
+    plan = "#upscale_plus_extras_plan"
+    """Where the line stands that says what will happen."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -60,6 +61,15 @@ class Browser:
         self.page.locator("#upscale_plus_extras .label-wrap").first.click()
         self.page.wait_for_selector("#upscale_plus_extras_model", state="visible")
 
+    def number(self, elem_id: str, value: float) -> None:
+        """Write into the field of a slider or number, and leave it."""
+        field = self.page.locator(f"#{elem_id} input[type=number]").first
+        field.fill(str(value))
+        field.press("Tab")
+
+    def value(self, elem_id: str) -> str:
+        return str(self.page.locator(f"#{elem_id} input").first.input_value())
+
     def choose(self, elem_id: str, text: str) -> None:
         field = self.page.locator(f"#{elem_id} input").first
         field.click()
@@ -77,8 +87,8 @@ class Browser:
     def line(self, expected: str) -> str:
         """The plan, once it contains what is expected."""
         script = "([id, text]) => document.querySelector(id).innerText.includes(text)"
-        self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
-        return str(self.page.locator(LINE).first.inner_text())
+        self.page.wait_for_function(script, arg=[self.plan, expected], timeout=60_000)
+        return str(self.page.locator(self.plan).first.inner_text())
 
 
 @pytest.fixture(scope="module")

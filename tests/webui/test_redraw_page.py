@@ -18,12 +18,13 @@ pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
 __all__ = ["browser"]
 
-LINE = "#upscale_plus_redraw_plan"
 TITLE = "SD upscale plus"
 
 
 class Img2Img(Browser):
     """The img2img tab with our script chosen."""
+
+    plan = "#upscale_plus_redraw_plan"
 
     def open_script(self, url: str, file: Path) -> None:
         self.page.goto(url, wait_until="domcontentloaded")
@@ -33,19 +34,6 @@ class Img2Img(Browser):
         self.page.locator("#img2img_image input[type=file]").first.set_input_files(str(file))
         self.choose("tab_img2img #script_list", TITLE)
         self.page.wait_for_selector("#upscale_plus_redraw_tile", state="visible")
-
-    def number(self, elem_id: str, value: float) -> None:
-        field = self.page.locator(f"#{elem_id} input[type=number]").first
-        field.fill(str(value))
-        field.press("Tab")
-
-    def value(self, elem_id: str) -> str:
-        return str(self.page.locator(f"#{elem_id} input").first.input_value())
-
-    def said(self, expected: str) -> str:
-        script = "([id, text]) => document.querySelector(id).innerText.includes(text)"
-        self.page.wait_for_function(script, arg=[LINE, expected], timeout=60_000)
-        return str(self.page.locator(LINE).first.inner_text())
 
 
 @pytest.fixture
@@ -64,7 +52,7 @@ def test_the_line_promises_what_comes_and_the_result_restores_the_controls(tab: 
     tab.number("upscale_plus_redraw_tile", 128)
     tab.number("upscale_plus_redraw_overlap", 24)
     tab.number("img2img_steps", 3)
-    line = tab.said("3x3 tiles of 128x128")
+    line = tab.line("3x3 tiles of 128x128")
     assert "120x96 -> 300x240" in line
     assert "width and height are ignored" in line
     tab.page.locator("#img2img_generate").first.click()
@@ -79,7 +67,7 @@ def test_the_line_promises_what_comes_and_the_result_restores_the_controls(tab: 
     tab.number("upscale_plus_redraw_scale", 2)
     tab.page.locator("#img2img_prompt textarea").first.fill(text)
     tab.page.locator("#tab_img2img #paste").first.click()
-    tab.said("3x3 tiles of 128x128")
+    tab.line("3x3 tiles of 128x128")
     assert tab.value("upscale_plus_redraw_overlap") == "24"
     assert tab.errors == []
 
@@ -87,7 +75,7 @@ def test_the_line_promises_what_comes_and_the_result_restores_the_controls(tab: 
 def test_what_cannot_be_done_is_said_on_the_page(tab: Img2Img) -> None:
     tab.number("upscale_plus_redraw_tile", 128)
     tab.number("upscale_plus_redraw_overlap", 100)
-    tab.said("half of a tile")
+    tab.line("half of a tile")
     tab.page.locator("#img2img_generate").first.click()
     tab.page.wait_for_function("() => document.querySelector('#html_log_img2img').innerText.includes('half of a tile')")
     assert tab.page.locator("#img2img_gallery img").count() == 0
@@ -136,10 +124,10 @@ def test_a_picture_in_the_inpaint_tab_is_spoken_of_and_the_page_stays_alive(tab:
     tabs.filter(has_text="Inpaint").first.click()
     tab.page.wait_for_timeout(1000)
     tab.page.locator("#img2maskimg input[type=file]").first.set_input_files(str(file))
-    tab.said("160x128 -> 320x256")
+    tab.line("160x128 -> 320x256")
     tab.page.wait_for_timeout(2000)
     tabs.filter(has_text="img2img").first.click()
-    tab.said("120x96 -> 240x192")
+    tab.line("120x96 -> 240x192")
     tab.page.locator("#img2img_generate").first.click(timeout=20_000)
     script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
     tab.page.wait_for_function(script, timeout=60_000)
