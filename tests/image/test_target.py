@@ -6,12 +6,13 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import (
+    MAX_SIDE,
     Anchor,
     Box,
     Factor,
@@ -68,9 +69,21 @@ def test_padding_lays_it_where_it_is_anchored():
     assert layout(Size(768, 512), Box(1920, 1080, Fit.PAD, Anchor.TOP_RIGHT)).offset == (300, 0)
 
 
+def covered(size, width, height):
+    """What covers the box before it is cropped."""
+    factor = max(Fraction(width, size.width), Fraction(height, size.height))
+    return [math.floor(side * factor + Fraction(1, 2)) for side in size]
+
+
 @given(sizes, sides, sides, fits, anchors)
+@example(Size(1, 352), 2841, 1, Fit.COVER, Anchor.CENTER)
 def test_a_box_is_kept_and_the_shape_too(size, width, height, fit, anchor):
     box = Box(width, height, fit, anchor)
+    if fit is Fit.COVER and max(covered(size, width, height)) > MAX_SIDE:
+        # All of it would have to be made, and most of it cropped: that is too large, however small the box.
+        with pytest.raises(SettingsError, match="pixels a side"):
+            layout(size, box)
+        return
     found = layout(size, box)
     if fit is Fit.CONTAIN:
         assert found.final.width <= width
