@@ -24,8 +24,8 @@ from pathlib import Path
 
 import torch
 
-from lib_upscale.models.checkpoint import Checkpoint, Container, TensorInfo, read_checkpoint
-from lib_upscale.models.facts import describe, match
+from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo, read_checkpoint
+from lib_upscale.models.identification.inspect_network import describe, match
 
 
 def esrgan() -> dict[str, torch.Tensor]:

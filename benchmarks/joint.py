@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.joint import JointDenoiser, JointSettings, LatentTile
+from lib_upscale.redrawing.latent.joint_denoiser import JointDenoiser, JointSettings, LatentTile
 
 
 class Timed:

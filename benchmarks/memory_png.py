@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib_upscale.image.files import write_picture
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.files import write_picture
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.resample import resample_picture
 

@@ -29,15 +29,15 @@ import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import torch  # noqa: E402
 
-from lib_upscale.image.files import read_picture  # noqa: E402
 from lib_upscale.image.geometry import Size  # noqa: E402
+from lib_upscale.image.io.files import read_picture  # noqa: E402
 from lib_upscale.image.picture import Picture  # noqa: E402
-from lib_upscale.models.catalog import Catalog  # noqa: E402
-from lib_upscale.models.load import load_network  # noqa: E402
-from lib_upscale.models.pool import Models, Pool  # noqa: E402
-from lib_upscale.passes import run_pass, tiling_for  # noqa: E402
-from lib_upscale.settings import UpscaleSettings  # noqa: E402
-from lib_upscale.upscale import upscale  # noqa: E402
+from lib_upscale.models.catalog.catalog import Catalog  # noqa: E402
+from lib_upscale.models.runtime.loader import load_network  # noqa: E402
+from lib_upscale.models.runtime.model_cache import Models, Pool  # noqa: E402
+from lib_upscale.settings.upscale import UpscaleSettings  # noqa: E402
+from lib_upscale.upscaling.network_pass import run_pass, tiling_for  # noqa: E402
+from lib_upscale.upscaling.run import upscale  # noqa: E402
 
 
 @dataclass(frozen=True)

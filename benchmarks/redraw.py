@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.grid import plan_grid
+from lib_upscale.redrawing.tiles.grid import plan_grid
 from tests.webui.server import as_base64, from_base64
 
 USUAL: dict[str, Any] = {"prompt": "a photo", "steps": 10, "sampler_name": "Euler", "denoising_strength": 0.3}

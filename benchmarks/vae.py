@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib_upscale.redraw.vae import MARGIN, Spill, VaeMode, decode, encode, host_memory
+from lib_upscale.vae.tiled import MARGIN, Spill, VaeMode, decode, encode, host_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 

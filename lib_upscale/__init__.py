@@ -1,7 +1,7 @@
 """Upscale Plus: any upscaler model, any picture, without seams.
 
 The public names; each is imported when it is first asked for, so that importing the package costs nothing
-and a listing of models needs no torch. The function itself is `lib_upscale.upscale.upscale`: a room of that
+and a listing of models needs no torch. The function itself is `lib_upscale.upscaling.run.upscale`: a room of that
 name can't stand beside a function of that name.
 """
 
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lib_upscale.errors import CancelledError, UpscalePlusError
-    from lib_upscale.image.files import read_picture, write_picture
+    from lib_upscale.image.io.files import read_picture, write_picture
     from lib_upscale.image.picture import Picture
-    from lib_upscale.models.catalog import Catalog, Entry
-    from lib_upscale.models.identify import identify
+    from lib_upscale.models.catalog.catalog import Catalog, Entry
+    from lib_upscale.models.identification.identify import identify
     from lib_upscale.models.identity import Identity, Kind
-    from lib_upscale.models.notes import Notes
-    from lib_upscale.models.pool import Models, Pool
+    from lib_upscale.models.runtime.measurements import Notes
+    from lib_upscale.models.runtime.model_cache import Models, Pool
     from lib_upscale.progress import SILENT, Callback, Progress
-    from lib_upscale.settings import UpscaleSettings
+    from lib_upscale.settings.upscale import UpscaleSettings
 
 __all__ = [
     "SILENT",

@@ -11,7 +11,7 @@ if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().p
 
 from modules import script_callbacks, scripts
 
-from lib_upscale.webui import hires_glue
+from lib_upscale.webui.callbacks import hires_fix_plus as hires_glue
 
 glue = hires_glue.HiresGlue()
 script_callbacks.on_before_ui(glue.before)

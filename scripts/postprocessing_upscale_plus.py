@@ -11,7 +11,8 @@ if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().p
 
 from modules import errors, scripts_postprocessing
 
-from lib_upscale.webui import extras, glue
+from lib_upscale.webui.callbacks import upscale_plus as glue
+from lib_upscale.webui.extras import accordion as extras
 
 
 class ScriptPostprocessingUpscalePlus(scripts_postprocessing.ScriptPostprocessing):

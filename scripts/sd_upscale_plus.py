@@ -11,7 +11,7 @@ if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().p
 
 from modules import script_callbacks, scripts
 
-from lib_upscale.webui import redraw_glue
+from lib_upscale.webui.callbacks import sd_upscale_plus as redraw_glue
 
 glue = redraw_glue.Glue()
 script_callbacks.on_before_ui(glue.before)

@@ -11,7 +11,8 @@ if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().p
 
 from modules import script_callbacks, scripts
 
-from lib_upscale.webui import glue, hires_check
+from lib_upscale.webui.callbacks import upscale_plus as glue
+from lib_upscale.webui.upscalers import hires_check
 
 page = glue.Page()
 script_callbacks.on_script_unloaded(glue.unloaded)

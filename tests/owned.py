@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from lib_upscale.image.picture import Picture
-from lib_upscale.models.catalog import Catalog
-from lib_upscale.models.notes import Notes
-from lib_upscale.models.pool import Models, Pool
+from lib_upscale.models.catalog.catalog import Catalog
+from lib_upscale.models.runtime.measurements import Notes
+from lib_upscale.models.runtime.model_cache import Models, Pool
 
 
 def compact(scale: int = 2, channels: int = 3, convolutions: int = 2) -> dict[str, torch.Tensor]:
@@ -44,7 +44,7 @@ def models_in(folder: Path, notes: Path | None = None, **pool: Any) -> Models:
 
 def whole(models: Models, name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The network on the whole picture, by spandrel alone: what tiles must equal."""
-    from lib_upscale.models.load import load_network
+    from lib_upscale.models.runtime.loader import load_network
 
     descriptor: Callable[[torch.Tensor], torch.Tensor] = load_network(models.find(name).path)  # type: ignore[assignment]
     image = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]

@@ -11,10 +11,10 @@ import torch
 from lib_upscale.errors import OutOfMemoryError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import Tiling as Word
-from lib_upscale.models.pool import Model, Models
-from lib_upscale.passes import grain_of, run_pass, tiling_for
-from lib_upscale.settings import UpscaleSettings
-from lib_upscale.upscale import plan_upscale
+from lib_upscale.models.runtime.model_cache import Model, Models
+from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.upscaling.network_pass import grain_of, run_pass, tiling_for
+from lib_upscale.upscaling.run import plan_upscale
 from tests.models.networks import save, weights
 from tests.owned import compact, models_in, picture, write
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.alpha import AlphaMode
 from lib_upscale.image.target import Anchor, Box, Factor, Fit, LongestSide, Width
-from lib_upscale.settings import Backend, Precision, UpscaleSettings, options
+from lib_upscale.settings.upscale import Backend, Precision, UpscaleSettings, options
 
 names = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12).map(str.strip)
 whole = st.integers(1, 5000)

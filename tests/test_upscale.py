@@ -15,10 +15,10 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.target import Fit
-from lib_upscale.models.pool import Models
+from lib_upscale.models.runtime.model_cache import Models
 from lib_upscale.progress import Callback
-from lib_upscale.settings import UpscaleSettings
-from lib_upscale.upscale import plan_upscale, upscale
+from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.upscaling.run import plan_upscale, upscale
 from tests.owned import compact, models_in, picture, whole, write
 
 
@@ -215,7 +215,7 @@ def test_progress_goes_up_to_one_and_cancel_stops(models: Models) -> None:
 
 
 def test_a_constant_and_a_real_picture_through_a_real_model(shared_models: Path, shared_images: Path) -> None:
-    from lib_upscale.image.files import read_picture
+    from lib_upscale.image.io.files import read_picture
 
     own = models_in(shared_models)
     photo = read_picture(shared_images / "coffee.png")

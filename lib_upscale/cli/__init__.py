@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lib_upscale.cli.listing import identify, models
-from lib_upscale.cli.upscale import upscale
+from lib_upscale.cli.models_commands import identify, models
+from lib_upscale.cli.upscale_command import upscale
 
 __all__ = ["main"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_upscale.image import pil
+from lib_upscale.image import pillow as pil
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.metadata import (
     PARAMETERS,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lib_upscale.cli.jobs import Output, find_jobs, output_place
+from lib_upscale.cli.inputs import Output, find_jobs, output_place
 from lib_upscale.errors import OutputError
-from lib_upscale.image.formats import Format
+from lib_upscale.image.io.formats import Format
 from tests.cli.program import photo
 
 

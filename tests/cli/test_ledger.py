@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_upscale.cli.jobs import FileJob
-from lib_upscale.cli.ledger import LEDGER_NAME, Ledger, State
+from lib_upscale.cli.inputs import FileJob
+from lib_upscale.cli.manifest import LEDGER_NAME, Ledger, State
 from lib_upscale.errors import OutputError
 
 

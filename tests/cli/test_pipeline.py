@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_upscale.cli.jobs import FileJob
-from lib_upscale.cli.pipeline import Interrupt, Outcome, Result, run_jobs
+from lib_upscale.cli.batch import Interrupt, Outcome, Result, run_jobs
+from lib_upscale.cli.inputs import FileJob
 from lib_upscale.errors import CancelledError, DamagedFileError, OutputError, PictureError
 
 _PATIENCE = 20.0

@@ -12,11 +12,11 @@ import pytest
 from click.testing import Result
 from PIL import Image, ImageSequence
 
-from lib_upscale.cli.ledger import LEDGER_NAME
-from lib_upscale.cli.work import announcement
-from lib_upscale.image.files import DEFAULT_LIMIT
-from lib_upscale.models.embedded import embedded_models
-from lib_upscale.settings import UpscaleSettings
+from lib_upscale.cli.manifest import LEDGER_NAME
+from lib_upscale.cli.process_file import announcement
+from lib_upscale.image.io.files import DEFAULT_LIMIT
+from lib_upscale.models.catalog.bundled import embedded_models
+from lib_upscale.settings.upscale import UpscaleSettings
 from tests.cli.program import environment, photo, run, start
 from tests.owned import compact, models_in, write
 

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, features
 
+from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import FormatLimitError, OutputError, PictureError, PictureTooLargeError, SettingsError
-from lib_upscale.image.atomic import atomic_file
-from lib_upscale.image.files import Format, check_writable, is_picture, read_picture, write_picture
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.files import Format, check_writable, is_picture, read_picture, write_picture
+from lib_upscale.image.io.opening import check_pixels
 from lib_upscale.image.metadata import PARAMETERS, Metadata, upright
-from lib_upscale.image.opening import check_pixels
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, pictures, same_pixels
 
@@ -304,7 +304,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(suffix, tmp_path):
     code = f"""
 import resource, signal, numpy as np
 from lib_upscale.errors import OutputError
-from lib_upscale.image.files import write_picture
+from lib_upscale.image.io.files import write_picture
 from lib_upscale.image.picture import Picture
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_upscale.image.framing import framed
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.padding import framed
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.target import Anchor, Box, Fit, layout
 

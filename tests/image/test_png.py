@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from lib_upscale.image.encoding import picture_bands
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.encoding import picture_bands
+from lib_upscale.image.io.png_chunks import SIGNATURE, Header, PngError, chunk
+from lib_upscale.image.io.png_reader import read_png
+from lib_upscale.image.io.png_writer import write_png
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.png_chunks import SIGNATURE, Header, PngError, chunk
-from lib_upscale.image.png_read import read_png
-from lib_upscale.image.png_write import write_png
 from tests.image.strategies import noise, pictures, same_pixels
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from PIL import Image
 
 from lib_upscale.errors import PictureError
-from lib_upscale.image.files import read_picture, write_picture
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.files import read_picture, write_picture
+from lib_upscale.image.io.tiff_writer import write_tiff
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.tiff_write import write_tiff
 from tests.image.strategies import noise, pictures, same_pixels
 
 

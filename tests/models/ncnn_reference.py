@@ -10,8 +10,8 @@ import pytest
 import torch
 from spandrel import MAIN_REGISTRY, ArchRegistry, ModelDescriptor
 
-from lib_upscale.models.ncnn import read_ncnn
-from lib_upscale.models.resized_compact import RESIZED_COMPACT
+from lib_upscale.models.formats.ncnn.reader import read_ncnn
+from lib_upscale.models.identification.resized_compact import RESIZED_COMPACT
 
 TOLERANCE = 5e-6
 

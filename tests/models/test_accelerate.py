@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lib_upscale.errors import SettingsError
-from lib_upscale.models.accelerate import accelerator
-from lib_upscale.settings import Backend, UpscaleSettings
-from lib_upscale.upscale import upscale
+from lib_upscale.models.runtime.backends import accelerator
+from lib_upscale.settings.upscale import Backend, UpscaleSettings
+from lib_upscale.upscaling.run import upscale
 from tests.owned import compact, models_in, picture, write
 
 needs_openvino = pytest.mark.skipif(
@@ -43,13 +43,13 @@ def test_openvino_on_a_real_transformer(shared_models: Path) -> None:
 
 
 def test_without_openvino_the_setting_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib_upscale.models.accelerate.find_spec", lambda name: None)
+    monkeypatch.setattr("lib_upscale.models.runtime.backends.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="pip install"):
         accelerator("openvino", torch.device("cpu"))
     assert accelerator("torch", torch.device("cpu")) is None
 
 
 def test_openvino_beside_a_graphics_card_says_that_it_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib_upscale.models.accelerate.find_spec", lambda name: object())
+    monkeypatch.setattr("lib_upscale.models.runtime.backends.find_spec", lambda name: object())
     with pytest.raises(SettingsError, match="runs on a CPU, not on cuda: set the device to cpu"):
         accelerator("openvino", torch.device("cuda"))

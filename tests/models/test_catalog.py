@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lib_upscale.errors import CancelledError, NotAnUpscalerError, UnknownModelError, UpscalePlusError
-from lib_upscale.models.cache import IdentityCache
-from lib_upscale.models.catalog import Catalog, _unique_names
-from lib_upscale.models.folders import model_files, stamp_of
+from lib_upscale.models.catalog.catalog import Catalog, _unique_names
+from lib_upscale.models.catalog.identity_cache import IdentityCache
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, Tiling
+from lib_upscale.models.model_files import model_files, stamp_of
 from lib_upscale.progress import Callback
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +175,7 @@ class TestCache:
             f"[Path({str(tmp_path / 'models')!r})], cache=Path({str(tmp_path / 'cache.json')!r}), embedded=False"
         )
         code = (
-            "import sys; from pathlib import Path; from lib_upscale.models.catalog import Catalog;"
+            "import sys; from pathlib import Path; from lib_upscale.models.catalog.catalog import Catalog;"
             f"print(len(Catalog({arguments}).upscalers()), *({{'torch', 'spandrel', 'numpy'}} & set(sys.modules)))"
         )
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))

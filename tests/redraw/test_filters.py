@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.filters import a_trous, gaussian, reflected, resized
+from lib_upscale.redrawing.tiles.filters import a_trous, gaussian, reflected, resized
 
 
 def spread(blurred: np.ndarray) -> float:

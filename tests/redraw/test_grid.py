@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lib_upscale.errors import SettingsError, TileTooSmallError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redraw.grid import LATENT, Axis, Grid, plan_grid
+from lib_upscale.redrawing.tiles.grid import LATENT, Axis, Grid, plan_grid
 
 sides = st.integers(1, 5000)
 

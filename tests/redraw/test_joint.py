@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from lib_upscale.errors import CancelledError, OutOfMemoryError, SettingsError, TileTooSmallError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import Callback
-from lib_upscale.redraw.joint import JointDenoiser, JointSettings, LatentTile, Weighting, _weights, per_tile
+from lib_upscale.redrawing.latent.joint_denoiser import (
+    JointDenoiser,
+    JointSettings,
+    LatentTile,
+    Weighting,
+    _weights,
+    per_tile,
+)
 
 Crop = Callable[[Tensor], Tensor]
 sizes = st.builds(Size, st.integers(1, 60), st.integers(1, 60))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.joint_plan import describe_joint, joint_grid, joint_settings
-from lib_upscale.redraw.plan import plan_redraw
-from lib_upscale.redraw_settings import Method, RedrawSettings
+from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
+from lib_upscale.redrawing.plan import plan_redraw
+from lib_upscale.settings.redraw import Method, RedrawSettings
 
 
 @given(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_upscale.redraw.journal import JobKey, Journal, job_key, unfinished
-from lib_upscale.redraw_settings import Blend, RedrawSettings
+from lib_upscale.redrawing.journal import JobKey, Journal, job_key, unfinished
+from lib_upscale.settings.redraw import Blend, RedrawSettings
 
 TILE = np.random.default_rng(0).integers(0, 65536, (16, 24, 3)).astype(np.uint16)
 KEY = JobKey("a" * 40, 5)

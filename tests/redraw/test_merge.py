@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.filters import gaussian, luma
-from lib_upscale.redraw.grid import plan_grid
-from lib_upscale.redraw.merge import assemble, blend_across, cut_path, weights
-from lib_upscale.redraw.seams import border_ratio
-from lib_upscale.redraw_settings import Blend
+from lib_upscale.redrawing.tiles.blending import assemble, blend_across, cut_path, weights
+from lib_upscale.redrawing.tiles.filters import gaussian, luma
+from lib_upscale.redrawing.tiles.grid import plan_grid
+from lib_upscale.redrawing.tiles.seams import border_ratio
+from lib_upscale.settings.redraw import Blend
 
 blends = st.sampled_from(list(Blend))
 

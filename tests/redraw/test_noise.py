@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redraw.grid import plan_grid
-from lib_upscale.redraw.noise import BrownianNoise, CanvasNoise, latent_region, replayed
+from lib_upscale.redrawing.latent.canvas_noise import BrownianNoise, CanvasNoise, latent_region, replayed
+from lib_upscale.redrawing.tiles.grid import plan_grid
 
 
 def seeded(draw: int) -> torch.Tensor:

@@ -6,14 +6,14 @@ from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.filters import Pixels
-from lib_upscale.redraw.forecast import likely_skipped
-from lib_upscale.redraw.painter import FunctionPainter
-from lib_upscale.redraw.plan import plan_redraw
-from lib_upscale.redraw.prompts import parse_regions
-from lib_upscale.redraw.redraw import redraw
-from lib_upscale.redraw.result import RedrawPicture
-from lib_upscale.redraw_settings import RedrawSettings
+from lib_upscale.redrawing.painter import FunctionPainter
+from lib_upscale.redrawing.plan import plan_redraw
+from lib_upscale.redrawing.prompts import parse_regions
+from lib_upscale.redrawing.result import RedrawPicture
+from lib_upscale.redrawing.run import redraw
+from lib_upscale.redrawing.skip_forecast import likely_skipped
+from lib_upscale.redrawing.tiles.filters import Pixels
+from lib_upscale.settings.redraw import RedrawSettings
 
 
 def test_the_line_before_a_run_says_size_grid_and_cost() -> None:

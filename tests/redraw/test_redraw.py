@@ -12,12 +12,12 @@ from lib_upscale.errors import OutOfMemoryError, SettingsError, UpscalePlusError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Callback
-from lib_upscale.redraw.filters import Pixels, gaussian, resized
-from lib_upscale.redraw.journal import Journal, job_key
-from lib_upscale.redraw.painter import FunctionPainter, TileJob
-from lib_upscale.redraw.redraw import redraw
-from lib_upscale.redraw.result import RedrawPicture
-from lib_upscale.redraw_settings import Blend, ColourLock, Mode, Order, PromptSource, RedrawSettings
+from lib_upscale.redrawing.journal import Journal, job_key
+from lib_upscale.redrawing.painter import FunctionPainter, TileJob
+from lib_upscale.redrawing.result import RedrawPicture
+from lib_upscale.redrawing.run import redraw
+from lib_upscale.redrawing.tiles.filters import Pixels, gaussian, resized
+from lib_upscale.settings.redraw import Blend, ColourLock, Mode, Order, PromptSource, RedrawSettings
 
 LEVEL = 1 / 255
 FIELD = np.random.default_rng(5).standard_normal((100, 100, 1)).astype(np.float32)

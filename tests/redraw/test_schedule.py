@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redraw.grid import Grid, plan_grid
-from lib_upscale.redraw.schedule import batches, stages
-from lib_upscale.redraw_settings import Mode, Order
+from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
+from lib_upscale.redrawing.tiles.order import batches, stages
+from lib_upscale.settings.redraw import Mode, Order
 
 grids = st.builds(
     lambda w, h: plan_grid(Size(w, h), native=512, tile=64, overlap=8), st.integers(1, 500), st.integers(1, 500)

@@ -7,7 +7,7 @@ import math
 import torch
 
 from lib_upscale.image.geometry import Region
-from lib_upscale.redraw.size_conditioning import told_of_tile
+from lib_upscale.redrawing.latent.sdxl_conditioning import told_of_tile
 
 
 def sinusoid(value: float) -> list[float]:

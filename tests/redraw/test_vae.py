@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from lib_upscale.errors import CancelledError, OutOfMemoryError, SettingsError, UnknownNetworkError
 from lib_upscale.progress import Callback
-from lib_upscale.redraw.vae import MARGIN, Spill, VaeMode, decode, encode, host_memory
-from lib_upscale.redraw.vae_bands import Moments, Scratch
-from lib_upscale.redraw.vae_network import read_decoder
+from lib_upscale.vae.bands import Moments, Scratch
+from lib_upscale.vae.layers import read_decoder
+from lib_upscale.vae.tiled import MARGIN, Spill, VaeMode, decode, encode, host_memory
 from tests.redraw.vae_network import Attention, Decoder, Encoder, picture
 
 FACTOR = 4  # of the small networks
@@ -147,7 +147,7 @@ def test_fast_is_exact_where_a_tile_holds_all(height: int, width: int) -> None:
 
 def test_fast_tiles_have_no_borders(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same statistics, where the tiles lie can't be seen: the margin covers what convolutions reach."""
-    from lib_upscale.redraw import vae
+    from lib_upscale.vae import tiled as vae
 
     statistics = vae._Tiles._statistics
 

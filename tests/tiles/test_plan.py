@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.tiles.plan import Grain, Plan, plan_tiles, smallest_tile
+from lib_upscale.tiling.plan import Grain, Plan, plan_tiles, smallest_tile
 
 sizes = st.builds(Size, st.integers(1, 700), st.integers(1, 700))
 grains = st.builds(Grain, st.sampled_from([1, 2, 4, 8, 16]), st.sampled_from([1, 16, 48]), st.booleans())

@@ -10,8 +10,8 @@ import torch
 from lib_upscale.errors import CancelledError
 from lib_upscale.models.identity import NetworkFacts
 from lib_upscale.progress import Callback
-from lib_upscale.tiles.plan import Grain
-from lib_upscale.tiles.reach import Reach, known_reach, measure_reach
+from lib_upscale.tiling.plan import Grain
+from lib_upscale.tiling.receptive_field import Reach, known_reach, measure_reach
 
 
 @dataclass

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lib_upscale.errors import CancelledError, OutOfMemoryError
 from lib_upscale.image.geometry import Size
 from lib_upscale.progress import Callback
-from lib_upscale.tiles.plan import Grain, smallest_tile
-from lib_upscale.tiles.run import Tiling, canvas_for, run_tiles
+from lib_upscale.tiling.plan import Grain, smallest_tile
+from lib_upscale.tiling.run import Tiling, canvas_for, run_tiles
 from tests.tiles.functions import Nearest, random_pixels, repeated
 
 

@@ -23,8 +23,14 @@ from PIL import Image
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.settings import UpscaleSettings, options
-from lib_upscale.webui import api, batch, controls, engine, extras, glue, hires_check, host, registry
+from lib_upscale.settings.upscale import UpscaleSettings, options
+from lib_upscale.webui.api import upscale as api
+from lib_upscale.webui.callbacks import upscale_plus as glue
+from lib_upscale.webui.extras import accordion as extras
+from lib_upscale.webui.extras import batch
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.ui import upscale_controls as controls
+from lib_upscale.webui.upscalers import engine, hires_check, registry
 from tests.webui.models import NEAREST
 
 OURS = "4x_Nearest"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.webui.control_units import check, cropped, digest, has_enabled
+from lib_upscale.webui.tiled_sampling.controlnet_units import check, cropped, digest, has_enabled
 
 CANVAS, TILE = Size(256, 128), Region(64, 32, 64, 64)
 

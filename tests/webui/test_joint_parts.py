@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redraw.joint import LatentTile
-from lib_upscale.webui.hires_size import HiresSize
-from lib_upscale.webui.joint_conditioning import Encoded, Side, TileConditioning
-from lib_upscale.webui.joint_hints import cropped_hints
+from lib_upscale.redrawing.latent.joint_denoiser import LatentTile
+from lib_upscale.webui.hires_fix.size import HiresSize
+from lib_upscale.webui.tiled_sampling.joint.conditioning import Encoded, Side, TileConditioning
+from lib_upscale.webui.tiled_sampling.joint.hints import cropped_hints
 
 TILES = [LatentTile(0, Region(0, 0, 16, 16), Size(32, 16)), LatentTile(1, Region(16, 0, 16, 16), Size(32, 16))]
 SIDES = [Side.PROMPT, Side.NEGATIVE]

@@ -1,0 +1,166 @@
+"""What people name on the command line, turned into pairs of a picture and the file its result goes to."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib_upscale.errors import OutputError
+from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, Format, format_of, is_picture
+
+__all__ = ["FileJob", "Output", "Work", "find_jobs", "output_place"]
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """One picture and the file that its result goes to."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go: into one `file`, or into `folder` under names of their own."""
+
+    folder: Path
+    file: Path | None = None
+    suffix: str = ""
+    """What is added to each name, before its ending."""
+    format: Format | None = None
+    """None keeps each picture's own format if it can be written, else takes PNG."""
+
+    def path_for(self, relative: Path) -> Path:
+        """The result of a picture that lies at `relative` below what was named."""
+        if self.file is not None:
+            return self.file
+        ending = f".{self.format.value}" if self.format else relative.suffix
+        if ending.lower() not in WRITABLE_SUFFIXES:
+            ending = ".png"
+        return self.folder / relative.with_name(f"{relative.stem}{self.suffix}{ending}")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done, and those inputs that gave nothing, each with the reason."""
+
+    jobs: tuple[FileJob, ...]
+    missing: tuple[tuple[str, str], ...]
+
+
+def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | None) -> Output:
+    """A file if `out` has a picture's ending and there is one input, which is no folder; else a folder.
+
+    Raises `OutputError` where `out` can be neither.
+    """
+    path = Path(out)
+    is_folder = path.is_dir() or out.endswith(("/", os.sep))
+    if path.suffix.lower() in SUPPORTED_SUFFIXES and len(inputs) == 1 and not is_folder and _is_one_file(inputs[0]):
+        written = format_of(path)
+        if format not in (None, written):
+            raise OutputError(path, f"has the ending of another format than {format.value}", "keep one of the two")
+        return Output(path.parent, path)
+    if path.exists() and not path.is_dir():
+        raise OutputError(path, "is a file, not a folder for the results", "name a folder or a file such as out.png")
+    return Output(path, None, suffix, format)
+
+
+def find_jobs(inputs: Sequence[str], output: Output, is_result: Callable[[Path], bool] = lambda path: False) -> Work:
+    """Every picture of the inputs, which are files, folders and patterns, in the order given.
+
+    Below a folder, names that begin with a dot, the folder of the results and what `is_result` knows are left out.
+    A folder's tree, and that below the fixed part of a pattern, is kept. Raises `OutputError` if two pictures have
+    one result, or a result would replace one of the pictures.
+    """
+    jobs: dict[tuple[str, str], FileJob] = {}
+    missing = []
+    for given in inputs:
+        found = 0
+        for source, relative in _pictures(given, output.folder, is_result):
+            job = FileJob(source, output.path_for(relative))
+            jobs.setdefault((_key(source), _key(job.output)), job)
+            found += 1
+        if not found:
+            missing.append((given, _why_nothing(given)))
+    _check_outputs(list(jobs.values()))
+    return Work(tuple(jobs.values()), tuple(missing))
+
+
+def _pictures(given: str, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
+    """(picture, its path below what was named)."""
+    path = Path(given)
+    if path.is_dir():
+        yield from _below(path, results, is_result)
+    elif path.exists() or path.is_symlink():
+        yield path, Path(path.name)
+    elif glob.has_magic(given):
+        root = _fixed_part(given)
+        for match in sorted(glob.iglob(given, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            file = Path(match)
+            if file.is_file() and is_picture(file) and not is_result(file):
+                yield file, Path(os.path.relpath(file, root))
+
+
+def _below(folder: Path, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
+    here = _key(folder)
+    for current, folders, files in os.walk(folder):
+        place = Path(current)
+        # Results among the sources would be enlarged again at the next run.
+        skipped = {name for name in folders if name.startswith(".") or here != _key(results) == _key(place / name)}
+        folders[:] = sorted(name for name in folders if name not in skipped)
+        for name in sorted(files):
+            file = place / name
+            if not name.startswith(".") and is_picture(file) and not is_result(file):
+                yield file, file.relative_to(folder)
+
+
+def _fixed_part(pattern: str) -> Path:
+    parts = Path(pattern).parts
+    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:fixed]) if fixed else Path()
+
+
+def _is_one_file(given: str) -> bool:
+    path = Path(given)
+    if path.exists() or not glob.has_magic(given):
+        return not path.is_dir()
+    return len(glob.glob(given, recursive=True)) == 1  # noqa: PTH207
+
+
+def _why_nothing(given: str) -> str:
+    if Path(given).is_dir():
+        return "holds no pictures"
+    return "matches no picture" if glob.has_magic(given) else "does not exist"
+
+
+def _check_outputs(jobs: Sequence[FileJob]) -> None:
+    sources = {_key(job.source): job.source for job in jobs}
+    made: dict[str, FileJob] = {}
+    for job in jobs:
+        key = _key(job.output)
+        other = made.setdefault(key, job)
+        if other is not job:
+            raise OutputError(
+                job.output,
+                f"would be the result of both {other.source} and {job.source}",
+                "rename one of them, or run them one after the other into different folders",
+            )
+        if key in sources:
+            raise OutputError(
+                job.output,
+                f"would replace the picture {sources[key]}, which is never overwritten",
+                "choose another folder, or add a --suffix such as -x4",
+            )
+
+
+def _key(path: Path) -> str:
+    """One word for all paths of one file: links resolved, and letters as the system compares them."""
+    real = os.path.normcase(os.path.realpath(path))
+    if sys.platform in ("darwin", "win32"):
+        real = unicodedata.normalize("NFC", real).casefold()
+    return real

@@ -1,0 +1,99 @@
+"""What a person sees of a long run: a bar with the time left, a line for each file, a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from lib_upscale.cli.app import say, shown
+from lib_upscale.cli.batch import Interrupt, Outcome, Result
+from lib_upscale.cli.inputs import FileJob
+from lib_upscale.progress import Callback
+
+__all__ = ["Bar", "duration", "looking", "table"]
+
+_FORMAT = "{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}"
+
+
+class Bar:
+    """A bar over all files, each as long as its `weight`, on a terminal; a line for each file anywhere."""
+
+    def __init__(self, weights: Mapping[FileJob, float], interrupt: Interrupt) -> None:
+        self._weights = weights
+        self._interrupt = interrupt
+        self._names = {job: f"[{number}/{len(weights)}] {job.source.name}" for number, job in enumerate(weights, 1)}
+        self._passed = 0.0
+        # None: only on a terminal. In a log file every step of the bar would be a line.
+        self._bar: Any = tqdm(total=sum(weights.values()), bar_format=_FORMAT, disable=None, dynamic_ncols=True)
+        self._current: FileJob | None = None
+
+    def begun(self, job: FileJob) -> None:
+        """A file is about to be computed: all before it are past."""
+        names = list(self._names)
+        self._passed = sum(self._weights[other] for other in names[: names.index(job)])
+        self._current = job
+        self._show(0.0, "")
+
+    def settled(self, result: Result) -> None:
+        """A line for a file that is done or has failed."""
+        if result.outcome is Outcome.DONE:
+            text = f"{result.job.source} -> {result.job.output}, {duration(result.seconds)}"
+        else:
+            text = f"{result.job.source}: {result.outcome.value}, {result.reason}"
+        with tqdm.external_write_mode():
+            say(text)
+
+    def progress(self) -> Callback:
+        """What the file at hand reports to."""
+        return Callback(self._show, lambda: self._interrupt.asked)
+
+    def close(self) -> None:
+        """Leave the terminal to others."""
+        self._bar.close()
+
+    def _show(self, fraction: float, text: str) -> None:
+        if self._current is None:
+            return
+        self._bar.set_description_str(shown(" ".join(filter(None, (self._names[self._current], text)))), refresh=False)
+        self._bar.update(max(0.0, self._passed + fraction * self._weights[self._current] - self._bar.n))
+        self._bar.refresh()
+
+
+def looking() -> Callback:
+    """Shows, on a terminal, which new model file is being looked into."""
+    bar: Any = tqdm(total=1.0, bar_format="{desc}", disable=None, leave=False)
+
+    def show(_: float, text: str) -> None:
+        bar.set_description_str(shown(text))
+
+    return Callback(show)
+
+
+def table(results: Sequence[Result], total: int, missing: Sequence[tuple[str, str]]) -> list[str]:
+    """The closing lines: how many files were done, skipped and not, and why."""
+    failed = [(str(result.job.source), result.reason) for result in results if result.outcome is Outcome.FAILED]
+    failed += list(missing)
+    counts = {outcome: sum(result.outcome is outcome for result in results) for outcome in Outcome}
+    counts[Outcome.FAILED] = len(failed)
+    lines = [f"{outcome.value:<12}{count:>6}" for outcome, count in counts.items()]
+    if counts[Outcome.SKIPPED]:
+        lines[1] += "  made before with the same settings"
+    if total > len(results):
+        lines.append(f"{'not begun':<12}{total - len(results):>6}")
+    width = max((len(shown(name)) for name, _ in failed), default=0)
+    lines += [f"  {shown(name):<{width}}  {shown(reason)}" for name, reason in failed]
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """A time in the words of everyday: "0.4 s", "12 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,128 @@
+"""One picture from file to file: the steps of the command `upscale`, and what it says before a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib_upscale.cli.inputs import FileJob
+from lib_upscale.cli.manifest import Ledger
+from lib_upscale.cli.output import Bar, duration
+from lib_upscale.errors import OutputError, UpscalePlusError
+from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.files import (
+    Animation,
+    Frame,
+    check_writable,
+    read_frames,
+    read_picture,
+    write_animation,
+    write_picture,
+)
+from lib_upscale.image.io.formats import format_of, limits
+from lib_upscale.image.io.opening import open_image, opened
+from lib_upscale.image.picture import Picture
+from lib_upscale.models.catalog.bundled import DEFAULT_MODEL
+from lib_upscale.models.runtime.model_cache import Models
+from lib_upscale.progress import Progress, Span
+from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.upscaling.run import plan_upscale, upscale
+
+__all__ = ["FileSteps", "announcement", "pixels_in"]
+
+_LONG = 20.0
+"""From how many seconds on a run is announced with its length."""
+
+_TIMED_PIXELS = 2 * 64 * 64
+
+_FAST_MODEL = "Real-ESRGAN animevideov3 x4"
+
+
+@dataclass(frozen=True)
+class FileSteps:
+    """Reading, enlarging and writing one picture or animation (`pipeline.Steps`)."""
+
+    settings: UpscaleSettings
+    models: Models
+    ledger: Ledger
+    bar: Bar
+    limit: int
+    """The most pixels that are read."""
+    writing: dict[str, Any]
+    """Quality and whether without loss, as `write_picture` wants them."""
+
+    def read(self, job: FileJob) -> Picture | Animation:
+        """The picture, or what gives the frames of an animation. Raises `PictureError`."""
+        self.ledger.look_at(job)
+        return read_frames(job.source, limit_pixels=self.limit) or read_picture(job.source, limit_pixels=self.limit)
+
+    def make(self, job: FileJob, loaded: Picture | Animation) -> Callable[[], None]:
+        """Enlarge it; what is returned writes the result. Frames are written as they come, to keep few in memory."""
+        self._check_output(job, loaded)
+        self.ledger.begin(job)
+        progress = self.bar.progress()
+        if isinstance(loaded, Animation):
+            frames = self._enlarged(loaded, progress)
+            write_animation(frames, job.output, plays=loaded.plays, **self.writing)
+            return lambda: self.ledger.finish(job)
+        result = upscale(loaded, self.settings, self.models, progress)
+
+        def write() -> None:
+            write_picture(result, job.output, **self.writing)
+            self.ledger.finish(job)
+
+        return write
+
+    def _check_output(self, job: FileJob, loaded: Picture | Animation) -> None:
+        """Raise now what would otherwise be raised after the work: a result that its format can't hold."""
+        output = plan_upscale(loaded.size, self.settings, self.models, load=False).output
+        if isinstance(loaded, Picture):
+            check_writable(job.output, output, loaded.bits, loaded.alpha is not None)
+            return
+        format = check_writable(job.output, output)
+        if not limits(format_of(job.output)).animated:
+            raise OutputError(
+                job.output, f"can't be written, {format.name} holds no animation", "use .gif, .webp or .png"
+            )
+
+    def _enlarged(self, animation: Animation, progress: Progress) -> Iterator[Frame]:
+        for number, frame in enumerate(animation.frames()):
+            part = Span(progress, number / animation.count, (number + 1) / animation.count)
+            yield Frame(upscale(frame.picture, self.settings, self.models, part), frame.duration)
+
+
+def pixels_in(path: Path, limit: int) -> int:
+    """How many pixels a file holds in all its frames, by its header; how many bytes, where that can't be read."""
+    try:
+        animation = read_frames(path, limit_pixels=limit)
+        if animation is not None:
+            return animation.size.pixels * animation.count
+        with opened(path) as stream, open_image(path, stream, limit) as image:
+            return Size(*image.size).pixels
+    except UpscalePlusError:
+        return path.stat().st_size if path.is_file() else 1
+
+
+def announcement(first: Path, share: float, settings: UpscaleSettings, models: Models, limit: int) -> list[str]:
+    """What to say before a run: what becomes of the first picture, and how long all will take if that is long.
+
+    `share` is the first picture's part of all pixels, 0 to 1.
+    """
+    try:
+        with opened(first) as stream, open_image(first, stream, limit) as image:
+            size = Size(*image.size)
+    except UpscalePlusError:  # reported when it is its turn
+        return []
+    # Timing a network that never ran here computes about as many pixels as this.
+    worth_timing = size.pixels / share > _TIMED_PIXELS
+    job = plan_upscale(size, settings, models, timed=worth_timing)
+    lines = [job.describe()]
+    seconds = None if job.seconds is None else job.seconds / share
+    slow_default = not settings.model and models.pool.device.type == "cpu"
+    if seconds is not None and (slow_default or seconds >= _LONG):
+        lines.append(f"This will take about {duration(seconds)} on {models.pool.device.type}")
+    if slow_default:
+        lines.append(f'{DEFAULT_MODEL} is slow on a CPU: --model "{_FAST_MODEL}" is about 30 times faster')
+    return lines

@@ -1,0 +1,191 @@
+"""Animations: GIF, WebP and APNG read and written frame by frame, with their timing and how often they play."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from lib_upscale.atomic_file import atomic_file
+from lib_upscale.errors import OutputError
+from lib_upscale.image.alpha import WHITE
+from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.apng_writer import ApngWriter
+from lib_upscale.image.io.encoding import fitted, quality_options
+from lib_upscale.image.io.formats import Format, check_writable, limits
+from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_image, opened
+from lib_upscale.image.io.palette import palette_image
+from lib_upscale.image.io.png_chunks import SIGNATURE
+from lib_upscale.image.io.png_reader import is_animated, read_metadata
+from lib_upscale.image.metadata import exif_for_photo
+from lib_upscale.image.picture import Picture
+
+__all__ = ["Animation", "Frame", "read_frames", "write_animation"]
+
+_ANIMATED = ("GIF", "WEBP", "PNG")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One whole picture of an animation, and how long it is shown, in milliseconds."""
+
+    picture: Picture
+    duration: float
+
+
+@dataclass(frozen=True)
+class Animation:
+    """An animation in a file. `plays` is how often it runs, 0 for ever.
+
+    `frames()` decodes anew from the start, one frame at a time, each complete and of `size`. It raises `PictureError`
+    where the file turns out to be damaged.
+    """
+
+    size: Size
+    count: int
+    plays: int
+    frames: Callable[[], Iterator[Frame]]
+
+
+def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Animation | None:
+    """The animation in a file, or None if it holds a single picture. Reads no pixels yet.
+
+    Raises `PictureError`, and `PictureTooLargeError` if one frame has more than `limit_pixels` pixels.
+    """
+    path = Path(path)
+    with opened(path) as stream:
+        if stream.read(8) == SIGNATURE:
+            stream.seek(0)
+            if not is_animated(stream):
+                return None
+        image = open_image(path, stream, limit_pixels)
+        with decoding(path), image:
+            skipped = int(bool(image.info.get("default_image")))
+            count = int(getattr(image, "n_frames", 1)) - skipped
+            if image.format not in _ANIMATED or count < 2:
+                return None
+            size, plays = Size(*image.size), _plays(image)
+    return Animation(size, count, plays, lambda: _frames(path, limit_pixels))
+
+
+def write_animation(
+    frames: Iterable[Frame],
+    path: str | PathLike[str],
+    *,
+    plays: int = 0,
+    format: Format | str | None = None,
+    quality: int | None = None,
+    lossless: bool = False,
+    background: tuple[int, int, int] = WHITE,
+) -> None:
+    """Write frames of one size, atomically, as they come; those of GIF and WebP stay in memory until the end.
+
+    `plays`: how often it runs, 0 for ever. APNG keeps all; GIF has 255 colours a frame and durations in hundredths of a
+    second, their sum kept. `quality` and `lossless` concern WebP. Raises `FormatLimitError`, `OutputError` or
+    `SettingsError`; ValueError if there is no frame or their sizes differ.
+    """
+    path = Path(path)
+    remaining = iter(frames)
+    first = next(remaining, None)
+    if first is None:
+        raise ValueError("an animation needs a frame")
+    chosen = check_writable(path, first.picture.size, first.picture.bits, first.picture.alpha is not None, format)
+    if not limits(chosen).animated:
+        raise OutputError(path, f"can't be written, {chosen.name} holds no animation", "use .gif, .webp or .png")
+    options = quality_options(chosen, quality, lossless)
+    alike = _alike(chain((first,), remaining), first.picture.size, chosen, background)
+    with atomic_file(path) as stream:
+        if chosen is Format.PNG:
+            _write_apng(stream, alike, plays)
+        elif chosen is Format.GIF:
+            _write_gif(stream, alike, plays)
+        else:
+            _write_webp(stream, alike, plays, options)
+
+
+def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
+    with opened(path) as stream:
+        metadata = None
+        if stream.read(8) == SIGNATURE:
+            stream.seek(0)
+            with decoding(path):
+                metadata = read_metadata(stream)  # Pillow reads less of it, and not the same in every version
+        image = open_image(path, stream, limit)
+        skipped = int(bool(image.info.get("default_image")))
+        with image:
+            for number in range(skipped, int(getattr(image, "n_frames", 1))):
+                with decoding(path):
+                    load(image, number)
+                    duration = float(image.info.get("duration", 0) or 0)
+                    shown = image.convert("RGBA") if _may_be_transparent(image) else image.convert("RGB")
+                    shown.info.pop("transparency", None)
+                    picture = Picture.from_pil(shown)
+                    if metadata is not None:
+                        picture = Picture.oriented(picture.pixels, picture.alpha, metadata)
+                yield Frame(picture, duration)
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    # In a GIF any frame may be, whatever the first one is; all frames are to have the same channels.
+    return image.format == "GIF" or image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+def _plays(image: Image.Image) -> int:
+    loop = image.info.get("loop")
+    if image.format == "GIF":
+        # Without the loop extension a GIF plays once; with it, its number counts the repetitions after the first.
+        return 1 if loop is None else 0 if loop == 0 else int(loop) + 1
+    return int(loop or 0)
+
+
+def _alike(frames: Iterable[Frame], size: Size, format: Format, background: tuple[int, int, int]) -> Iterator[Frame]:
+    for frame in frames:
+        if frame.picture.size != size:
+            raise ValueError(f"a frame has {frame.picture.size} pixels, the first one {size}")
+        yield Frame(fitted(frame.picture, format, background), frame.duration)
+
+
+def _write_apng(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:
+    first = next(frames)
+    writer = ApngWriter(stream, first.picture, plays)
+    for frame in chain((first,), frames):
+        writer.add(frame.picture, frame.duration)
+    writer.finish()
+
+
+def _write_gif(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:
+    options: dict[str, Any] = {} if plays == 1 else {"loop": max(0, plays - 1)}
+    images = _gif_images(frames)
+    next(images).save(stream, "GIF", save_all=True, append_images=images, disposal=2, **options)
+
+
+def _gif_images(frames: Iterator[Frame]) -> Iterator[Image.Image]:
+    behind = 0.0
+    for frame in frames:
+        hundredths = max(0, round((frame.duration + behind) / 10))
+        behind += frame.duration - hundredths * 10
+        image = palette_image(frame.picture)
+        image.info["duration"] = hundredths * 10
+        yield image
+
+
+def _write_webp(stream: BinaryIO, frames: Iterator[Frame], plays: int, options: dict[str, Any]) -> None:
+    images, ends = [], [0.0]
+    metadata = None
+    for frame in frames:
+        metadata = metadata or frame.picture.metadata
+        image = frame.picture.to_pil()
+        image.info.clear()
+        images.append(image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if "A" in image.mode else "RGB"))
+        ends.append(ends[-1] + frame.duration)
+    if metadata is not None:
+        exif, icc = exif_for_photo(metadata), metadata.icc_for(3)
+        found = {"exif": exif and b"Exif\x00\x00" + exif, "icc_profile": icc, "xmp": metadata.xmp}
+        options |= {key: value for key, value in found.items() if value}
+    durations = [round(end) - round(start) for start, end in pairwise(ends)]
+    images[0].save(stream, "WEBP", save_all=True, append_images=images[1:], duration=durations, loop=plays, **options)

@@ -1,0 +1,140 @@
+"""One picture written in one format to an open file, its metadata kept as far as the format can."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib_upscale.errors import SettingsError
+from lib_upscale.image.alpha import WHITE, drop_alpha
+from lib_upscale.image.io.formats import Format, limits
+from lib_upscale.image.io.palette import palette_image
+from lib_upscale.image.io.png_writer import write_png
+from lib_upscale.image.io.tiff_writer import write_tiff
+from lib_upscale.image.metadata import exif_for_photo
+from lib_upscale.image.picture import Picture
+
+__all__ = ["encode", "fitted", "picture_bands", "quality_options"]
+
+_QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
+_SEGMENT = 65533
+"""The most bytes that a segment of a JPEG can hold."""
+_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\x00"
+_BAND = 256
+
+
+def encode(
+    stream: BinaryIO,
+    picture: Picture,
+    format: Format,
+    quality: int | None = None,
+    lossless: bool = False,
+    background: tuple[int, int, int] = WHITE,
+) -> None:
+    """Write `picture` to `stream`. Where the format has no alpha, it is laid on `background` (red, green, blue).
+
+    `quality`, 1 to 100, and `lossless` concern JPEG, WebP and AVIF. Raises `SettingsError` for a quality that is out of
+    range or a format that can't do without loss.
+    """
+    options = quality_options(format, quality, lossless)
+    picture = fitted(picture, format, background)
+    if format is Format.PNG:
+        channels = picture.channels + (picture.alpha is not None)
+        write_png(
+            stream,
+            picture.size,
+            picture_bands(picture),
+            picture.metadata,
+            bits=picture.bits,
+            channels=channels,
+        )
+    elif format is Format.TIFF:
+        write_tiff(stream, picture)
+    elif format is Format.GIF:
+        image = palette_image(picture)
+        image.save(cast(BinaryIO, _Plain(stream)), "GIF")
+    else:
+        image = picture.to_pil()
+        image.info.clear()  # Pillow writes some of it by itself; what is written is said below
+        image.save(cast(BinaryIO, _Plain(stream)), _PILLOW[format], **options, **_metadata_options(picture, format))
+
+
+def fitted(picture: Picture, format: Format, background: tuple[int, int, int] = WHITE) -> Picture:
+    """The picture in what the format can hold: 16 bits rounded to 8, alpha laid on `background`, where it must be."""
+    bound = limits(format)
+    picture = picture if bound.alpha else drop_alpha(picture, background)
+    return picture if bound.sixteen else picture.with_bits(8)
+
+
+def picture_bands(picture: Picture, rows: int = _BAND) -> Iterator[NDArray[Any]]:
+    """A picture as bands of rows (rows, width, channels with alpha last), from the top."""
+    for start in range(0, picture.size.height, rows):
+        pixels = picture.pixels[start : start + rows]
+        yield pixels if picture.alpha is None else np.dstack([pixels, picture.alpha[start : start + rows]])
+
+
+def quality_options(format: Format, quality: int | None, lossless: bool) -> dict[str, Any]:
+    """Pillow's options for a quality, checked."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise SettingsError(f"The quality must be from 1 to 100, not {quality}")
+    if lossless and format in (Format.JPEG, Format.AVIF, Format.GIF):
+        raise SettingsError(f"{format.name} can't be written without loss", "choose PNG, TIFF or WebP")
+    if format not in _QUALITY:
+        return {}
+    if lossless:
+        return {"lossless": True, "quality": 80, "exact": True}  # the quality is then how hard it tries
+    options: dict[str, Any] = {"quality": quality or _QUALITY[format]}
+    if format is Format.JPEG:
+        # Not "optimize": Pillow then needs all of the file in a buffer that it guesses too small for noisy pictures.
+        options["subsampling"] = 0 if options["quality"] >= 90 else 2
+    return options
+
+
+_PILLOW = {Format.JPEG: "JPEG", Format.WEBP: "WEBP", Format.AVIF: "AVIF", Format.BMP: "BMP"}
+
+
+def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
+    metadata = picture.metadata
+    options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi else {}
+    if format is Format.BMP:
+        return options
+    # WebP and AVIF are written as RGB even where the picture is grey; a profile for grey would be wrong there.
+    icc = metadata.icc_for(picture.channels)
+    if icc and (format is Format.JPEG or picture.channels == 3):
+        options["icc_profile"] = icc
+    exif = exif_for_photo(metadata)
+    if exif and (format is not Format.JPEG or len(exif) <= _SEGMENT - 6):
+        options["exif"] = b"Exif\x00\x00" + exif
+    if metadata.xmp and format is not Format.JPEG:
+        options["xmp"] = metadata.xmp
+    elif metadata.xmp and len(metadata.xmp) + len(_XMP_MARK) <= _SEGMENT:
+        segment = _XMP_MARK + metadata.xmp
+        options["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
+    return options
+
+
+class _Plain(io.RawIOBase):
+    """A file without a number: to those that have one Pillow writes past Python, and can't say that a disk is full."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Pass it on."""
+        return self._stream.write(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Pass it on."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Pass it on."""
+        return self._stream.tell()

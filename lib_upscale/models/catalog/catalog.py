@@ -1,0 +1,227 @@
+"""The models a person owns: folders in, named identities out, without importing torch for files already known."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lib_upscale.errors import FileError, UnknownModelError
+from lib_upscale.models.catalog.identity_cache import IdentityCache
+from lib_upscale.models.identity import Identity, Kind
+from lib_upscale.models.model_files import model_files, stamp_of
+from lib_upscale.progress import SILENT, Progress, check
+
+__all__ = ["Catalog", "Entry"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the catalog, or one ncnn pair."""
+
+    name: str
+    """What people call it: the file's name without its ending, made unique. The same at every start."""
+    path: Path
+    """Absolute; for an ncnn pair the `.param` file."""
+    identity: Identity
+
+
+class Catalog:
+    """All model files below some folders, with what they are. Safe to use from several threads.
+
+    Nothing is read before the first question. `cache` is the file in which identities are kept; without one they
+    are kept as long as the catalog. With `embedded` the default models are in it, if their package is installed.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, cache: Path | None = None, embedded: bool = True) -> None:
+        self.folders = tuple(Path(folder) for folder in folders)
+        self._cache_file = cache
+        self._with_embedded = embedded
+        self._lock = threading.RLock()
+        self._cache: IdentityCache | None = None
+        self._entries: tuple[Entry, ...] | None = None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every file, usable or not, by name. The folders are read at the first call."""
+        with self._lock:
+            return self.refresh() if self._entries is None else self._entries
+
+    def upscalers(self) -> tuple[Entry, ...]:
+        """The entries that can enlarge or clean a picture, by name."""
+        return tuple(entry for entry in self.entries() if entry.identity.usable)
+
+    def refresh(self, progress: Progress = SILENT) -> tuple[Entry, ...]:
+        """Read the folders again: new, changed and removed files are seen, the rest is taken from the cache.
+
+        `progress` is told of every file that must be looked into, which takes up to 1.5 s each. Raises
+        `CancelledError` if it says so; the files looked into until then are kept.
+        """
+        with self._lock:
+            defaults = _embedded() if self._with_embedded else {}
+            files = [path for path in model_files(self.folders) if path not in set(defaults.values())]
+            cache = self._open_cache()
+            try:
+                names = {**_unique_names(files, taken=set(defaults)), **{path: name for name, path in defaults.items()}}
+                entries: list[Entry] = []
+                for path, name in names.items():
+                    check(progress)
+                    done = len(entries) / len(names)
+                    entries.append(Entry(name, path, self._identity(path, partial(progress.report, done))))
+                self._forget_removed(cache, names)
+            finally:
+                cache.save()  # also when interrupted: the next start continues with the files that are left
+            self._entries = tuple(sorted(entries, key=lambda entry: (entry.name.casefold(), entry.name)))
+            return self._entries
+
+    def find(self, name: str) -> Entry:
+        """The usable model of that name, or in the file of that path.
+
+        A name matches exactly, else whatever its case, else with its file's ending or with other spaces, dashes and
+        underscores, if only one model is meant. Raises `UnknownModelError` with the nearest names, or the error of
+        the file that is meant but can't upscale.
+        """
+        entry = self._meant(name)
+        if not entry.identity.usable:
+            from lib_upscale.models.identification.identify import problem_of
+
+            raise problem_of(entry.identity)
+        return entry
+
+    def _meant(self, name: str) -> Entry:
+        entries = self.entries()
+        matches: list[Entry] = [entry for entry in entries if entry.name == name]
+        if not matches and os.path.isfile(name):  # noqa: PTH113 (Path.is_file raises for names too long)
+            return self._at(Path(name))
+        for key in (str.casefold, _loose):
+            matches = matches or _matches(entries, name, key)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = " or ".join(f"'{entry.name}'" for entry in matches)
+            names = tuple(entry.name for entry in matches)
+            raise UnknownModelError(name, names, f"several come close, write {listed}")
+        raise self._unknown(name)
+
+    def _at(self, given: Path) -> Entry:
+        path = Path(os.path.abspath(given))  # noqa: PTH100 (keeps links)
+        if path.suffix.lower() == ".bin" and path.with_suffix(".param").is_file():
+            path = path.with_suffix(".param")
+        known = next((entry for entry in self.entries() if entry.path == path), None)
+        if known is not None and self._open_cache().get(path, stamp_of(path) or ()) is not None:
+            return known
+        with self._lock:
+            entry = Entry(known.name if known else path.stem, path, self._identity(path))
+            self._open_cache().save()
+        return entry
+
+    def _unknown(self, name: str) -> UnknownModelError:
+        usable = [entry.name for entry in self.upscalers()]
+        if usable:
+            return UnknownModelError(name, _nearest(name, usable), "")
+        where = ", ".join(str(folder) for folder in self.folders) or "no folder"
+        return UnknownModelError(name, (), f"no upscaler was found in {where}")
+
+    def _identity(self, path: Path, tell: Callable[[str], None] = lambda text: None) -> Identity:
+        """From the cache, else from the file; whatever goes wrong with one file is that file's problem."""
+        stamp = stamp_of(path)
+        if stamp is None:
+            return _unreadable(path, "is not there or can't be read")
+        cache = self._open_cache()
+        known = cache.get(path, stamp)
+        if known is not None:
+            return known
+        tell(f"Looking into {path.name}")
+        # Imported here and not above: it imports torch, which a listing of known files does without.
+        from lib_upscale.models.identification.identify import identify
+
+        try:
+            identity = identify(path)
+        except FileError as error:
+            return _unreadable(path, error.problem.removeprefix(f"{error.path.name} "))
+        except Exception as error:  # a flaw in reading one file must not hide all the others
+            return _unreadable(path, f"could not be identified ({type(error).__name__}: {error})")
+        cache.put(path, stamp, identity)
+        return identity
+
+    def _open_cache(self) -> IdentityCache:
+        with self._lock:
+            if self._cache is None:
+                self._cache = IdentityCache(self._cache_file)
+            return self._cache
+
+    def _forget_removed(self, cache: IdentityCache, present: Iterable[Path]) -> None:
+        here = {str(path) for path in present}
+        below = tuple(os.path.join(os.path.abspath(folder), "") for folder in self.folders)  # noqa: PTH100, PTH118
+        cache.forget(lambda path: path in here or not path.startswith(below))
+
+
+def _embedded() -> dict[str, Path]:
+    from lib_upscale.models.catalog.bundled import embedded_models
+
+    return {model.name: model.path for model in embedded_models()}
+
+
+def _unreadable(path: Path, problem: str) -> Identity:
+    advice = "check that the file is there and that you may read it, then refresh the list"
+    return Identity(path, Kind.UNKNOWN, problem=problem, advice=advice)
+
+
+def _unique_names(files: Sequence[Path], taken: set[str]) -> dict[Path, str]:
+    """A name for each path that depends on the paths alone, not on their order."""
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        groups[path.stem].append(path)
+    names: dict[Path, str] = {}
+    used = taken | {stem for stem, paths in groups.items() if len(paths) == 1}
+    for stem in sorted(groups):
+        paths = groups[stem]
+        if len(paths) == 1 and stem not in taken:
+            names[paths[0]] = stem
+            continue
+        for qualified in _qualifications(paths):
+            candidates = {path: f"{stem} ({words})" for path, words in zip(paths, qualified, strict=True)}
+            if len(set(candidates.values())) == len(paths) and not used & set(candidates.values()):
+                break
+        names.update(candidates)
+        used |= set(candidates.values())
+    return names
+
+
+def _qualifications(paths: Sequence[Path]) -> Iterable[list[str]]:
+    """Words that tell files of one name apart: the shortest first, whole paths last, which always do."""
+    yield [path.parent.name for path in paths]
+    yield [path.suffix.removeprefix(".") for path in paths]
+    depth = max(len(path.parts) for path in paths)
+    for levels in range(1, depth):
+        yield [f"{'/'.join(path.parts[:-1][-levels:])}, {path.suffix.removeprefix('.')}" for path in paths]
+    yield [str(path) for path in paths]
+
+
+def _matches(entries: Sequence[Entry], name: str, key: Callable[[str], str]) -> list[Entry]:
+    """Entries whose name or file name is `name` under `key`; where some of them are usable, those alone."""
+    wanted = key(name)
+    found = [entry for entry in entries if wanted in (key(entry.name), key(entry.path.name))]
+    usable = [entry for entry in found if entry.identity.usable]
+    return usable or found
+
+
+def _loose(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter not in " _-")
+
+
+def _nearest(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    from difflib import SequenceMatcher
+
+    wanted = _loose(name)
+
+    def likeness(candidate: str) -> float:
+        key = _loose(candidate)
+        inside = wanted in key or key in wanted
+        return SequenceMatcher(None, wanted, key).ratio() + (0.5 if inside and wanted else 0.0)
+
+    ranked = sorted(names, key=lambda candidate: (-likeness(candidate), candidate))
+    return tuple(candidate for candidate in ranked[:3] if likeness(candidate) >= 0.4)

@@ -1,0 +1,364 @@
+"""An ncnn graph in one normal form, whichever tool wrote it.
+
+The same network is written differently by onnx2ncnn, pnnx and ncnnoptimize: activations of their own
+or inside the convolution, `Eltwise` with factors or `BinaryOp` after `BinaryOp`, with or without
+`Split`. Here a value is a number, a `Split` is nothing, and every operation stands alone, so that a
+network is recognised by what is connected to what and never by a name.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lib_upscale.models.formats.ncnn.param_file import BadGraphError, Layer, Parameters, quotable
+
+__all__ = ["MAX_FACTOR", "Filter", "Graph", "Node", "Op", "UnlikeError", "build_graph"]
+
+MAX_CHANNELS = 1 << 16
+MAX_FACTOR = 16
+
+
+class UnlikeError(Exception):
+    """A sound graph that is none of the networks that can be read. The message says why, as a clause."""
+
+    def __init__(self, reason: str, matched: int = 0) -> None:
+        super().__init__(reason)
+        self.matched = matched
+        """How many operations fitted before this one: which of several answers is the most telling."""
+
+
+class Op(Enum):
+    """What a node computes; in brackets what `Node.number` is."""
+
+    INPUT = "the picture"
+    CONVOLUTION = "a convolution"
+    PRELU = "a PReLU"
+    LEAKY = "a LeakyReLU"  # (slope; 0 for ReLU)
+    SILU = "a SiLU"
+    SIGMOID = "a sigmoid"
+    CLIP = "a clip to 0..1"
+    ADD = "an addition"
+    SUBTRACT = "a subtraction"
+    MULTIPLY = "a multiplication"
+    OFFSET = "an addition of a number"  # (the number)
+    SCALE = "a multiplication by a number"  # (the number)
+    CONCAT = "a concatenation"
+    NEAREST = "a nearest-neighbour enlargement"  # (factor)
+    BICUBIC = "a bicubic resize"  # (factor)
+    SHUFFLE = "a pixel shuffle"  # (factor)
+    UNSHUFFLE = "a pixel unshuffle"  # (factor)
+    CONSTANT = "a constant"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The shape of a convolution: square kernel, stride 1, zero padding that keeps the size."""
+
+    inputs: int
+    outputs: int
+    kernel: int
+    bias: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. Its value has the number of its place in `Graph.nodes`."""
+
+    op: Op
+    inputs: tuple[int, ...]
+    layer: int
+    """Place of its layer in the file, to which its weights belong."""
+    number: float = 0.0
+    filter: Filter | None = None
+    slopes: int = 0
+    """How many slopes a PReLU has: one for each channel, or one for all."""
+    size: tuple[int, int, int] = (0, 0, 0)
+    """Width, height and channels of a constant."""
+
+
+_COMMUTATIVE = {Op.ADD, Op.MULTIPLY}
+
+
+@dataclass
+class Graph:
+    """The nodes of a network with one input and one output."""
+
+    layers: tuple[Layer, ...]
+    nodes: list[Node] = field(default_factory=list)
+    input: int = -1
+    output: int = -1
+    _users: dict[tuple[Op, tuple[int, ...]], list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, node: Node) -> int:
+        """Append a node; the number of its value."""
+        self.nodes.append(node)
+        self._users[_key(node.op, node.inputs)].append(len(self.nodes) - 1)
+        return len(self.nodes) - 1
+
+    def find(self, op: Op, inputs: tuple[int, ...]) -> list[int]:
+        """The values that `op` makes of `inputs`; their order is ignored for sums and products."""
+        return self._users.get(_key(op, inputs), [])
+
+
+def _key(op: Op, inputs: tuple[int, ...]) -> tuple[Op, tuple[int, ...]]:
+    return op, tuple(sorted(inputs)) if op in _COMMUTATIVE else inputs
+
+
+def build_graph(layers: tuple[Layer, ...]) -> Graph:
+    """The normal form of a network.
+
+    Raises UnlikeError where a layer, or a setting of one, occurs in none of the networks that can be
+    read, and BadGraphError where the graph contradicts itself.
+    """
+    strange = sorted({layer.kind for layer in layers} - _LOWER.keys())
+    if strange:
+        raise UnlikeError(_strange_layers(strange))
+    graph = Graph(layers)
+    blobs: dict[str, int] = {}
+    for index, layer in enumerate(layers):
+        values = tuple(_blob(blobs, name, layer) for name in layer.inputs)
+        result = _LOWER[layer.kind](graph, _Site(index, layer, values, layer.parameters()))
+        if len(layer.outputs) != 1 and layer.kind != "Split":
+            raise BadGraphError(f"layer '{layer.name}' has {len(layer.outputs)} outputs")
+        for name in layer.outputs:
+            if name in blobs:
+                raise BadGraphError(f"two layers make '{quotable(name)}'")
+            blobs[name] = result
+    _find_ends(graph)
+    return graph
+
+
+def _strange_layers(kinds: list[str]) -> str:
+    if any(kind.startswith(("pnnx.", "nn.", "F.", "torch.")) for kind in kinds):
+        return "it is PNNX's own graph, from which an ncnn graph is yet to be made"
+    shown = [quotable(kind, 40) for kind in kinds[:4]]
+    more = f" and {len(kinds) - 4} more" if len(kinds) > 4 else ""
+    return f"it has layers that those do not have: {', '.join(shown)}{more}"
+
+
+def _blob(blobs: dict[str, int], name: str, layer: Layer) -> int:
+    if name not in blobs:
+        raise BadGraphError(f"layer '{layer.name}' takes '{quotable(name)}', which no layer before it makes")
+    return blobs[name]
+
+
+def _find_ends(graph: Graph) -> None:
+    inputs = [i for i, node in enumerate(graph.nodes) if node.op is Op.INPUT]
+    used = {value for node in graph.nodes for value in node.inputs}
+    outputs = [i for i in range(len(graph.nodes)) if i not in used]
+    if len(inputs) != 1:
+        raise UnlikeError(f"it has {len(inputs)} inputs instead of one picture")
+    if len(outputs) != 1:
+        raise UnlikeError(f"it has {len(outputs)} outputs instead of one picture")
+    graph.input, graph.output = inputs[0], outputs[0]
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where a layer stands: what the functions below turn into nodes."""
+
+    index: int
+    layer: Layer
+    inputs: tuple[int, ...]
+    parameters: Parameters
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    def one(self) -> int:
+        """The only input. Raises BadGraphError if there is another number of them."""
+        if len(self.inputs) != 1:
+            raise BadGraphError(f"layer '{self.name}' has {len(self.inputs)} inputs instead of one")
+        return self.inputs[0]
+
+    def node(self, op: Op, inputs: Iterable[int], number: float = 0.0) -> Node:
+        return Node(op, tuple(inputs), self.index, number)
+
+    def unlike(self, what: str) -> UnlikeError:
+        return UnlikeError(f"its layer '{self.name}' is {what}")
+
+
+def _input(graph: Graph, site: _Site) -> int:
+    if site.inputs:
+        raise BadGraphError(f"the input '{site.name}' takes something")
+    return graph.add(site.node(Op.INPUT, ()))
+
+
+def _alias(graph: Graph, site: _Site) -> int:
+    return site.one()
+
+
+def _dropout(graph: Graph, site: _Site) -> int:
+    return _scaled(graph, site, site.one(), site.parameters.real(0, 1.0))
+
+
+def _scaled(graph: Graph, site: _Site, value: int, factor: float) -> int:
+    return value if factor == 1.0 else graph.add(site.node(Op.SCALE, (value,), factor))
+
+
+def _convolution(graph: Graph, site: _Site) -> int:
+    p, value = site.parameters, site.one()
+    outputs = p.integer(0, 0, 1, MAX_CHANNELS)
+    kernel = p.integer(1, 0, 1, 64)
+    weights = p.integer(6, 0, 1)
+    inputs, rest = divmod(weights, outputs * kernel * kernel)
+    if rest or not 1 <= inputs <= MAX_CHANNELS:
+        raise BadGraphError(f"the convolution '{site.name}' has {weights} weights for {outputs} channels")
+    if p.integer(11, kernel) != kernel or kernel not in (1, 3):
+        raise site.unlike("a convolution that is neither 1 by 1 nor 3 by 3")
+    if p.integer(2, 1) != 1 or p.integer(12, p.integer(2, 1)) != 1:
+        raise site.unlike("a dilated convolution")
+    if p.integer(3, 1) != 1 or p.integer(13, p.integer(3, 1)) != 1:
+        raise site.unlike("a convolution with a stride")
+    if p.integer(19, 0):
+        raise site.unlike("a convolution whose weights are computed")
+    if not _keeps_size(p, kernel):
+        raise site.unlike("a convolution that does not keep the picture's size")
+    shape = Filter(inputs, outputs, kernel, p.integer(5, 0, 0, 1) == 1)
+    result = graph.add(Node(Op.CONVOLUTION, (value,), site.index, filter=shape))
+    return _activation(graph, site, result, p.integer(9, 0), p.reals(10))
+
+
+def _keeps_size(p: Parameters, kernel: int) -> bool:
+    left = p.integer(4, 0)
+    top = p.integer(14, left)
+    pads = (left, top, p.integer(15, left), p.integer(16, top))
+    same = {-233, -234}  # ncnn's SAME_UPPER and SAME_LOWER, which are one for an odd kernel and stride 1
+    return all(pad in same or pad == (kernel - 1) // 2 for pad in pads) and p.real(18, 0.0) == 0.0
+
+
+def _activation(graph: Graph, site: _Site, value: int, kind: int, numbers: tuple[float, ...]) -> int:
+    if kind == 0:
+        return value
+    if kind == 1:
+        return graph.add(site.node(Op.LEAKY, (value,), 0.0))
+    if kind == 2 and len(numbers) == 1:
+        return graph.add(site.node(Op.LEAKY, (value,), numbers[0]))
+    if kind == 3 and numbers == (0.0, 1.0):
+        return graph.add(site.node(Op.CLIP, (value,)))
+    if kind == 4:
+        return graph.add(site.node(Op.SIGMOID, (value,)))
+    raise site.unlike("a convolution with an activation that those do not have")
+
+
+def _prelu(graph: Graph, site: _Site) -> int:
+    slopes = site.parameters.integer(0, 0, 1, MAX_CHANNELS)
+    return graph.add(Node(Op.PRELU, (site.one(),), site.index, slopes=slopes))
+
+
+def _relu(graph: Graph, site: _Site) -> int:
+    return graph.add(site.node(Op.LEAKY, (site.one(),), site.parameters.real(0, 0.0)))
+
+
+def _clip(graph: Graph, site: _Site) -> int:
+    if (site.parameters.real(0, -1.0), site.parameters.real(1, -1.0)) != (0.0, 1.0):
+        raise site.unlike("a clip to other limits than 0 and 1")
+    return graph.add(site.node(Op.CLIP, (site.one(),)))
+
+
+def _unary(op: Op) -> Callable[[Graph, _Site], int]:
+    return lambda graph, site: graph.add(site.node(op, (site.one(),)))
+
+
+def _binary(graph: Graph, site: _Site) -> int:
+    kind = site.parameters.integer(0, 0)
+    if site.parameters.integer(1, 0):
+        return _binary_with_number(graph, site, kind, site.parameters.real(2, 0.0))
+    if len(site.inputs) != 2:
+        raise BadGraphError(f"layer '{site.name}' has {len(site.inputs)} inputs instead of two")
+    op = {0: Op.ADD, 1: Op.SUBTRACT, 2: Op.MULTIPLY}.get(kind)
+    if op is None:
+        raise site.unlike("an arithmetic that those do not have")
+    return graph.add(site.node(op, site.inputs))
+
+
+def _binary_with_number(graph: Graph, site: _Site, kind: int, number: float) -> int:
+    value = site.one()
+    if kind == 0:
+        return graph.add(site.node(Op.OFFSET, (value,), number))
+    if kind == 1:
+        return graph.add(site.node(Op.OFFSET, (value,), -number))
+    if kind == 2:
+        return _scaled(graph, site, value, number)
+    if kind == 3 and number != 0:
+        return _scaled(graph, site, value, 1 / number)
+    raise site.unlike("an arithmetic that those do not have")
+
+
+def _eltwise(graph: Graph, site: _Site) -> int:
+    kind, factors = site.parameters.integer(0, 0), site.parameters.reals(1)
+    if len(site.inputs) < 2 or (factors and len(factors) != len(site.inputs)):
+        raise BadGraphError(f"layer '{site.name}' has {len(site.inputs)} inputs and {len(factors)} factors")
+    if kind not in (0, 1):
+        raise site.unlike("an arithmetic that those do not have")
+    if kind == 0 and factors:
+        raise BadGraphError(f"layer '{site.name}' is a product with factors")
+    terms = [_scaled(graph, site, v, f) for v, f in zip(site.inputs, factors or (1.0,) * len(site.inputs), strict=True)]
+    result = terms[0]
+    for term in terms[1:]:
+        result = graph.add(site.node(Op.ADD if kind else Op.MULTIPLY, (result, term)))
+    return result
+
+
+def _concat(graph: Graph, site: _Site) -> int:
+    if site.parameters.integer(0, 0) != 0 or not site.inputs:
+        raise site.unlike("a concatenation of something other than channels")
+    return graph.add(site.node(Op.CONCAT, site.inputs))
+
+
+def _interp(graph: Graph, site: _Site) -> int:
+    p = site.parameters
+    high, wide = p.real(1, 1.0), p.real(2, 1.0)
+    if len(site.inputs) != 1 or any(p.integer(key, 0) for key in (3, 4, 5)):
+        raise site.unlike("a resize to a fixed size or to that of another layer")
+    if 1 not in p.values or 2 not in p.values:
+        raise BadGraphError(f"the resize '{site.name}' does not say to which size")
+    op = {1: Op.NEAREST, 3: Op.BICUBIC}.get(p.integer(0, 0))
+    if op is None or high != wide or p.integer(6, 0) or not 0 < high <= MAX_FACTOR:
+        raise site.unlike("a resize of a kind that those do not have")
+    return site.inputs[0] if high == 1 else graph.add(site.node(op, site.inputs, high))
+
+
+def _pixel_shuffle(op: Op) -> Callable[[Graph, _Site], int]:
+    def lower(graph: Graph, site: _Site) -> int:
+        factor = site.parameters.integer(0, 1, 1, MAX_FACTOR)
+        if site.parameters.integer(1, 0):
+            raise site.unlike("a pixel shuffle with another order of channels")
+        return site.one() if factor == 1 else graph.add(site.node(op, (site.one(),), factor))
+
+    return lower
+
+
+def _memory_data(graph: Graph, site: _Site) -> int:
+    p = site.parameters
+    if site.inputs:
+        raise BadGraphError(f"the constant '{site.name}' takes something")
+    if p.integer(11, 0) or p.integer(21, 1) != 1:
+        raise site.unlike("a constant that is stored in a way that those do not use")
+    size = tuple(max(1, p.integer(key, 0, 0, MAX_CHANNELS)) for key in (0, 1, 2))
+    return graph.add(Node(Op.CONSTANT, (), site.index, size=(size[0], size[1], size[2])))
+
+
+_LOWER: dict[str, Callable[[Graph, _Site], int]] = {
+    "Input": _input,
+    "Split": _alias,
+    "Noop": _alias,
+    "Dropout": _dropout,
+    "Convolution": _convolution,
+    "PReLU": _prelu,
+    "ReLU": _relu,
+    "Clip": _clip,
+    "Swish": _unary(Op.SILU),
+    "Sigmoid": _unary(Op.SIGMOID),
+    "BinaryOp": _binary,
+    "Eltwise": _eltwise,
+    "Concat": _concat,
+    "Interp": _interp,
+    "PixelShuffle": _pixel_shuffle(Op.SHUFFLE),
+    "Reorg": _pixel_shuffle(Op.UNSHUFFLE),
+    "MemoryData": _memory_data,
+}

@@ -1,0 +1,168 @@
+"""Where the numbers of an ncnn network lie in its `.bin` file, and the reading of them.
+
+The file has no index: the weights of all layers follow one another in the order of the `.param`, and
+how long each is follows from the layers. Before the weights of a convolution stands a tag of four
+bytes that says how they are stored; biases, slopes and constants are bare 32-bit floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib_upscale.models.formats.ncnn.graph import Graph, Op, UnlikeError
+from lib_upscale.models.formats.ncnn.param_file import BadGraphError
+
+__all__ = ["Array", "Key", "Layout", "Part", "Stretch", "read_layout", "read_numbers"]
+
+_TAG_HALF = 0x01306B47
+_TAG_BYTES = 0x000D4B38
+_TAG_FLOAT = (0, 0x0002C056)
+_TABLE = 256 * 4
+
+Array = NDArray[Any]
+
+
+class Part(Enum):
+    """Which numbers of a layer are meant."""
+
+    WEIGHT = "weight"
+    BIAS = "bias"
+    SLOPE = "slope"
+    DATA = "data"
+
+
+Key = tuple[int, Part]
+"""A layer, by its place in the `.param`, and which of its numbers."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """`count` numbers from byte `offset` on."""
+
+    offset: int
+    count: int
+    half: bool = False
+    """16-bit floats; otherwise 32-bit ones."""
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name, which is torch's too: "float16" or "float32"."""
+        return "float16" if self.half else "float32"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All stretches of a `.bin` file."""
+
+    size: int
+    """Bytes of the file. A file of another length is another file."""
+    stretches: dict[Key, Stretch]
+
+
+class _Walk:
+    """Goes through the file from its begin to its end, and never beyond it."""
+
+    def __init__(self, stream: BinaryIO, size: int, graph: Graph) -> None:
+        self._stream = stream
+        self._size = size
+        self._graph = graph
+        self._at = 0
+        self.stretches: dict[Key, Stretch] = {}
+        self.quantised = ""
+        """How the first weights that are no floats are stored."""
+
+    def finish(self) -> None:
+        if self._at != self._size:
+            raise BadGraphError(f"its .bin file has {self._size} bytes where the layers need {self._at}")
+
+    def floats(self, layer: int, part: Part, count: int) -> None:
+        """Bare 32-bit floats."""
+        self.stretches[layer, part] = Stretch(self._at, count)
+        self._skip(4 * count, layer)
+
+    def tagged(self, layer: int, part: Part, count: int) -> None:
+        """Weights as their tag says."""
+        start = self._at
+        self._skip(4, layer)
+        self._stream.seek(start)
+        tag = int.from_bytes(self._stream.read(4), "little")
+        if tag in _TAG_FLOAT:
+            self.floats(layer, part, count)
+        elif tag == _TAG_HALF:
+            self.stretches[layer, part] = Stretch(self._at, count, half=True)
+            self._skip(_padded(2 * count), layer)
+        elif tag == _TAG_BYTES:
+            self.quantised = self.quantised or "8-bit integers"
+            self._skip(_padded(count), layer)
+        else:
+            self.quantised = self.quantised or "places in a table of 256 values"
+            self._skip(_TABLE + _padded(count), layer)
+
+    def _skip(self, size: int, layer: int) -> None:
+        self._at += size
+        if self._at > self._size:
+            name = self._graph.layers[layer].name
+            raise BadGraphError(f"its .bin file ends after {self._size} bytes, within layer '{name}'")
+
+
+def _padded(size: int) -> int:
+    return -(-size // 4) * 4
+
+
+def read_layout(graph: Graph, path: Path) -> Layout:
+    """Find the numbers of every layer in the `.bin` file at `path`; only the tags are read.
+
+    Raises BadGraphError if the file is shorter or longer than the layers need, UnlikeError if weights
+    are stored as something other than floats, and OSError.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        walk = _Walk(stream, size, graph)
+        for node in graph.nodes:
+            if node.op is Op.CONVOLUTION and node.filter is not None:
+                shape = node.filter
+                walk.tagged(node.layer, Part.WEIGHT, shape.inputs * shape.outputs * shape.kernel**2)
+                if shape.bias:
+                    walk.floats(node.layer, Part.BIAS, shape.outputs)
+                _skip_int8_scales(walk, graph, node.layer, shape.outputs)
+            elif node.op is Op.PRELU:
+                walk.floats(node.layer, Part.SLOPE, node.slopes)
+            elif node.op is Op.CONSTANT:
+                walk.floats(node.layer, Part.DATA, node.size[0] * node.size[1] * node.size[2])
+    walk.finish()
+    if walk.quantised:
+        raise UnlikeError(f"its weights are stored as {walk.quantised}, which are not read")
+    return Layout(size, walk.stretches)
+
+
+def _skip_int8_scales(walk: _Walk, graph: Graph, layer: int, outputs: int) -> None:
+    scales = graph.layers[layer].parameters().integer(8, 0)
+    if not scales:
+        return
+    walk.quantised = walk.quantised or "8-bit integers"
+    walk.floats(layer, Part.DATA, outputs + 1 + (1 if scales > 100 else 0))
+
+
+def read_numbers(path: Path, layout: Layout, wanted: Iterable[Key]) -> dict[Key, Array]:
+    """The wanted stretches as arrays of one dimension.
+
+    Raises BadGraphError if the file is no longer the one whose layout was read, and OSError.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        if size != layout.size:
+            raise BadGraphError(f"its .bin file has changed: it had {layout.size} bytes and has {size}")
+        return {key: _read_stretch(stream, layout.stretches[key]) for key in wanted}
+
+
+def _read_stretch(stream: BinaryIO, stretch: Stretch) -> Array:
+    stream.seek(stretch.offset)
+    content = stream.read(stretch.count * (2 if stretch.half else 4))
+    return np.frombuffer(content, dtype="<f2" if stretch.half else "<f4", count=stretch.count)

@@ -1,0 +1,216 @@
+"""What a network is like, without its weights: scale, channels, purpose and the rest.
+
+spandrel says all that, but only after a full load. Here the same constructors run with the weights left
+out: on torch's "meta" device a tensor has a shape and no memory. A few constructors read values (a
+window size, a drop rate), so small tensors are real. Whatever still needs more is loaded in full.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+from lib_upscale.errors import ModelFileError
+from lib_upscale.models.formats.reader import Checkpoint, TensorInfo
+from lib_upscale.models.identification.architectures import registry
+from lib_upscale.models.identity import NetworkFacts, SizeRequirements, Tiling
+
+if TYPE_CHECKING:
+    from spandrel import ArchSupport, ModelDescriptor
+
+__all__ = ["ImpossibleNetwork", "Match", "check_numbers", "describe", "facts_of", "match"]
+
+SMALL = 4096
+"""Tensors of up to this many elements are read; larger ones have no values."""
+MAX_SECONDS = 20.0
+"""Of computing: no real network takes this long to build; a made-up file could ask for one that does."""
+
+ASKED_EVERY = 64
+"""Calls of torch from one look at the clock to the next."""
+
+_PREFIXES = ("model.", "net.", "network.", "generator.", "model.net.", "model.network.")
+_NUMBER = re.compile(r"(?:^|\.)(\d+)(?=\.|$)")
+
+
+class ImpossibleNetwork(Exception):  # noqa: N818  (it names a state, as the errors of users do)
+    """The names are of an architecture, but its network cannot be built from these shapes."""
+
+
+class Match:
+    """An architecture, and the prefix that its tensors' names have in the file."""
+
+    def __init__(self, support: ArchSupport, prefix: str) -> None:
+        self.architecture = support.architecture
+        self.prefix = prefix
+
+    def names(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """The same tensors under the architecture's own names."""
+        if not self.prefix:
+            return dict(tensors)
+        return {name[len(self.prefix) :]: tensor for name, tensor in tensors.items()}
+
+
+def match(tensors: Mapping[str, TensorInfo]) -> Match | None:
+    """The architecture that these names and shapes belong to, or None. Needs no values."""
+    architectures = registry().architectures("detection")
+    for prefix in ("", *_PREFIXES):
+        if prefix and not all(name.startswith(prefix) for name in tensors):
+            continue
+        shapes = {name[len(prefix) :]: info for name, info in tensors.items()}
+        for support in architectures:
+            if _detects(support, shapes):
+                return Match(support, prefix)
+    return None
+
+
+def _detects(support: ArchSupport, shapes: dict[str, Any]) -> bool:
+    try:
+        return bool(support.detect(shapes))
+    except (AttributeError, LookupError, TypeError, ValueError, AssertionError):
+        return False
+
+
+def describe(checkpoint: Checkpoint, found: Match) -> NetworkFacts:
+    """The facts of the network in `checkpoint`, which `found` says the architecture of.
+
+    Raises `ImpossibleNetwork`, or `ModelFileError` where the file cannot be read.
+    """
+    check_numbers(checkpoint.tensors)
+    small = found.names(checkpoint.load_small(SMALL))
+    shapes = found.names(checkpoint.tensors)
+    state = {name: small[name] if name in small else _meta(info) for name, info in shapes.items()}
+    try:
+        with torch.device("meta"), _Sketch(), torch.no_grad():
+            return facts_of(found.architecture.load(state))
+    except (LookupError, AssertionError, ArithmeticError, AttributeError, RecursionError, MemoryError) as error:
+        raise ImpossibleNetwork(_first_line(error)) from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        if "loading state_dict" in str(error):
+            raise ImpossibleNetwork(_first_line(error)) from error
+    return _describe_loaded(checkpoint, found)
+
+
+def _describe_loaded(checkpoint: Checkpoint, found: Match) -> NetworkFacts:
+    """The same from a full load: for constructors that look at values this file does not provide otherwise."""
+    try:
+        with _Deadline(), torch.random.fork_rng(devices=[]):
+            return facts_of(found.architecture.load(found.names(checkpoint.load())))
+    except ModelFileError:
+        raise
+    except Exception as error:  # any constructor, on any shapes: the file is what is wrong
+        raise ImpossibleNetwork(_first_line(error)) from error
+
+
+def facts_of(model: ModelDescriptor) -> NetworkFacts:
+    """What a loaded model says of itself. Fields that an old spandrel lacks have their defaults."""
+    needs = getattr(model, "size_requirements", None)
+    tiling = getattr(model, "tiling", None)
+    return NetworkFacts(
+        architecture=str(model.architecture.id),
+        architecture_name=str(model.architecture.name),
+        purpose=str(model.purpose),
+        scale=int(model.scale),
+        input_channels=int(model.input_channels),
+        output_channels=int(model.output_channels),
+        tags=tuple(str(tag) for tag in model.tags),
+        tiling=Tiling[tiling.name] if tiling is not None else Tiling.SUPPORTED,
+        size_requirements=SizeRequirements(
+            minimum=int(getattr(needs, "minimum", 0) or 0),
+            multiple_of=int(getattr(needs, "multiple_of", 1) or 1),
+            square=bool(getattr(needs, "square", False)),
+        ),
+        supports_half=bool(model.supports_half),
+        supports_bfloat16=bool(getattr(model, "supports_bfloat16", False)),
+    )
+
+
+def _meta(info: TensorInfo) -> torch.Tensor:
+    dtype = getattr(torch, info.dtype, torch.float32)
+    return torch.empty(info.shape, dtype=dtype, device="meta")
+
+
+def check_numbers(tensors: Mapping[str, Any]) -> None:
+    """Raise `ImpossibleNetwork` for block numbers that no file of this many tensors can have.
+
+    A constructor would count up to them.
+    """
+    limit = 1000 + len(tensors)
+    for name in tensors:
+        for digits in _NUMBER.findall(name):
+            if len(digits) > 9 or int(digits) > limit:
+                raise ImpossibleNetwork(f"it names a block number {digits[:12]}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing" if error.args else "a tensor is missing"
+    if lines and "loading state_dict" in lines[0] and len(lines) > 1:
+        return lines[1].rstrip(".")
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+class _Deadline(TorchFunctionMode):
+    """Ends a construction that takes far longer than any real network's. Holds for one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = time.thread_time() + MAX_SECONDS
+        self.calls = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        # Asking for the time costs as much as many a call; real networks make thousands of them.
+        if self.calls % ASKED_EVERY == 0 and time.thread_time() > self.end:
+            raise MemoryError("it describes a network of impossible size")
+        return func(*args, **(kwargs or {}))
+
+
+_COUNTING = (torch.arange, torch.linspace, torch.tensor, torch.as_tensor)
+_IS_META = torch.Tensor.is_meta
+_FILLING = frozenset(
+    getattr(torch.Tensor, name)
+    for name in ("uniform_", "normal_", "erfinv_", "clamp_", "mul_", "add_", "div_", "fill_", "zero_")
+)
+
+
+class _Sketch(_Deadline):
+    """Lets real small tensors and tensors without memory meet. Holds for one thread, as every torch mode does."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__self__", None) is _IS_META:
+            # Module.load_state_dict asks in order to warn of what is done here on purpose.
+            return False
+        if func is torch.Tensor.copy_:
+            return args[0]
+        if func in _FILLING and args[0].device.type == "meta":
+            return args[0]
+        if func is torch.Tensor.any and args[0].device.type == "meta":
+            # torch.nn.init.trunc_normal_ draws again for as long as any value is out of bounds.
+            return torch.tensor(False, device="cpu")
+        if func is torch._weight_norm and args[0].device.type == "meta":
+            return args[0].detach()  # of the same shape; torch 2.1 cannot compute it without memory
+        if func in _COUNTING and kwargs.get("device") is None:
+            kwargs = {**kwargs, "device": "cpu"}
+        try:
+            return super().__torch_function__(func, types, args, kwargs)
+        except RuntimeError:
+            moved = [False]
+            args, kwargs = tree_map(lambda item: _without_memory(item, moved), (args, kwargs))
+            if not moved[0]:
+                raise
+            return func(*args, **kwargs)
+
+
+def _without_memory(item: Any, moved: list[bool]) -> Any:
+    if isinstance(item, torch.Tensor) and item.device.type != "meta":
+        moved[0] = True
+        return item.to("meta")
+    return item

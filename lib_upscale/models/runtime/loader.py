@@ -1,0 +1,55 @@
+"""A checkpoint as a network in memory: our reader's tensors, spandrel's architectures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib_upscale.errors import DamagedFileError, MissingArchitectureError, ModelFileError, NotAnUpscalerError
+from lib_upscale.models.formats.reader import read_checkpoint
+from lib_upscale.models.identification.other_models import name_foreign
+
+if TYPE_CHECKING:
+    from spandrel import ModelDescriptor
+
+__all__ = ["load_network"]
+
+
+def load_network(path: Path) -> ModelDescriptor:
+    """The network in `path`: on the CPU, float32, in evaluation mode, without gradients.
+
+    Raises the errors of `read_checkpoint`; `NotAnUpscalerError` for a known model of another kind;
+    `MissingArchitectureError` where its tensors belong to no architecture that is installed;
+    `DamagedFileError` where they don't make up a whole network of it.
+    """
+    import torch
+
+    from lib_upscale.models.identification.inspect_network import check_numbers, match
+
+    checkpoint = read_checkpoint(path)
+    found = match(checkpoint.tensors)
+    if found is None:
+        foreign = name_foreign(checkpoint)
+        if foreign is not None:
+            raise NotAnUpscalerError(path, foreign.problem, foreign.advice)
+        raise MissingArchitectureError(
+            path, "has tensors of no architecture that is known here", "update spandrel if its architecture is new"
+        )
+    weights = found.names(checkpoint.load())
+    try:
+        check_numbers(weights)
+        # Constructors draw random weights first; a host's own random numbers must not depend on that.
+        with torch.random.fork_rng(devices=[]):
+            model = found.architecture.load(weights)
+    except ModelFileError:
+        raise
+    except Exception as error:  # whatever a constructor trips over, the file is what it tripped over
+        raise DamagedFileError(
+            path,
+            f"has the names of {found.architecture.name}, but its tensors do not make up a whole network",
+            "download it again, or update spandrel if it is a new variant",
+        ) from error
+    model.model.eval()
+    model.model.requires_grad_(False)
+    model.model.float()
+    return model

@@ -1,0 +1,60 @@
+"""Has batches painted: smaller ones when memory runs out, and nothing accepted that is not a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lib_upscale.errors import OutOfMemoryError, UpscalePlusError
+from lib_upscale.progress import Progress, check
+from lib_upscale.redrawing.painter import Painter, TileJob
+from lib_upscale.redrawing.tiles.filters import Pixels
+from lib_upscale.redrawing.tiles.order import batches
+
+__all__ = ["Brush"]
+
+
+class Brush:
+    """A painter, and how many tiles it is given at once. That number only ever falls."""
+
+    def __init__(self, painter: Painter, batch_size: int, progress: Progress) -> None:
+        self._painter, self._progress = painter, progress
+        self._batch_size = batch_size
+
+    def paint(self, jobs: Sequence[TileJob]) -> Iterator[tuple[TileJob, Pixels]]:
+        """Each job with its pixels, as soon as its batch is done.
+
+        Raises `CancelledError` between batches if the person asked to stop, and what the painter raises.
+        """
+        rest = list(jobs)
+        while rest:
+            check(self._progress)
+            batch = next(batches(rest, self._batch_size, self._painter.batch_key))
+            try:
+                painted = self._painter.paint(batch)
+            except OutOfMemoryError:
+                if not self._did_with_less():
+                    raise
+                continue
+            yield from zip(batch, (_checked(p, job) for p, job in zip(painted, batch, strict=True)), strict=True)
+            rest = rest[len(batch) :]
+
+    def _did_with_less(self) -> bool:
+        """First one tile at a time, then whatever the painter can do; then the error is the user's."""
+        if self._batch_size > 1:
+            self._batch_size = 1
+            return True
+        return self._painter.reduce_memory()
+
+
+def _checked(pixels: Pixels, job: TileJob) -> Pixels:
+    painted = np.asarray(pixels, dtype=np.float32)
+    if painted.shape != job.pixels.shape:
+        raise ValueError(f"the painter returned {painted.shape} for a tile of {job.pixels.shape}")
+    if not np.isfinite(painted).all():
+        raise UpscalePlusError(
+            f"The tile at {job.region.x}, {job.region.y} came back as values that are no numbers",
+            "run the VAE, or the model, in full precision",
+        )
+    return painted

@@ -1,0 +1,44 @@
+"""The latent tiles of the joint method, from what a person has set."""
+
+from __future__ import annotations
+
+from lib_upscale.image.geometry import Size
+from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
+from lib_upscale.redrawing.tiles.grid import LATENT, plan_grid
+from lib_upscale.settings.redraw import RedrawSettings
+
+__all__ = ["describe_joint", "joint_grid", "joint_settings"]
+
+_ALIGN = 8
+"""Latent pixels: what ControlNet makes inside the UNet has an eighth of the latent's side at least."""
+
+
+def joint_settings(
+    canvas: Size, settings: RedrawSettings, native: int, seed: int = 0, *, is_aligned: bool = False
+) -> JointSettings:
+    """How a latent for a picture of `canvas` pixels is tiled.
+
+    Sides are chosen as for tiles that are redrawn one after the other: about `native`, the side at which the base
+    model was trained. `seed` is for a grid that shifts. With `is_aligned` tiles begin where the UNet's insides have
+    whole pixels, at the cost of more tiles. Raises `SettingsError`.
+    """
+    grid = plan_grid(canvas, native=native, tile=settings.tile, overlap=settings.overlap)
+    tile = Size(grid.tile.width // LATENT, grid.tile.height // LATENT)
+    shared = min(tile) // 8 if settings.overlap is None else -(-settings.overlap // LATENT)
+    align = _ALIGN if is_aligned and min(tile) - shared >= _ALIGN else 1
+    return JointSettings(tile, shared, batch=settings.batch_size, shift=settings.shift, seed=seed, align=align)
+
+
+def joint_grid(canvas: Size, joint: JointSettings) -> tuple[int, int, Size]:
+    """Columns, rows and the tiles' size in pixels, for a picture of `canvas` pixels."""
+    whole = canvas.rounded_up(LATENT)
+    latent = Size(whole.width // LATENT, whole.height // LATENT)
+    columns, rows = joint.origins(latent)
+    tile = Size(min(joint.tile.width, latent.width), min(joint.tile.height, latent.height))
+    return len(columns), len(rows), tile.scaled(LATENT)
+
+
+def describe_joint(canvas: Size, joint: JointSettings) -> str:
+    """The grid, for people."""
+    columns, rows, tile = joint_grid(canvas, joint)
+    return f"one tile of {tile}" if columns == rows == 1 else f"{columns}x{rows} tiles of {tile} in lockstep"

@@ -1,0 +1,101 @@
+"""What redraws tiles, as a protocol: a Stable Diffusion host in a WebUI, a plain function in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.redrawing.tiles.filters import Pixels, Plane
+
+__all__ = ["FunctionPainter", "Painter", "TileJob", "Upscaler"]
+
+
+class Upscaler(Protocol):
+    """What enlarges a picture to an exact size before it is redrawn."""
+
+    def __call__(self, pixels: Pixels, size: Size, /) -> Pixels:
+        """`pixels` (height, width, 3), 0 to 1, at exactly `size`."""
+
+
+@dataclass(frozen=True, eq=False)
+class TileJob:
+    """One tile to be redrawn. All jobs of a pass have the same size."""
+
+    name: str
+    """Tells it from all other tiles of the job: pass and number in the grid, or pass and border in the seam pass."""
+    region: Region
+    """Where it lies in the canvas. The canvas is the picture, reflected at its right and bottom to fit."""
+    pixels: Pixels
+    """What is there now: (height, width, 3), 0 to 1."""
+    strength: float
+    """Denoising strength, above 0 to 1."""
+    prompt: str
+    """Never empty."""
+    mask: Plane | None
+    """How far each pixel is to be redrawn, 0 to 1, where only a masked part is; otherwise None."""
+    noise: Region
+    """Its window of the canvas noise, in latent pixels."""
+
+
+class Painter(Protocol):
+    """Whatever redraws a batch of tiles.
+
+    What it paints for a job may depend on that job alone (and on the seed it was made with), never on what it painted
+    before nor on which other jobs share the batch; that is what makes order, batch and resuming invisible.
+    """
+
+    @property
+    def native(self) -> int:
+        """The side in pixels at which the base model was trained: 512, 768, 1024."""
+
+    @property
+    def multiple(self) -> int:
+        """What a side of a tile must be a multiple of, itself a multiple of 8."""
+
+    def begin(self, canvas: Size, number: int) -> None:
+        """A pass begins, the first is number 0: make the noise for a canvas of that size, in pixels."""
+
+    def batch_key(self, job: TileJob) -> Hashable:
+        """Jobs whose keys are equal may share a batch: their prompts have the same token length."""
+
+    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+        """What a tile shows, in a sentence or as tags, for a prompt. Only called where the settings ask for it."""
+
+    def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
+        """Each job's pixels redrawn: (height, width, 3), float32, 0 to 1, of the job's size.
+
+        Raises `OutOfMemoryError` if the batch does not fit, `CancelledError` if the person stopped it in the middle.
+        """
+
+    def reduce_memory(self) -> bool:
+        """Do with less memory from now on, as by a tiled VAE; False if nothing is left to be done."""
+
+
+@dataclass
+class FunctionPainter:
+    """A painter that is a function of a job."""
+
+    function: Callable[[TileJob], Pixels]
+    native: int = 512
+    multiple: int = 8
+
+    def begin(self, canvas: Size, number: int) -> None:
+        """Nothing to prepare."""
+
+    def batch_key(self, job: TileJob) -> Hashable:
+        """Any tiles may share a batch."""
+        return None
+
+    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+        """Knows no words."""
+        return ""
+
+    def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
+        """The function's answer for each job."""
+        return [self.function(job) for job in batch]
+
+    def reduce_memory(self) -> bool:
+        """Nothing to reduce."""
+        return False

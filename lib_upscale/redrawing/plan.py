@@ -1,0 +1,148 @@
+"""What a redraw is going to do, known before it begins: sizes, grids, cost. It needs no pixels and no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.target import Layout, layout
+from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
+from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
+from lib_upscale.redrawing.tiles.filters import Plane, resized
+from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
+from lib_upscale.redrawing.tiles.masks import masked_region
+from lib_upscale.settings.redraw import Method, RedrawSettings
+
+__all__ = ["PassPlan", "RedrawPlan", "duration", "plan_redraw"]
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """One pass: the picture is enlarged to `enlarged`, `crop` cut out of it if that is set, and redrawn by `grid`."""
+
+    number: int
+    enlarged: Size
+    crop: Region | None
+    grid: Grid
+    strength: float
+    joint: JointSettings | None = None
+    """The latent tiles of the joint method, for which `grid` has one tile: all that is redrawn."""
+
+    @property
+    def unet_pixels(self) -> int:
+        """Pixels that the UNet sees at each step."""
+        if self.joint is None:
+            return len(self.grid.tiles) * self.grid.tile.pixels
+        columns, rows, tile = joint_grid(self.grid.tile, self.joint)
+        return columns * rows * tile.pixels
+
+    def describe(self) -> str:
+        """The grid, for people."""
+        if self.joint is not None:
+            return describe_joint(self.grid.tile, self.joint)
+        return f"{self.grid.columns}x{self.grid.rows} tiles of {self.grid.tile}"
+
+    @property
+    def size(self) -> Size:
+        """The size of the picture that is redrawn."""
+        return self.crop.size if self.crop else self.enlarged
+
+
+@dataclass(frozen=True)
+class RedrawPlan:
+    """All passes of a redraw of a picture of the size `source`."""
+
+    source: Size
+    layout: Layout
+    passes: tuple[PassPlan, ...]
+
+    @property
+    def output(self) -> Size:
+        """The size of the result."""
+        return self.layout.final
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles all passes have."""
+        return sum(len(step.grid.tiles) for step in self.passes)
+
+    @property
+    def unet_pixels(self) -> int:
+        """Pixels that the UNet sees at each step, in all tiles of all passes."""
+        return sum(step.unet_pixels for step in self.passes)
+
+    @property
+    def area(self) -> float:
+        """Pixels that the UNet sees for each pixel of the result: the cost, where 1 is a redraw in one piece."""
+        return self.unet_pixels / self.passes[-1].size.pixels
+
+    def seconds(self, per_megapixel: float) -> float:
+        """The time to expect, from what a million of the UNet's pixels took on this machine before."""
+        return per_megapixel * self.unet_pixels / 1e6
+
+    def describe(self, skipped: int | None = None, per_megapixel: float | None = None) -> str:
+        """One line for people. How many tiles are `skipped` is a forecast until the picture has been enlarged."""
+        done = 1 - (skipped or 0) / self.tiles
+        parts = [str(self.output)]
+        for step in self.passes:
+            at = f" at {step.size}" if len(self.passes) > 1 else ""
+            parts.append(f"{step.describe()}{at}")
+        if skipped is not None:
+            parts.append(f"about {skipped} of {self.tiles} skipped")
+        parts.append(f"{self.area * done:.2f} times the area of the result")
+        if per_megapixel is not None:
+            parts.append(f"about {duration(self.seconds(per_megapixel) * done)}")
+        if self.output.pixels < self.source.pixels:
+            parts.append(f"smaller than the picture of {self.source}")
+        return ", ".join(parts)
+
+
+def plan_redraw(
+    source: Size, settings: RedrawSettings, *, native: int, multiple: int, strength: float, mask: Plane | None = None
+) -> RedrawPlan:
+    """The plan for a picture of that size. `native` and `multiple` are the painter's, `strength` the host's.
+
+    `mask` is (height, width) of the source, above 0 where to redraw. Raises `SettingsError` for what can't be done.
+    """
+    goal = layout(source, settings.target)
+    strengths = settings.strength_of_passes(strength)
+    steps = []
+    for number, own_strength in enumerate(strengths):
+        last = number + 1 == len(strengths)
+        enlarged = goal.scaled if last else _between(source, goal.scaled, (number + 1) / len(strengths))
+        crop = goal.crop if last else None
+        size = crop.size if crop else enlarged
+        within = _masked_part(mask, enlarged, crop, settings, native)
+        is_joint = settings.method is Method.JOINT
+        grid = plan_grid(
+            # With the joint method one tile is all that is redrawn.
+            size, native=native, tile=max(size) + multiple if is_joint else settings.tile,
+            overlap=None if is_joint else settings.overlap, multiple=multiple, within=within,
+        )  # fmt: skip
+        joint = joint_settings(grid.tile, settings, native) if is_joint else None
+        steps.append(PassPlan(number, enlarged, crop, grid, own_strength, joint))
+    return RedrawPlan(source, goal, tuple(steps))
+
+
+def _between(source: Size, goal: Size, share: float) -> Size:
+    """The size that share of the way, each side by an equal factor per pass."""
+    width, height = (round(a * (b / a) ** share) for a, b in zip(source, goal, strict=True))
+    return Size(max(1, width), max(1, height))
+
+
+def _masked_part(
+    mask: Plane | None, enlarged: Size, crop: Region | None, settings: RedrawSettings, native: int
+) -> Region | None:
+    if mask is None:
+        return None
+    at_size = resized(mask, enlarged)
+    shown = at_size[crop.rows, crop.columns] if crop else at_size
+    return masked_region(shown, settings.mask_padding, settings.tile or native)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, as exact as an estimate deserves."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,29 @@
+"""How many tiles are likely to be skipped, told before anything is enlarged by the real upscaler."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from lib_upscale.redrawing.plan import PassPlan, RedrawPlan
+from lib_upscale.redrawing.tiles.detail import detail_of_plane, is_flat
+from lib_upscale.redrawing.tiles.filters import Plane, reflected
+from lib_upscale.settings.redraw import RedrawSettings
+
+__all__ = ["likely_skipped"]
+
+
+def likely_skipped(brightness: Plane, plan: RedrawPlan, settings: RedrawSettings) -> int:
+    """How many tiles of all passes look flat when `brightness` (height, width) of the source is enlarged by Lanczos.
+
+    A model draws more detail than that, so it may skip fewer.
+    """
+    return sum(_flat_tiles(brightness, step, settings) for step in plan.passes)
+
+
+def _flat_tiles(brightness: Plane, step: PassPlan, settings: RedrawSettings) -> int:
+    size = (step.enlarged.width, step.enlarged.height)
+    enlarged: Plane = np.asarray(Image.fromarray(brightness).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
+    shown = reflected(enlarged[step.crop.rows, step.crop.columns] if step.crop else enlarged, step.grid.canvas)
+    regions = [tile.region for tile in step.grid.tiles]
+    return sum(is_flat(detail_of_plane(shown[region.rows, region.columns]), settings) for region in regions)

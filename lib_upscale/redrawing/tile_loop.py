@@ -1,0 +1,195 @@
+"""One pass after the other: tiles chosen, taken from the journal or painted, merged, their borders looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib_upscale.errors import CancelledError
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.progress import Progress, check
+from lib_upscale.redrawing.batching import Brush
+from lib_upscale.redrawing.journal import Journal
+from lib_upscale.redrawing.latent.canvas_noise import latent_region
+from lib_upscale.redrawing.painter import Painter, TileJob
+from lib_upscale.redrawing.patches import patch_region, patched
+from lib_upscale.redrawing.plan import PassPlan
+from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
+from lib_upscale.redrawing.result import RedrawPicture, TileCount
+from lib_upscale.redrawing.tiles.canvas import Canvas, as_float, as_levels
+from lib_upscale.redrawing.tiles.colour_lock import locked
+from lib_upscale.redrawing.tiles.detail import detail, is_flat, tile_strength
+from lib_upscale.redrawing.tiles.filters import Pixels, Plane, resized
+from lib_upscale.redrawing.tiles.grid import Grid, Tile
+from lib_upscale.redrawing.tiles.masks import laid_over
+from lib_upscale.redrawing.tiles.order import stages
+from lib_upscale.redrawing.tiles.seams import Border, borders, discontinuity, stands_out
+from lib_upscale.settings.redraw import Mode, PromptSource, RedrawSettings
+
+__all__ = ["Chosen", "Run", "Shown"]
+
+Chosen = Callable[[Grid], Iterable[Tile]]
+"""Which tiles of a grid to paint, as for a test of one."""
+
+Shown = Callable[[Region, Pixels, Size], None]
+"""Told of each finished tile: where it lies, its pixels, and the size of the canvas. For a live preview."""
+
+_Levels = NDArray[np.uint16]
+
+
+class Run:
+    """What all passes of one redraw share, and how a pass is done."""
+
+    def __init__(
+        self, picture: RedrawPicture, settings: RedrawSettings, painter: Painter, total: int, progress: Progress,
+        journal: Journal | None, only: Chosen | None, shown: Shown | None,
+    ) -> None:  # fmt: skip
+        self._picture, self._settings, self._painter = picture, settings, painter
+        self._progress, self._journal, self._only, self._shown = progress, journal, only, shown
+        self._regions = parse_regions(settings.regions)
+        self._brush = Brush(painter, settings.batch_size, progress)
+        self.count = TileCount(total)
+        self.seconds = 0.0
+        self.stopped = False
+
+    def redrawn(self, source: Pixels, step: PassPlan) -> Pixels:
+        """One pass over an enlarged picture; a run that was stopped leaves it as it is."""
+        if self.stopped:
+            return source
+        mask = self._mask(step)
+        canvas = Canvas(step.grid, source, mask)
+        self._painter.begin(step.grid.canvas, step.number)
+        for stage in stages(step.grid, self._settings.order, self._settings.mode):
+            self._paint_stage(stage, canvas, step)
+        merged = canvas.merged(self._settings.blend)
+        if self._settings.seam_pass and self._only is None and not self.stopped:
+            self._mend_seams(merged, canvas, step)
+        return laid_over(source, canvas.cropped(merged), mask)
+
+    def _mask(self, step: PassPlan) -> Plane | None:
+        if self._picture.mask is None:
+            return None
+        mask = resized(self._picture.mask, step.enlarged)
+        return mask[step.crop.rows, step.crop.columns] if step.crop else mask
+
+    def _paint_stage(self, stage: Sequence[Tile], canvas: Canvas, step: PassPlan) -> None:
+        """Redraw those tiles of one stage that need it; none of them sees another of the same stage."""
+        tiles: dict[str, Tile] = {}
+        kept: list[tuple[Tile, _Levels]] = []
+        jobs = []
+        for tile in stage:
+            strength = self._strength(tile, canvas, step)
+            name = f"{step.number}-{tile.index}"
+            if strength <= 0:
+                self.count.skipped += 1
+            elif (levels := self._kept(name, tile.region)) is not None:
+                kept.append((tile, levels))
+            elif not self.stopped:
+                pixels = canvas.seen_by(tile) if self._settings.mode is Mode.SEQUENTIAL else canvas.source(tile.region)
+                try:
+                    jobs.append(self._job(name, tile.region, pixels, strength, canvas, step))
+                    tiles[name] = tile
+                except CancelledError:  # captions take their time, too
+                    self.stopped = True
+        for tile, levels in kept:  # only now: the jobs above must not have seen them
+            self.count.resumed += 1
+            self._finish(canvas, tile, levels)
+        for job, levels in self._painted(jobs, canvas, step):
+            self.count.painted += 1
+            self._finish(canvas, tiles[job.name], levels)
+
+    def _strength(self, tile: Tile, canvas: Canvas, step: PassPlan) -> float:
+        """The denoising strength of a tile; 0 for one that is not to be redrawn."""
+        if not _is_asked_for(canvas, tile.region):
+            return 0.0
+        if self._only is not None and tile not in set(self._only(step.grid)):
+            return 0.0
+        amount = detail(canvas.source(tile.region))
+        strength = 0.0
+        if not is_flat(amount, self._settings):
+            strength = tile_strength(amount, step.strength, self._settings)
+        if step.strength > 0:
+            self.count.spared += max(0.0, 1 - strength / step.strength)
+        return strength
+
+    def _job(
+        self, name: str, region: Region, pixels: Pixels, strength: float, canvas: Canvas, step: PassPlan
+    ) -> TileJob:
+        # With the joint method regions belong to its latent tiles, which the painter knows.
+        regions = self._regions if step.joint is None else ()
+        prompt = tile_prompt(self._general_prompt(canvas.source(region)), regions, region, step.size)
+        return TileJob(name, region, pixels, strength, prompt, canvas.mask(region), latent_region(region))
+
+    def _general_prompt(self, source: Pixels) -> str:
+        if self._settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
+            check(self._progress)
+            return self._painter.caption(source, tags=self._settings.prompt_source is PromptSource.TAGS)
+        if self._settings.prompt_source is PromptSource.TILE:
+            return self._settings.tile_prompt
+        return self._picture.prompt
+
+    def _kept(self, name: str, region: Region) -> _Levels | None:
+        return None if self._journal is None else self._journal.get(name, (region.height, region.width, 3))
+
+    def _painted(self, jobs: Sequence[TileJob], canvas: Canvas, step: PassPlan) -> Iterator[tuple[TileJob, _Levels]]:
+        """Each job with its finished tile, which is in the journal before it comes out here."""
+        started = time.monotonic()
+        try:
+            for job, pixels in self._brush.paint(jobs):
+                levels = as_levels(locked(pixels, canvas.source(job.region), self._settings.colour_lock))
+                if self._journal is not None:
+                    self._journal.put(job.name, levels)
+                self.count.work += job.strength / step.strength if step.strength else 1.0
+                yield job, levels
+        except CancelledError:
+            self.stopped = True
+        finally:
+            self.seconds += time.monotonic() - started
+
+    def _finish(self, canvas: Canvas, tile: Tile, levels: _Levels) -> None:
+        canvas.finish(tile, levels)
+        if self._shown is not None:
+            self._shown(tile.region, as_float(levels), canvas.grid.canvas)
+        self._progress.report(self.count.done / self.count.total, f"tile {self.count.done} of {self.count.total}")
+
+    def _mend_seams(self, merged: Pixels, canvas: Canvas, step: PassPlan) -> None:
+        """Redraw the borders that stand out; what does not make one less visible is not used. Changes `merged`."""
+        before = canvas.source(Region.whole(step.grid.canvas))
+        shown = [border for border in borders(step.grid) if _is_asked_for(canvas, border.shared)]
+        seen = {border.name: (border, discontinuity(border, merged, before)) for border in shown}
+        found = {f"{step.number}-seam-{name}": pair for name, pair in seen.items() if stands_out(pair[1])}
+        for name, patch in self._patches({name: border for name, (border, _) in found.items()}, canvas, step):
+            border, visible = found[name]
+            region = patch_region(border, step.grid)
+            whole = merged[region.rows, region.columns].copy()
+            blend = self._settings.blend
+            merged[region.rows, region.columns] = patched(
+                merged, patch, region, step.grid.area, blend, upright=border.upright
+            )
+            if discontinuity(border, merged, before) >= visible:
+                merged[region.rows, region.columns] = whole
+
+    def _patches(self, found: dict[str, Border], canvas: Canvas, step: PassPlan) -> list[tuple[str, Pixels]]:
+        """The tiles over those borders, in the borders' order; fewer if the run is stopped."""
+        patches: dict[str, Pixels] = {}
+        jobs = []
+        for name, border in found.items():
+            region = patch_region(border, step.grid)
+            if (levels := self._kept(name, region)) is not None:
+                patches[name] = as_float(levels)
+            else:
+                jobs.append(self._job(name, region, canvas.source(region), step.strength, canvas, step))
+        for job, levels in self._painted(jobs, canvas, step):
+            patches[job.name] = as_float(levels)
+            self.count.borders += 1
+            self._progress.report(1.0, f"border {len(patches)} of {len(found)}")
+        return [(name, patches[name]) for name in found if name in patches]
+
+
+def _is_asked_for(canvas: Canvas, region: Region) -> bool:
+    """Whether any pixel there is to be redrawn at all."""
+    mask = canvas.mask(region)
+    return mask is None or bool(mask.any())

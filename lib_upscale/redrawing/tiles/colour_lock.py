@@ -1,0 +1,31 @@
+"""The colour lock: a redrawn tile keeps its detail, and the coarse colours of the picture that it was made from.
+
+The idea of exchanging low frequencies is StableSR's (Wang et al. 2023, "wavelet colour fix"); here it is done for
+each tile, with the tile's own surroundings, so that no tile drifts against its neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lib_upscale.redrawing.tiles.filters import Pixels, a_trous, gaussian
+from lib_upscale.settings.redraw import ColourLock
+
+__all__ = ["locked"]
+
+_LEVELS = 5
+"""Wavelet levels: everything coarser than about 18 pixels follows the source."""
+_SIGMA = 32.0
+"""Pixels: only what is coarser follows the source where the gaussian is chosen."""
+
+
+def locked(redrawn: Pixels, source: Pixels, lock: ColourLock) -> Pixels:
+    """`redrawn` with the low frequencies of `source`, the same tile before; both (height, width, 3).
+
+    Borders are reflected in both alike, so a tile that was not changed stays as it is. Not clipped to 0..1.
+    """
+    if lock is ColourLock.OFF:
+        return redrawn
+    change = redrawn - source
+    coarse = a_trous(change, _LEVELS) if lock is ColourLock.WAVELET else gaussian(change, _SIGMA)
+    return np.asarray(redrawn - coarse, dtype=np.float32)

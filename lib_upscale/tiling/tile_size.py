@@ -1,0 +1,51 @@
+"""How large a tile may be: as large as fits into memory, and no larger than does any good."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from lib_upscale.device import free_memory
+from lib_upscale.image.geometry import Size
+from lib_upscale.tiling.plan import Grain, plan_tiles, smallest_tile
+
+__all__ = ["automatic_tile"]
+
+_SHARE = {"cpu": 0.4}
+"""How much of the free memory may be taken. A CPU's is not ours alone, and the kernel kills who takes it all."""
+
+_ENOUGH = {"cpu": 512}
+"""The side beyond which a larger tile gains nothing: on a CPU the working set has left the caches, and a person
+who interrupts would wait."""
+
+
+def automatic_tile(
+    size: Size,
+    overlap: int,
+    grain: Grain,
+    bytes_per_pixel: float,
+    device: torch.device,
+    *,
+    largest: int | None = None,
+    undivided: bool = False,
+) -> int:
+    """The side of the tiles, in source pixels, for a picture of that size.
+
+    Args:
+        bytes_per_pixel: what the network needs for each pixel of a tile.
+        largest: the largest side that is known to fit, from an earlier picture; None if none is known.
+        undivided: whether the network should see as much at once as memory allows, whatever it costs.
+    """
+    affordable = math.isqrt(int(free_memory(device) * _SHARE.get(device.type, 0.8) / max(1.0, bytes_per_pixel)))
+    limit = min(affordable, largest or affordable)
+    enough = limit if undivided else max(_ENOUGH.get(device.type, 2048), 3 * overlap)
+    pixels = grain.ceil(size.width) * grain.ceil(size.height)
+    if pixels <= min(limit, enough * 5 // 4) ** 2 and max(size) <= 4 * enough:
+        return max(grain.ceil(size.width), grain.ceil(size.height))
+    least = smallest_tile(overlap, grain)
+    candidates = {max(least, min(limit, enough * share // 8)) for share in (5, 6, 7, 8, 9, 10)}
+    if undivided:
+        return max(candidates)
+    # Among tiles of about the right size, the one whose overlaps cost least.
+    return min(candidates, key=lambda tile: (plan_tiles(size, tile, overlap, grain).computed_pixels, tile))

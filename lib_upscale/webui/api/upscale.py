@@ -1,0 +1,268 @@
+# No `from __future__ import annotations` here: FastAPI resolves the annotations of endpoints itself.
+"""The extension's part of the WebUI's API: typed requests and answers, on pydantic 1 and 2 alike."""
+
+import base64
+import binascii
+import io
+import secrets
+from enum import Enum
+from pathlib import Path
+from typing import Any, Dict, List, Optional, get_type_hints  # noqa: UP035 (pydantic 1 reads these at run time)
+
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from PIL import Image
+from pydantic import BaseModel, Field, create_model
+
+from lib_upscale.errors import (
+    CancelledError,
+    PictureTooLargeError,
+    SettingsError,
+    UnknownModelError,
+    UpscalePlusError,
+)
+from lib_upscale.image.io.opening import open_image
+from lib_upscale.image.picture import Picture
+from lib_upscale.models.catalog.catalog import Entry
+from lib_upscale.models.identity import Identity
+from lib_upscale.settings.upscale import UpscaleSettings, options
+from lib_upscale.webui.extras import accordion as extras
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.upscalers import registry
+from lib_upscale.webui.upscalers import settings_page as page
+from lib_upscale.webui.upscalers.engine import engine
+
+__all__ = ["PREFIX", "add_routes", "picture", "protection", "refused"]
+
+PREFIX = "/upscale-plus/v1"
+
+
+class _Strict:
+    """A pydantic 1 configuration: unknown fields are a mistake of the caller."""
+
+    extra = "forbid"
+
+
+def _request_model() -> Any:
+    """The request, made from the list of settings: name, type, default, limits and description of each."""
+    hints = get_type_hints(UpscaleSettings)
+    fields: Dict[str, Any] = {  # noqa: UP006
+        "images": (List[str], Field(..., title="Images", description="Pictures as base64, or as data URIs.")),  # noqa: UP006
+    }
+    for name, item in options(UpscaleSettings).items():
+        default = UpscaleSettings.__dataclass_fields__[name].default
+        limits = {key: value for key, value in (("ge", item.minimum), ("le", item.maximum)) if value is not None}
+        presented = Field(None, title=item.label, description=f"{item.tip} Default: {_shown(default)}.", **limits)
+        fields[name] = (Optional[_plain_type(hints[name])], presented)  # noqa: UP045
+    strict: Any = {"extra": "forbid"} if hasattr(BaseModel, "model_validate") else _Strict
+    return create_model("UpscalePlusRequest", __config__=strict, **fields)
+
+
+def _plain_type(hint: Any) -> Any:
+    kinds = [kind for kind in getattr(hint, "__args__", (hint,)) if kind not in (type(None), Ellipsis)]
+    return List[str] if getattr(hint, "__origin__", None) is tuple else kinds[0]  # noqa: UP006
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, Enum):
+        return str(default.value)
+    return {None: "none given", "": "none given", (): "none"}.get(default, str(default))
+
+
+UpscaleRequest = _request_model()
+
+
+class ImageInfo(BaseModel):  # type: ignore[misc]
+    """What was done to one picture."""
+
+    input_width: int
+    input_height: int
+    width: int
+    height: int
+    upscaler: str
+    tiles: Optional[int] = None  # noqa: UP045
+    plan: str = Field(..., description="The line that the Extras tab shows before the run.")
+    infotext: str = Field(..., description="As it is written into pictures that the Extras tab saves.")
+
+
+class UpscaleAnswer(BaseModel):  # type: ignore[misc]
+    """The results, in the order of the pictures given."""
+
+    images: List[str] = Field(..., description="PNG files as base64.")  # noqa: UP006
+    info: List[ImageInfo]  # noqa: UP006
+
+
+class ModelItem(BaseModel):  # type: ignore[misc]
+    """A file in the model folders."""
+
+    name: str = Field(..., description="What `model` and its like are given.")
+    file: str
+    kind: str
+    architecture: Optional[str] = None  # noqa: UP045
+    scale: Optional[int] = None  # noqa: UP045
+    usable: bool
+    problem: Optional[str] = Field(None, description="Why it can't be used, and what to do.")  # noqa: UP045
+
+
+class IdentifyRequest(BaseModel):  # type: ignore[misc]
+    """Which file is meant."""
+
+    file: str = Field(..., description="A file's name, or its name in the list of models. Paths are not accepted.")
+
+
+def add_routes(app: FastAPI) -> None:
+    """Add the endpoints, if the WebUI was started with its API; behind a password, if it has one."""
+    if not host.api_is_on():
+        return
+    more = protection()
+    app.add_api_route(f"{PREFIX}/upscale", _upscale, methods=["POST"], response_model=UpscaleAnswer, **more)
+    app.add_api_route(f"{PREFIX}/models", _models, methods=["GET"], response_model=List[ModelItem], **more)  # noqa: UP006
+    app.add_api_route(f"{PREFIX}/identify", _identify, methods=["POST"], response_model=ModelItem, **more)
+    app.add_api_route(f"{PREFIX}/refresh", _refresh, methods=["POST"], response_model=List[ModelItem], **more)  # noqa: UP006
+
+
+def protection() -> Dict[str, Any]:  # noqa: UP006
+    """What every route is added with: routes of extensions get nothing of the host's own protection."""
+    return {"tags": ["Upscale Plus"], "dependencies": [Depends(_checked)] if host.api_credentials() else []}
+
+
+def _checked(given: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noqa: B008 (how FastAPI injects)
+    known = host.api_credentials()
+    # Every pair is compared to its end, so that the time taken tells nothing of users or passwords.
+    results = [
+        secrets.compare_digest(given.username.encode(), user.encode())
+        & secrets.compare_digest(given.password.encode(), password.encode())
+        for user, password in known.items()
+    ]
+    if not any(results):
+        raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})
+
+
+def _upscale(request: UpscaleRequest) -> UpscaleAnswer:  # type: ignore[valid-type]
+    """Enlarge pictures with any of the listed models."""
+    values = request.dict() if not hasattr(request, "model_dump") else request.model_dump()  # type: ignore[attr-defined]
+    sources = values.pop("images")
+    try:
+        settings = _with_defaults(values)
+        if not sources:
+            raise SettingsError("No image was given", "put at least one into images")
+        pictures = [picture(source, f"image {number}") for number, source in enumerate(sources, 1)]
+        with host.queue_lock(), host.api_job(len(pictures)):
+            try:
+                done = [_one(picture, settings) for picture in pictures]
+            finally:
+                engine.after_job()
+    except UpscalePlusError as error:
+        raise refused(error) from error
+    return UpscaleAnswer(images=[image for image, _ in done], info=[info for _, info in done])
+
+
+def _models() -> List[ModelItem]:  # noqa: UP006
+    """All files in the model folders, with what they are."""
+    return [_item(entry) for entry in engine.entries()]
+
+
+def _identify(request: IdentifyRequest) -> ModelItem:
+    """What one file in the model folders is."""
+    wanted = request.file
+    # Only names are compared: nothing that a caller writes is ever used as a path.
+    found = [entry for entry in engine.entries() if wanted in (entry.name, entry.path.name)]
+    if not found:
+        raise HTTPException(404, f"There is no file called '{wanted}' in the model folders")
+    return _item(found[0])
+
+
+def _refresh() -> List[ModelItem]:  # noqa: UP006
+    """Look for new files in the model folders."""
+    with host.queue_lock():
+        registry.refresh()
+    return _models()
+
+
+def _with_defaults(values: Dict[str, Any]) -> UpscaleSettings:  # noqa: UP006
+    given = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
+    usual = {key: value for key, value in page.usual().to_dict().items() if given.get(key) is None}
+    settings = UpscaleSettings.from_dict({**given, **usual})
+    listed = engine.upscalers()
+    if not settings.model and not any(entry.name == "" for entry in listed):
+        raise UnknownModelError("", tuple(entry.name for entry in listed[:3]))
+    names = [settings.model, settings.second_model, *settings.before, *settings.after]
+    found = {name: engine.known(name).name for name in names if name}
+    return settings.changed(
+        model=found[settings.model],
+        second_model=found.get(settings.second_model, ""),
+        before=tuple(found[name] for name in settings.before),
+        after=tuple(found[name] for name in settings.after),
+    )
+
+
+def picture(source: str, called: str) -> Picture:
+    """A picture sent as base64 or as a data URI; errors call it `called`. Raises `UpscalePlusError`."""
+    name = Path(called)
+    if source.startswith("data:"):
+        source = source.partition(",")[2]
+    try:
+        data = base64.b64decode(source, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SettingsError(f"{name} is not base64 ({error})", "send the file's bytes as base64") from error
+    image = open_image(name, io.BytesIO(data), page.decompression_limit())
+    try:
+        image.load()
+        return Picture.from_pil(image)
+    except Exception as error:
+        raise SettingsError(f"{name} is damaged or incomplete ({error})", "send the whole file") from error
+
+
+def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]":
+    host.shared.state.nextjob()
+    if host.shared.state.interrupted:
+        raise CancelledError()
+    with host.picture_progress(counted_already=True) as progress:
+        result = engine.upscale(picture, settings, progress)
+        plan = engine.plan(picture.size, settings)
+    buffer = io.BytesIO()
+    image = result.to_pil()
+    image.save(buffer, "PNG", **_kept(image))
+    info = ImageInfo(
+        input_width=picture.size.width,
+        input_height=picture.size.height,
+        width=result.size.width,
+        height=result.size.height,
+        upscaler=settings.model,
+        tiles=plan.tiles,
+        plan=plan.describe(),
+        infotext=", ".join(f"{key}: {value}" for key, value in extras.infotext(settings, plan).items() if value),
+    )
+    return base64.b64encode(buffer.getvalue()).decode("ascii"), info
+
+
+def _kept(image: Image.Image) -> Dict[str, Any]:  # noqa: UP006
+    """Texts, profile and EXIF, as Pillow's writer wants them."""
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    for key, value in image.info.items():
+        if isinstance(key, str) and isinstance(value, str):
+            texts.add_text(key, value)
+    kept: Dict[str, Any] = {key: image.info[key] for key in ("icc_profile", "exif", "dpi") if key in image.info}  # noqa: UP006
+    return {"pnginfo": texts, **kept}
+
+
+def _item(entry: Entry) -> ModelItem:
+    identity: Identity = entry.identity
+    problem = None if identity.usable else ": ".join(part for part in (identity.problem, identity.advice) if part)
+    return ModelItem(
+        name=entry.name,
+        file=entry.path.name,
+        kind=identity.kind.value,
+        architecture=identity.architecture,
+        scale=identity.network.scale if identity.network is not None else None,
+        usable=identity.usable,
+        problem=problem,
+    )
+
+
+def refused(error: UpscalePlusError) -> HTTPException:
+    """Whatever the library refuses is answered with its reason; none of it is a fault of the server."""
+    codes = {UnknownModelError: 404, PictureTooLargeError: 413, CancelledError: 409}
+    return HTTPException(codes.get(type(error), 422), str(error))

@@ -1,0 +1,69 @@
+"""What hires fix plus can't do with what hires fix was given, and what is another than in the host's own pass.
+
+`p` are the host's parameters, or what its page shows under the same names.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from lib_upscale.errors import SettingsError
+from lib_upscale.settings.redraw import Method, PromptSource, RedrawSettings
+from lib_upscale.webui.hires_fix.size import HiresSize
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.sd_upscale.job import check_sampler
+
+__all__ = ["check", "is_latent", "notes", "size_of"]
+
+_SAME = (None, "", "Use same sampler")
+
+
+def is_latent(p: Any) -> bool:
+    """Whether the upscaler enlarges the latent and not the picture."""
+    return p.hr_upscaler is None or p.hr_upscaler in host.shared.latent_upscale_modes
+
+
+def check(p: Any, settings: RedrawSettings) -> None:
+    """Raise `SettingsError` for what can't be done. The upscaler is asked by `hires_check`, for every hires fix."""
+    if settings.method is Method.TILES:
+        check_sampler(p.sampler_name if p.hr_sampler_name in _SAME else p.hr_sampler_name)
+    elif settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
+        raise SettingsError("Captions of tiles need the method tiles", "choose it, or another prompt source")
+
+
+def notes(p: Any, settings: RedrawSettings) -> list[str]:
+    """What is not as in the host's own pass, in sentences without their full stops."""
+    if settings.method is Method.JOINT:
+        return ["Order, blend and colour lock belong to the method tiles"] if _has_tiles_settings(settings) else []
+    found = ["The refiner is off in the second pass, and Interrupt gives the first pass back"]
+    if is_latent(p):
+        found.append("The enlarged latent is decoded before it is cut into tiles")
+    return found
+
+
+def size_of(p: Any) -> HiresSize:
+    """The sizes that the host works out from its controls when a run begins."""
+    width, height = int(p.width), int(p.height)
+    across, down = int(p.hr_resize_x or 0), int(p.hr_resize_y or 0)
+    cut = (0, 0)
+    if not across and not down:
+        enlarged = int(width * float(p.hr_scale)), int(height * float(p.hr_scale))
+    elif not down or (across and width / height < across / down):
+        enlarged = across, across * height // width
+    else:
+        enlarged = down * width // height, down
+    if across and down:
+        cut = (enlarged[0] - across) // 8, (enlarged[1] - down) // 8
+    return HiresSize.of(
+        SimpleNamespace(
+            hr_upscale_to_x=enlarged[0], hr_upscale_to_y=enlarged[1], hr_resize_x=across, hr_resize_y=down,
+            truncate_x=cut[0], truncate_y=cut[1],
+        )
+    )  # fmt: skip
+
+
+def _has_tiles_settings(settings: RedrawSettings) -> bool:
+    default = RedrawSettings()
+    names = ("order", "mode", "blend", "colour_lock", "skip_flat", "flat_strength", "seam_pass")
+    return any(getattr(settings, name) != getattr(default, name) for name in names)

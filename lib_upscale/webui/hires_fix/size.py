@@ -1,0 +1,49 @@
+"""Where hires fix is going, to the pixel: the host's own pass works in latent pixels and ends at multiples of 8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.redrawing.tiles.grid import LATENT
+
+__all__ = ["HiresSize"]
+
+
+@dataclass(frozen=True)
+class HiresSize:
+    """The sizes of one second pass, in pixels.
+
+    The picture is enlarged to `enlarged`; where a target of another shape is asked for, what stands out of `final` is
+    cut off on both sides (the host calls it truncation).
+    """
+
+    enlarged: Size
+    final: Size
+    truncated: tuple[int, int] = (0, 0)
+    """Latent pixels that the host itself cuts off across and down, in both directions together."""
+
+    @classmethod
+    def of(cls, p: Any) -> HiresSize:
+        """What the host's parameters say, once its `init` has worked them out."""
+        enlarged = Size(int(p.hr_upscale_to_x), int(p.hr_upscale_to_y))
+        width, height = enlarged
+        if p.hr_resize_x and p.hr_resize_y:
+            width, height = min(int(p.hr_resize_x), width), min(int(p.hr_resize_y), height)
+        return cls(enlarged, Size(width, height), (int(p.truncate_x), int(p.truncate_y)))
+
+    @property
+    def canvas(self) -> Size:
+        """What is denoised: `enlarged`, filled up to whole latent pixels, less what the host cuts off."""
+        whole = self.enlarged.rounded_up(LATENT)
+        return Size(*(side - cut * LATENT for side, cut in zip(whole, self.truncated, strict=True)))
+
+    @property
+    def crop(self) -> Region:
+        """The part of the canvas that is the result: the middle of what was enlarged."""
+        places = [
+            min(max(0, (enlarged - final) // 2 - cut // 2 * LATENT), canvas - final)
+            for enlarged, final, cut, canvas in zip(self.enlarged, self.final, self.truncated, self.canvas, strict=True)
+        ]
+        return Region(*places, *self.final)

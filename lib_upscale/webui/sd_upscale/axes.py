@@ -1,0 +1,47 @@
+"""X/Y/Z plot: axes for tile, overlap, strength of flat tiles, order, blend, upscaler and colour lock.
+
+The plot is a script of the Script dropdown itself, so ours is not chosen while it runs: an axis marks the parameters
+of its cell, and the script's always-on half then redraws that cell, with the page's other controls as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib_upscale.settings.redraw import Blend, ColourLock, Mode, Order
+from lib_upscale.webui.sd_upscale import job as redraw
+from lib_upscale.webui.sd_upscale import page as redraw_page
+from lib_upscale.webui.ui.xyz_axes import Axes
+from lib_upscale.webui.upscalers import registry
+
+__all__ = ["AXES", "redraw_cell"]
+
+AXES = Axes(
+    redraw.TITLE,
+    "AxisOptionImg2Img",
+    (
+        ("Tile", "tile", int, None),
+        ("Overlap", "overlap", int, None),
+        ("Scale", "scale", float, None),
+        ("Strength for flat tiles", "flat_strength", float, None),
+        ("Skip flat tiles", "skip_flat", float, None),
+        ("Order", "order", str, lambda: [each.value for each in Order]),
+        ("Mode", "mode", str, lambda: [each.value for each in Mode]),
+        ("Blend", "blend", str, lambda: [each.value for each in Blend]),
+        ("Colour lock", "colour_lock", str, lambda: [each.value for each in ColourLock]),
+        ("Upscaler", "upscaler", str, registry.names),
+    ),
+    fields=(("Strength", "denoising_strength", float, None),),
+)
+
+
+def redraw_cell(p: Any, script: Any) -> None:
+    """Redraw the cell `p`, if an axis of ours has marked it; `script` is ours in the dropdown."""
+    marked = AXES.marked(p)
+    if marked is None:
+        return
+    part = (p.script_args or ())[script.args_from : script.args_to] if script.args_from is not None else ()
+    page = dict(zip(redraw_page.FIELDS, part, strict=False))
+    if "scale" in marked:
+        page["target"] = redraw_page.Target.FACTOR.value
+    redraw.arm(p, redraw_page.wish_of({**page, **marked, "test": False}))

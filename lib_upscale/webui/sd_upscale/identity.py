@@ -1,0 +1,59 @@
+"""What decides, beside picture, seed and our settings, what a tile looks like: for the journal of unfinished jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
+from lib_upscale.webui.tiled_sampling import tile_scripts
+
+__all__ = ["of"]
+
+_FIELDS = (
+    "sampler_name", "scheduler", "steps", "cfg_scale", "image_cfg_scale", "denoising_strength", "eta", "s_churn",
+    "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "subseed_strength", "seed_resize_from_h", "seed_resize_from_w",
+    "initial_noise_multiplier", "inpainting_mask_weight", "mask_round", "distilled_cfg_scale",
+)  # fmt: skip
+_OPTIONS = (
+    "CLIP_stop_at_last_layers", "eta_noise_seed_delta", "randn_source", "img2img_fix_steps", "img2img_extra_noise",
+    "eta_ancestral", "eta_ddim", "sd_vae_encode_method", "sd_vae_decode_method", "sgm_noise_multiplier", "emphasis",
+    "always_discard_next_to_last_sigma", "use_old_scheduling", "sd_noise_schedule", "fp8_storage",
+)  # fmt: skip
+_NETWORKS = ("Lora hashes", "TI hashes", "Hypernet", "Hypernet hash")
+
+
+def of(p: Any, upscaler: str) -> dict[str, Any]:
+    """Plain values, taken from the host's parameters when everything about the model and its networks is settled."""
+    runner = p.upscale_plus_runner
+    arguments = p.script_args_value or []
+    scripts = [s for s in (runner.alwayson_scripts if runner else []) if tile_scripts.is_denoising(s)]
+    return {
+        "checkpoint": p.sd_model_hash,
+        "vae": [p.sd_vae_name, p.sd_vae_hash],
+        "networks": {
+            name: str(p.extra_generation_params[name]) for name in _NETWORKS if name in p.extra_generation_params
+        },
+        "prompt": p.all_prompts[p.iteration],
+        "negative": p.all_negative_prompts[p.iteration],
+        "upscaler": upscaler,
+        "subseed": p.subseeds[0] if p.subseed_strength else None,
+        "scripts": {
+            _name(s): _arguments(arguments[s.args_from : s.args_to]) for s in scripts if s.args_from is not None
+        },
+        "fields": {name: _plain(getattr(p, name, None)) for name in _FIELDS},
+        "options": {name: _plain(host.option(name, None)) for name in _OPTIONS},
+    }
+
+
+def _name(script: Any) -> str:
+    return str(getattr(script, "name", None) or type(script).__name__)
+
+
+def _arguments(arguments: Any) -> list[Any]:
+    plain = [value for value in arguments if value is None or isinstance(value, (str, int, float, bool))]
+    return [plain, control_units.digest(arguments)]
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

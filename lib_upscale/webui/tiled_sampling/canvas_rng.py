@@ -1,0 +1,167 @@
+"""The host's random numbers for a whole canvas, handed to tiles as windows.
+
+A sampler of the host takes random numbers in three ways: it asks `p.rng`, it asks the Brownian motion that its own
+`create_noise_sampler` makes, and the VAE's encoder draws from its distribution. All three are given windows here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.redrawing.latent.canvas_noise import BatchNoise, BrownianNoise, CanvasNoise, replayed
+from lib_upscale.redrawing.tiles.grid import LATENT
+
+__all__ = ["CanvasRandom", "Seeds", "TileRandom"]
+
+_DISTRIBUTIONS = (
+    "ldm.modules.distributions.distributions", "sgm.modules.distributions.distributions", "backend.nn.vae",
+)  # fmt: skip
+"""Where hosts keep the distribution that the VAE's encoder gives; each draws by `torch.randn`."""
+
+_ENCODER = 0x5EED_0F_7A_E5
+"""Sets the encoder's noise apart from the sampler's, which has the bare seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """What the host makes the noise of one picture from."""
+
+    seed: int
+    subseed: int = -1
+    subseed_strength: float = 0.0
+    resize_from_height: int = 0
+    resize_from_width: int = 0
+    encoder: Tensor | None = None
+    """(channels, height, width): what the VAE's encoder draws for the canvas; None for numbers of its own."""
+
+
+@dataclass
+class CanvasRandom:
+    """All random numbers of one pass over a canvas of `size` pixels."""
+
+    seeds: Seeds
+    size: Size
+    channels: int = 4
+    _brownian: dict[tuple[float, float], BrownianNoise] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.noise = CanvasNoise(replayed(self._start))
+        self._encoder = CanvasNoise(self._encoder_noise)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the canvas in latent pixels."""
+        return self.channels, self.size.height // LATENT, self.size.width // LATENT
+
+    def for_batch(self, regions: Sequence[Region]) -> TileRandom:
+        """The windows of a batch of tiles; `regions` are in latent pixels."""
+        return TileRandom(self, tuple(regions), self.noise.for_batch(regions))
+
+    def brownian(self, low: Tensor, high: Tensor, like: Tensor) -> BrownianNoise:
+        """The Brownian motion of the canvas between two noise levels, as the host's own samplers make it for a tile."""
+        from k_diffusion.sampling import BrownianTreeNoiseSampler
+
+        key = (float(low), float(high))
+        if key not in self._brownian:
+            tree = BrownianTreeNoiseSampler(like.new_zeros((1, *self.shape)), low, high, seed=[self.seeds.seed])
+
+            def between(sigma: float, sigma_next: float) -> Tensor:
+                drawn: Tensor = tree(torch.as_tensor(sigma), torch.as_tensor(sigma_next))[0]
+                return drawn
+
+            self._brownian[key] = BrownianNoise(between)
+        return self._brownian[key]
+
+    def encoder_window(self, region: Region) -> Tensor:
+        """What the VAE's encoder draws for a tile."""
+        return self._encoder.window(0, region)
+
+    def _start(self) -> Callable[[], Tensor]:
+        from modules import rng
+
+        seeds = self.seeds
+        source = rng.ImageRNG(
+            self.shape, [seeds.seed], subseeds=[seeds.subseed], subseed_strength=seeds.subseed_strength,
+            seed_resize_from_h=seeds.resize_from_height, seed_resize_from_w=seeds.resize_from_width,
+        )  # fmt: skip
+        return lambda: source.next()[0]
+
+    def _encoder_noise(self, draw: int) -> Tensor:
+        given = self.seeds.encoder
+        if given is not None and tuple(given.shape) == self.shape:
+            return given
+        generator = torch.Generator().manual_seed((self.seeds.seed ^ _ENCODER) % 2**63)
+        return torch.randn(self.shape, generator=generator)
+
+
+class TileRandom:
+    """The random numbers of one batch of tiles: what stands in for the host's `ImageRNG`, and the other two."""
+
+    def __init__(self, canvas: CanvasRandom, regions: tuple[Region, ...], noise: BatchNoise) -> None:
+        self._canvas, self._regions, self._noise = canvas, regions, noise
+        self.shape = (canvas.channels, regions[0].height, regions[0].width)
+        self.seeds = [canvas.seeds.seed] * len(regions)
+        self.is_first = True
+
+    def first(self) -> Tensor:
+        """The noise to start from, (tiles, channels, height, width)."""
+        self.is_first = False
+        return self._noise.first()
+
+    def next(self) -> Tensor:
+        """The noise to start from, then that of each step which adds some."""
+        self.is_first = False
+        # The host may write into what it is given.
+        return self._noise.next().clone()
+
+    def create_noise_sampler(self, x: Tensor, sigmas: Tensor, p: Any) -> Callable[[Any, Any], Tensor]:
+        """In place of the host sampler's method of that name."""
+        canvas = self._canvas.brownian(sigmas[sigmas > 0].min(), sigmas.max(), x)
+        return canvas.for_batch(self._regions)
+
+    @contextmanager
+    def in_encoder(self) -> Iterator[None]:
+        """While it lasts, what the VAE's encoder draws are the tiles' windows, one row after the other."""
+        row = 0
+
+        def randn(*shape: Any, **_: Any) -> Tensor | None:
+            nonlocal row
+            wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+            if len(wanted) != 4 or tuple(wanted[1:]) != self.shape:
+                return None
+            rows = [self._regions[(row + i) % len(self._regions)] for i in range(wanted[0])]
+            row += wanted[0]
+            return torch.stack([self._canvas.encoder_window(region) for region in rows])
+
+        modules = [sys.modules[name] for name in _DISTRIBUTIONS if name in sys.modules]
+        before = [module.torch for module in modules]
+        try:
+            for module in modules:
+                module.torch = _Torch(randn)  # type: ignore[attr-defined]
+            yield
+        finally:
+            for module, original in zip(modules, before, strict=True):
+                module.torch = original  # type: ignore[attr-defined]
+
+
+class _Torch:
+    """torch but for `randn`, as the host itself does it for its samplers."""
+
+    def __init__(self, randn: Callable[..., Tensor | None]) -> None:
+        self._randn = randn
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def randn(self, *shape: Any, **options: Any) -> Tensor:
+        """The window, or plain random numbers for a shape that is none of a tile's."""
+        made = self._randn(*shape, **options)
+        return torch.randn(*shape, **options) if made is None else made

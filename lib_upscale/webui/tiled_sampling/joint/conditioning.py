@@ -1,0 +1,106 @@
+"""What the model is told of each tile under the joint method: a prompt of its own, and SDXL's crop and size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib_upscale.redrawing.latent.joint_denoiser import LatentTile
+from lib_upscale.redrawing.latent.sdxl_conditioning import told_of_tile
+
+__all__ = ["NONE", "Encoded", "Side", "TileConditioning"]
+
+_TEXTS = ("crossattn", "c_crossattn")
+_VECTORS = ("vector", "y")
+"""What hosts call the same two things."""
+
+
+class Side(Enum):
+    """What a row of a batch is for."""
+
+    PROMPT = "prompt"
+    NEGATIVE = "negative"
+    OTHER = "other"
+    """A part of a prompt of several parts (AND), which stays as it is."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model takes it."""
+
+    text: Tensor
+    """(tokens, channels)"""
+    pooled: Tensor | None = None
+    """SDXL's: (numbers)"""
+
+
+@dataclass(frozen=True)
+class TileConditioning:
+    """The conditioning of tiles, made from that of the whole picture."""
+
+    prompts: Mapping[int, str] = field(default_factory=dict)
+    """Number of a tile -> its prompt; tiles that are not in it have the picture's."""
+    encode: Callable[[str, int], Encoded] | None = None
+    """(prompt, step) -> what the host's text encoder makes of it."""
+    pad: Callable[[], Tensor] | None = None
+    """The encoded empty prompt, (tokens, channels), with which the host makes prompts equally long."""
+
+    def group(self, tile: LatentTile) -> Hashable:
+        """Tiles of one prompt may share a batch: texts in it must be of one length."""
+        return self.prompts.get(tile.index)
+
+    def of_tiles(
+        self, cond: dict[str, Any], tiles: Sequence[LatentTile], sides: Sequence[Side], step: int
+    ) -> dict[str, Any]:
+        """The host's `cond` for a batch of tiles, which has for each tile a row for each of `sides`."""
+        told = dict(cond)
+        for name in _VECTORS:
+            if isinstance(told.get(name), Tensor):
+                rows = told[name].chunk(len(tiles))
+                told[name] = torch.cat([told_of_tile(row, tile.pixels) for row, tile in zip(rows, tiles, strict=True)])
+        prompt = self.prompts.get(tiles[0].index)  # one for all of the batch: see `group`
+        if prompt is None or self.encode is None or Side.PROMPT not in sides:
+            return told
+        encoded = self.encode(prompt, step)
+        chosen = [side is Side.PROMPT for side in sides] * len(tiles)
+        for name in _TEXTS:
+            if name in told:
+                is_list = isinstance(told[name], list)
+                text = self._replaced(told[name][0] if is_list else told[name], encoded.text, chosen)
+                told[name] = [text] if is_list else text
+        return {name: _pooled(value, name, encoded, chosen) for name, value in told.items()}
+
+    def _replaced(self, rows: Tensor, text: Tensor, chosen: Sequence[bool]) -> Tensor:
+        """`rows` (rows, tokens, channels) with those chosen replaced; the shorter is filled up."""
+        longest = max(rows.shape[1], len(text))
+        new = self._filled(text.to(rows)[None], longest)[0]
+        made = self._filled(rows, longest).clone()
+        made[torch.tensor(chosen, device=rows.device)] = new
+        return made
+
+    def _filled(self, rows: Tensor, tokens: int) -> Tensor:
+        missing = tokens - rows.shape[1]
+        if missing <= 0:
+            return rows
+        empty = self.pad().to(rows) if self.pad is not None else rows[0]
+        filling = empty.repeat(-(-missing // len(empty)), 1)[:missing]
+        return torch.cat([rows, filling.expand(len(rows), *filling.shape)], dim=1)
+
+
+def _pooled(value: Any, name: str, encoded: Encoded, chosen: Sequence[bool]) -> Any:
+    """SDXL's pooled text stands at the beginning of the vector."""
+    if name not in _VECTORS or encoded.pooled is None or not isinstance(value, Tensor):
+        return value
+    made = value.clone()
+    count = min(len(encoded.pooled), made.shape[1])
+    made[torch.tensor(chosen, device=made.device), :count] = encoded.pooled[:count].to(made)
+    return made
+
+
+NONE = TileConditioning()
+"""Every tile is told what the whole picture is; SDXL where it lies."""

@@ -1,0 +1,86 @@
+"""One canvas denoised by the joint method in the host: its grid, its VAE by tiles, its sampler bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lib_upscale.image.geometry import Region, Size
+from lib_upscale.progress import Callback
+from lib_upscale.redrawing.latent.joint_plan import joint_settings
+from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
+from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.settings.redraw import PromptSource, RedrawSettings
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
+from lib_upscale.webui.tiled_sampling.joint.binding import JointWork, bind
+from lib_upscale.webui.tiled_sampling.joint.prompts import conditioning_of
+from lib_upscale.webui.tiled_sampling.tiled_vae import is_known, tiled_vae
+
+__all__ = ["JointRun", "tile_prompts"]
+
+_PICTURES = "\0"
+"""Stands for the picture's own prompt."""
+
+
+@dataclass
+class JointRun:
+    """See the module's text."""
+
+    canvas: Size
+    """In pixels, multiples of 8."""
+    settings: RedrawSettings
+    work: JointWork
+
+    @classmethod
+    def of(
+        cls, p: Any, canvas: Size, settings: RedrawSettings, native: int, seed: int, is_stopped: Callable[[], bool]
+    ) -> JointRun:
+        """`p` are the host's parameters, `native` is the side at which the base model was trained."""
+        # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
+        is_aligned = control_units.has_enabled(p.script_args_value or ())
+        joint = joint_settings(canvas, settings, native, seed, is_aligned=is_aligned)
+        # The bar is the sampler's own: all that is asked is whether to stop.
+        return cls(canvas, settings, JointWork(joint, progress=Callback(lambda *_: None, is_stopped)))
+
+    @property
+    def is_bound(self) -> bool:
+        """Afterwards: whether the sampler asked its model through us."""
+        return self.work.is_bound
+
+    def bind(self, p: Any, steps: int | None = None) -> None:
+        """Have the sampler of the host's parameters `p`, which is about to begin, denoise by tiles."""
+        prompts = tile_prompts(self.settings, self.canvas, self.work)
+        self.work.conditioning = conditioning_of(p, prompts, steps or p.steps)
+        bind(p.sampler, p, self.work)
+
+    @contextmanager
+    def vae(self) -> Iterator[None]:
+        """While it lasts, the host's VAE runs by tiles, unless the canvas is one tile or the VAE of a foreign kind."""
+        tile = self.work.settings.tile
+        network = host.vae_network()
+        is_whole = all(side * LATENT >= whole for side, whole in zip(tile, self.canvas, strict=True))
+        if is_whole:
+            yield
+        elif not is_known(network):
+            host.say("this VAE is of a kind that can't run by tiles: it takes the whole picture")
+            yield
+        else:
+            with tiled_vae(network, max(tile) * LATENT, self.settings.vae, self.work.progress):
+                yield
+
+
+def tile_prompts(settings: RedrawSettings, canvas: Size, work: JointWork) -> Mapping[int, str]:
+    """Number of a tile -> its prompt, for tiles that have another than the picture's."""
+    regions = parse_regions(settings.regions)
+    general = settings.tile_prompt if settings.prompt_source is PromptSource.TILE else _PICTURES
+    columns, rows = work.settings.origins(Size(canvas.width // LATENT, canvas.height // LATENT))
+    found = {}
+    for index, (y, x) in enumerate((y, x) for y in rows for x in columns):
+        place = Region(x, y, *work.settings.tile).scaled(LATENT)
+        prompt = tile_prompt(general, regions, place, canvas)
+        if prompt != _PICTURES:
+            found[index] = prompt
+    return found

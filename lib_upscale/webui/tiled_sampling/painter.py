@@ -1,0 +1,168 @@
+"""The host as a painter: a batch of tiles goes through its own img2img, 1:1, with windows of one canvas's noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from lib_upscale.device import is_out_of_memory
+from lib_upscale.errors import CancelledError, OutOfMemoryError, UpscalePlusError
+from lib_upscale.image.geometry import Size
+from lib_upscale.redrawing.painter import TileJob
+from lib_upscale.redrawing.tiles.filters import Pixels
+from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.settings.redraw import RedrawSettings
+from lib_upscale.webui.host import base_model
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
+from lib_upscale.webui.tiled_sampling import tile_scripts
+from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom, Seeds
+from lib_upscale.webui.tiled_sampling.host_patches import Stops
+from lib_upscale.webui.tiled_sampling.joint.run import JointRun
+from lib_upscale.webui.tiled_sampling.tile_processing import image_of, tile_processing
+from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
+
+__all__ = ["HostPainter"]
+
+_NETWORK = re.compile(r"<\w+:[^>]*>")
+_VAE_TILE = 256
+"""Side of the VAE's tiles where a whole tile of the redraw does not fit."""
+
+
+class HostPainter:
+    """Paints the tiles of one picture. `p` are the picture's parameters, set up by the host and about to be sampled."""
+
+    multiple = LATENT
+
+    def __init__(
+        self, p: Any, negative: str, seeds: Seeds, native: int, stops: Stops, joint: RedrawSettings | None = None
+    ) -> None:
+        """With `joint` every tile is a whole canvas, which is denoised by latent tiles in lockstep as these say."""
+        self._joint = joint
+        self._p, self._negative, self._seeds, self._native, self._stops = p, negative, seeds, native, stops
+        self._runner = tile_scripts.for_tiles(p.upscale_plus_runner)
+        self._canvas = Size(LATENT, LATENT)
+        self._random: CanvasRandom | None = None
+        self._tiled_vae = False
+        self.told: dict[str, Any] = {}
+        """What the host and its scripts say of a tile, for the picture's infotext."""
+        self.comments: dict[str, Any] = {}
+
+    @property
+    def prompt(self) -> str:
+        """The picture's, as the host has set it up."""
+        return str(self._p.all_prompts[self._p.iteration])
+
+    @property
+    def native(self) -> int:
+        """The side in pixels at which the base model was trained."""
+        return self._native
+
+    def begin(self, canvas: Size, number: int) -> None:
+        """A pass begins."""
+        channels = getattr(host.shared.sd_model, "latent_channels", None) or _latent_channels()
+        self._canvas, self._random = canvas, CanvasRandom(self._seeds, canvas, channels)
+
+    def batch_key(self, job: TileJob) -> Hashable:
+        """Tiles share a batch if the host can give one text length, one strength and one set of networks to all."""
+        alone = job.name if self._needs_tiles_alone() or job.mask is not None else ""
+        networks = tuple(_NETWORK.findall(job.prompt))
+        return round(job.strength, 6), networks, _text_length(job.prompt), alone
+
+    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
+        """What the host's CLIP or DeepBooru interrogator says of a tile. Raises `UpscalePlusError` if it can't."""
+        with host.kept_state():
+            try:
+                text = host.interrogated(image_of(pixels), tags=tags)
+            except Exception as error:
+                raise UpscalePlusError(f"The interrogator failed ({error})", "choose another prompt source") from error
+        if not text.strip() or "<error>" in text:
+            raise UpscalePlusError(
+                "The interrogator failed, see the console", "choose another prompt source, or let it load its model"
+            )
+        return text.strip()
+
+    def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
+        """See `Painter.paint`."""
+        from modules.processing import process_images
+
+        assert self._random is not None, "begin comes first"
+        if self._stops.look():
+            raise CancelledError()
+        random = self._random.for_batch([job.noise for job in batch])
+        batch = [dataclasses.replace(job, prompt=self._with_networks(job.prompt)) for job in batch]
+        joint = self._joint_of(batch[0].region.size)
+        tile = tile_processing(
+            self._p, self._runner, batch, self._negative, self._seeds, self._canvas, random, self._stops.insist,
+            None if joint is None else joint.bind,
+        )  # fmt: skip
+        tile_scripts.taken(self._runner)
+        try:
+            with self._vae() if joint is None else joint.vae():
+                process_images(tile)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            host.give_memory_back()
+            raise OutOfMemoryError(
+                f"Not even one tile of {batch[0].region.size} fits into memory ({str(error).splitlines()[0]})",
+                "set the tile smaller, or start the WebUI with --medvram",
+            ) from error
+        pixels = tile_scripts.taken(self._runner)
+        # What the host gives after an interruption is a tile that was not finished.
+        if self._stops.look() or pixels is None:
+            raise CancelledError()
+        self.told.update(tile.extra_generation_params)
+        self.comments.update(tile.comments)
+        return pixels
+
+    def _joint_of(self, canvas: Size) -> JointRun | None:
+        if self._joint is None:
+            return None
+        return JointRun.of(self._p, canvas, self._joint, self._native, self._seeds.seed, self._stops.look)
+
+    def reduce_memory(self) -> bool:
+        """Run the VAE by tiles from now on; that is all that can be done."""
+        before, self._tiled_vae = self._tiled_vae, True
+        return not before
+
+    def _with_networks(self, prompt: str) -> str:
+        """The picture's networks hold for its tiles, too, unless a tile's prompt names its own."""
+        if _NETWORK.search(prompt):
+            return prompt
+        return "".join([prompt, *_NETWORK.findall(self.prompt)])
+
+    def _needs_tiles_alone(self) -> bool:
+        """SDXL is told a tile's place, and ControlNet takes one picture: neither can differ within a batch."""
+        if base_model.is_xl(host.shared.sd_model):
+            return True
+        arguments = self._p.script_args_value or []
+        return any(
+            control_units.has_enabled(arguments[script.args_from : script.args_to])
+            for script in self._runner.alwayson_scripts
+            if script.args_from is not None
+        )
+
+    @contextmanager
+    def _vae(self) -> Iterator[None]:
+        if not self._tiled_vae:
+            yield
+            return
+        with tiled_vae(host.vae_network(), _VAE_TILE):
+            yield
+
+
+def _latent_channels() -> int:
+    objects = getattr(host.shared.sd_model, "forge_objects", None)
+    return int(getattr(getattr(objects, "vae", None), "latent_channels", 4))
+
+
+def _text_length(prompt: str) -> Hashable:
+    """How long the encoded prompt is, or the prompt itself where the host does not say."""
+    try:
+        return host.prompt_length(_NETWORK.sub("", prompt))
+    except Exception:
+        return prompt

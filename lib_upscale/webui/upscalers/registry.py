@@ -1,0 +1,254 @@
+"""The catalog published as the WebUI's upscalers: wherever the host offers one, ours are offered.
+
+Entries are put into the host's list and taken out again; no class of ours is among the host's subclasses, so that
+nothing is left behind where the extension is disabled, and hosts that know only classes of their own list it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lib_upscale.errors import CancelledError, ModelFileError, UpscalePlusError
+from lib_upscale.models.catalog.catalog import Entry
+from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.upscalers import settings_page as options
+from lib_upscale.webui.upscalers.engine import engine
+
+__all__ = ["Scaler", "check", "names", "publish", "refresh", "withdraw"]
+
+_BUILT_IN = frozenset(
+    f"Upscaler{family}" for family in ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "BSRGAN")
+)
+"""The host's own classes that run networks from files; LDSR is another matter and stays the host's."""
+
+
+class Scaler:
+    """What stands behind one entry of the host's list; it answers as the host's `Upscaler` does."""
+
+    model_name = None
+    model_url = None
+    model = None
+    filter = None
+    enable = True
+    tile = True
+    can_tile = True
+    half = False
+
+    def __init__(self, name: str, path: Path | str, original: Any = None) -> None:
+        self.name = name
+        self.path = path
+        self.original = original
+        """The host's entry whose place this one has taken; None for one that was added."""
+        self.scale = 1
+        self.scalers: list[Any] = []
+        source = getattr(original, "scaler", None)
+        self.model_path = getattr(source, "model_path", None) or str(Path(path).parent)
+        self.model_download_path = getattr(source, "model_download_path", None) or self.model_path
+        self.user_path = getattr(source, "user_path", None)
+
+    def upscale(self, img: Image.Image, scale: float, selected_model: str | None = None, *_: Any, **__: Any) -> Any:
+        """`img` exactly `scale` times as large, both sides rounded to whole pixels. Raises `UpscalePlusError`."""
+        self.scale = int(scale) if scale == int(scale) else scale  # type: ignore[assignment]
+        return self._run(img, scale)
+
+    def do_upscale(self, img: Image.Image, selected_model: str | None = None, *_: Any, **__: Any) -> Any:
+        """`img` after one run of the network, in the network's own scale. Raises `UpscalePlusError`."""
+        return self._run(img, None)
+
+    def load_model(self, path: str) -> Any:
+        """The network as the host's own loader gives it, for extensions that want it bare."""
+        from modules import modelloader
+
+        return modelloader.load_spandrel_model(str(self.file()), device=host.device())
+
+    def find_models(self, ext_filter: Any = None) -> list[str]:
+        """The one file it stands for."""
+        return [str(self.path)]
+
+    def update_status(self, prompt: str) -> None:
+        """As the host's: a line in the console."""
+        host.say(prompt)
+
+    def file(self) -> Path:
+        """The model's file, downloaded by the host's loader first where it is still an address."""
+        if isinstance(self.path, Path):
+            return self.path
+        self.path = _downloaded(self.path, self.original)
+        # Where the host notes it too: the entry is known by its file from now on, whoever runs it.
+        self.original.local_data_path = str(self.path)
+        engine.refresh()
+        return self.path
+
+    def check(self) -> None:
+        """Raise what would prevent it from running, as far as that can be known before; downloads nothing."""
+        if isinstance(self.path, Path):
+            engine.catalog.find(str(self.path))
+
+    def _run(self, img: Image.Image, scale: float | None) -> Image.Image:
+        settings = options.usual().changed(model=str(self.file()), scale=None if scale is None else float(scale))
+        plain = img if img.mode in ("RGB", "RGBA") else img.convert("RGB")
+        in_extras = host.is_extras_job()
+        try:
+            with host.picture_progress(moves_bar=in_extras) as progress:
+                result = engine.run(plain, settings, progress)
+        except CancelledError:
+            if in_extras:
+                raise
+            return _as_interrupted(img, scale)
+        except UpscalePlusError as error:
+            if not in_extras:  # there the end of the job says it
+                host.say(str(error))
+            raise
+        finally:
+            if not in_extras:
+                engine.after_job()
+        return result if result.mode in ("RGB", "RGBA") else result.convert("RGB")
+
+
+def publish() -> None:
+    """Bring the host's list in line with the catalog and the settings. May be called any number of times."""
+    listed: list[Any] = host.shared.sd_upscalers
+    for place, entry in enumerate(listed):
+        if options.takes_over():
+            listed[place] = _taken_over(entry)
+        elif isinstance(entry.scaler, Scaler) and entry.scaler.original is not None:
+            listed[place] = entry.scaler.original
+    present = {key for entry in listed for key in _files_of(entry)}
+    taken = {entry.name for entry in listed}
+    for entry in engine.upscalers():
+        if _key(entry.path) not in present:
+            name = _free_name(entry, taken)
+            taken.add(name)
+            listed.append(_data(name, str(entry.path), Scaler(name, entry.path), entry))
+
+
+def refresh() -> None:
+    """Read the folders again and add what is new."""
+    engine.refresh()
+    publish()
+
+
+def withdraw() -> None:
+    """Leave the host's list as if the extension had never been there."""
+    listed: list[Any] = host.shared.sd_upscalers
+    for place in reversed(range(len(listed))):
+        scaler = listed[place].scaler
+        if not isinstance(scaler, Scaler):
+            continue
+        if scaler.original is None:
+            del listed[place]
+        else:
+            listed[place] = scaler.original
+
+
+def names() -> list[str]:
+    """The names in the host's list, in its order."""
+    return [entry.name for entry in host.shared.sd_upscalers]
+
+
+def check(name: str | None) -> None:
+    """Raise `UpscalePlusError` if the upscaler of that name is one of ours and can't work."""
+    for entry in host.shared.sd_upscalers:
+        if entry.name == name and isinstance(entry.scaler, Scaler):
+            entry.scaler.check()
+            return
+
+
+def _taken_over(entry: Any) -> Any:
+    """The entry that stands in its place: run by us, if it is one of the host's that runs a network from a file."""
+    if isinstance(entry.scaler, Scaler) or type(entry.scaler).__name__ not in _BUILT_IN or not entry.data_path:
+        return entry
+    path = _local_file(entry)
+    if path is None and not str(entry.data_path).startswith("http"):
+        return entry
+    # An address stays the entry's data_path, as the host has it, until it has been downloaded.
+    scaler = Scaler(entry.name, path if path is not None else str(entry.data_path), original=entry)
+    known = _identified(path)
+    if path is not None and known is None and not _below_a_model_folder(path):
+        return entry
+    return _data(entry.name, entry.data_path, scaler, known, scale=entry.scale)
+
+
+def _data(name: str, path: Any, scaler: Scaler, known: Entry | None, scale: Any = 4) -> Any:
+    from modules.upscaler import UpscalerData
+
+    network = None if known is None else known.identity.network
+    true_scale = network.scale if network is not None else scale
+    data = UpscalerData(name, path, upscaler=scaler, scale=true_scale)
+    if isinstance(scaler.path, Path):
+        data.local_data_path = str(scaler.path)
+    return data
+
+
+def _identified(path: Path | None) -> Entry | None:
+    """What is known of a file; None if it can't upscale, which it will say when it is asked to."""
+    if path is None:
+        return None
+    try:
+        return engine.catalog.find(str(path))
+    except ModelFileError:
+        return None
+
+
+def _below_a_model_folder(path: Path) -> bool:
+    return any(folder in path.parents for folder in engine.catalog.folders)
+
+
+def _local_file(entry: Any) -> Path | None:
+    """The file that the host would run: it keeps the address in one field and the file it found in another."""
+    for value in (entry.data_path, getattr(entry, "local_data_path", None)):
+        if isinstance(value, str) and not value.startswith("http"):
+            with contextlib.suppress(OSError, ValueError):
+                if os.path.isfile(value):  # noqa: PTH113
+                    return Path(os.path.abspath(value))  # noqa: PTH100 (keeps links)
+    return None
+
+
+def _files_of(entry: Any) -> list[str]:
+    path = entry.scaler.path if isinstance(entry.scaler, Scaler) else _local_file(entry)
+    return [_key(path)] if isinstance(path, Path) else []
+
+
+def _key(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _free_name(entry: Entry, taken: set[str]) -> str:
+    """The catalog's name, made different where the host gives it to another file."""
+    candidates = (
+        entry.name,
+        f"{entry.name} ({entry.path.suffix.removeprefix('.')})",
+        f"{entry.name} ({entry.path.parent.name})",
+        f"{entry.name} ({entry.path})",
+    )
+    return next(name for name in candidates if name not in taken)
+
+
+def _downloaded(address: str, original: Any) -> Path:
+    """The file behind an address, fetched by the host's loader into the host's folder."""
+    from modules import modelloader
+
+    scaler = original.scaler
+    try:
+        if type(scaler).__name__ in ("UpscalerRealESRGAN", "UpscalerDAT"):
+            return Path(scaler.load_model(address).local_data_path)
+        # The entry's own name: at the next start the host lists the file under it.
+        place = getattr(scaler, "model_download_path", None) or scaler.model_path
+        return Path(modelloader.load_file_from_url(address, model_dir=place, file_name=f"{original.name}.pth"))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UpscalePlusError(
+            f"{original.name} could not be downloaded from {address} ({error})",
+            f"check the connection, or put the file into {getattr(scaler, 'model_path', 'the model folder')} yourself",
+        ) from error
+
+
+def _as_interrupted(img: Image.Image, scale: float | None) -> Image.Image:
+    """What the host itself gives while it stops: it will discard the picture or show it as far as it came."""
+    host.say("interrupted: the picture was not upscaled")
+    factor = scale or 1
+    return img.resize((round(img.width * factor), round(img.height * factor)), Image.Resampling.LANCZOS)

@@ -1,0 +1,139 @@
+"""The extension's part of the settings page, and what its settings mean to the rest of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lib_upscale.settings.upscale import Precision, UpscaleSettings, options
+from lib_upscale.webui.host import environment as host
+
+__all__ = [
+    "add_to_page",
+    "decompression_limit",
+    "folders",
+    "keeps_models",
+    "most_models",
+    "remove_from_page",
+    "takes_over",
+    "usual",
+]
+
+_SECTION = ("upscale_plus", "Upscale Plus")
+_AT_ONCE = " Applies at once."
+
+_FOLDERS = "upscale_plus_folders"
+_TAKE_OVER = "upscale_plus_take_over"
+_KEEP = "upscale_plus_keep_models"
+_MOST = "upscale_plus_most_models"
+_PRECISION = "upscale_plus_precision"
+_TILE = "upscale_plus_tile"
+_OVERLAP = "upscale_plus_overlap"
+_LIMIT = "upscale_plus_limit_megapixels"
+
+_DEFAULTS: dict[str, Any] = {
+    _FOLDERS: "", _TAKE_OVER: True, _KEEP: False, _MOST: 2, _PRECISION: Precision.AUTO.value, _TILE: 0, _OVERLAP: -1,
+    _LIMIT: 268,
+}  # fmt: skip
+
+
+def folders() -> list[Path]:
+    """The folders that the person added, one a line."""
+    lines = str(_value(_FOLDERS)).replace(";", "\n").splitlines()
+    return [Path(line.strip().strip('"')).expanduser() for line in lines if line.strip()]
+
+
+def takes_over() -> bool:
+    """Whether the host's own entries are run by this extension."""
+    return bool(_value(_TAKE_OVER))
+
+
+def keeps_models() -> bool:
+    """Whether models stay on the device after a job."""
+    return bool(_value(_KEEP))
+
+
+def most_models() -> int:
+    """How many models are loaded at a time at most."""
+    return max(1, int(_value(_MOST)))
+
+
+def decompression_limit() -> int | None:
+    """The most pixels of a picture that is read; None: no limit."""
+    megapixels = float(_value(_LIMIT))
+    return int(megapixels * 1e6) if megapixels > 0 else None
+
+
+def usual() -> UpscaleSettings:
+    """Precision and tiles as set on the page: for every place that has no controls of its own."""
+    overlap = int(_value(_OVERLAP))
+    values = {"precision": _value(_PRECISION), "tile": int(_value(_TILE)), "overlap": None if overlap < 0 else overlap}
+    return UpscaleSettings.from_dict(values)
+
+
+def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[], None]) -> None:
+    """Add the settings to the host's page.
+
+    `models_changed` is called when the list of upscalers must be made anew, `memory_changed` when loaded models may
+    have to go.
+    """
+    import gradio as gr
+
+    known = options(UpscaleSettings)
+    add = _adder()
+    add(
+        _FOLDERS, "More folders with upscaler models", gr.Textbox,
+        {"lines": 3, "placeholder": "one folder a line"}, models_changed,
+        "Beside those of the WebUI. All below them is looked through.", restrict_api=True,
+    )  # fmt: skip
+    add(
+        _TAKE_OVER, "Run the WebUI's own upscalers with Upscale Plus", gr.Checkbox, None, models_changed,
+        "They keep their names and places in the lists. They become faster, true in colour and free of seams, and "
+        "say why when they fail. LDSR stays the WebUI's.",
+    )  # fmt: skip
+    add(
+        _KEEP, "Keep upscaler models loaded after a job", gr.Checkbox, None, memory_changed,
+        "Saves loading them for each picture and costs the memory they take.",
+    )  # fmt: skip
+    add(
+        _MOST, "Upscaler models loaded at a time", gr.Slider,
+        {"minimum": 1, "maximum": 8, "step": 1}, memory_changed, "The one used longest ago goes first.",
+    )  # fmt: skip
+    add(
+        _PRECISION, "Precision", gr.Radio, {"choices": [member.value for member in Precision]}, None,
+        known["precision"].tip,
+    )  # fmt: skip
+    add(_TILE, "Tile", gr.Slider, {"minimum": 0, "maximum": 4096, "step": 8}, None, known["tile"].tip)
+    add(
+        _OVERLAP, "Overlap", gr.Slider, {"minimum": -1, "maximum": 256, "step": 1}, None,
+        f"{known['overlap'].tip} -1 is automatic.",
+    )  # fmt: skip
+    add(
+        _LIMIT, "Largest picture that is read, in megapixels", gr.Number, {"precision": 0}, None,
+        "A small file can unpack to a picture that fills the memory. 0 is no limit. For batches and the API.",
+    )  # fmt: skip
+
+
+def remove_from_page() -> None:
+    """Take the settings off the host's page. Their values stay in its file, for when the extension comes back."""
+    for key in _DEFAULTS:
+        host.shared.opts.data_labels.pop(key, None)
+
+
+def _adder() -> Callable[..., None]:
+    shared = host.shared
+
+    def add(
+        key: str, label: str, component: Any, arguments: Any, changed: Any, info: str, restrict_api: bool = False
+    ) -> None:
+        entry = shared.OptionInfo(
+            _DEFAULTS[key], label, component, arguments, onchange=changed, section=_SECTION, restrict_api=restrict_api
+        )
+        shared.opts.add_option(key, entry.info(info + _AT_ONCE))
+
+    return add
+
+
+def _value(key: str) -> Any:
+    return host.option(key, _DEFAULTS[key])
