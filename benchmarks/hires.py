@@ -86,7 +86,7 @@ def equal(host: Host) -> None:
     for sampler, scheduler in SAMPLERS:
         values = {"width": 256, "height": 256, "sampler_name": sampler, "scheduler": scheduler}
         theirs = host.draw(**values)
-        for method, more in (("joint", {}), ("tiles", {"colour_lock": "off"})):
+        for method, more in (("joint", {}), ("tiles", {"color_lock": "off"})):
             ours = host.draw({"method": method, "tile": 512, **more}, **values)
             print(f"{sampler} {scheduler}, {method}: at most {np.abs(ours - theirs).max()} levels", flush=True)
 

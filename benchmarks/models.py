@@ -34,9 +34,9 @@ from lib_upscale.image.io.files import read_picture  # noqa: E402
 from lib_upscale.image.picture import Picture  # noqa: E402
 from lib_upscale.models.catalog.catalog import Catalog  # noqa: E402
 from lib_upscale.models.runtime.loader import load_network  # noqa: E402
-from lib_upscale.models.runtime.model_cache import Models, Pool  # noqa: E402
+from lib_upscale.models.runtime.model_cache import ModelCache, Models  # noqa: E402
 from lib_upscale.settings.upscale import UpscaleSettings  # noqa: E402
-from lib_upscale.upscaling.network_pass import run_pass, tiling_for  # noqa: E402
+from lib_upscale.upscaling.network_pass import choose_tiling, run_pass  # noqa: E402
 from lib_upscale.upscaling.run import upscale  # noqa: E402
 
 
@@ -73,7 +73,7 @@ def main() -> int:
     print(f"{torch.__version__=!s} {torch.get_num_threads()} threads on {options.device}")
     print(f"{'model':28} {'picture':>9} {'plain s':>8} {'ours s':>8} {'ratio':>6} "
           f"{'plain MB':>8} {'ours MB':>8} {'computed':>8} {'error':>6}")  # fmt: skip
-    models = Models(Catalog([options.models], embedded=False), Pool(options.device))
+    models = Models(Catalog([options.models], embedded=False), ModelCache(options.device))
     for case in CASES:
         if options.only and options.only not in case.model:
             continue
@@ -103,7 +103,7 @@ def row(case: Case, models: Models, options: argparse.Namespace) -> str:
     plain, mine = (statistics.median(column) for column in zip(*times, strict=True))
     settings = UpscaleSettings(model=case.model)
     model = models.pool.get(models.find(case.model).identity)
-    plan = tiling_for(model, picture.size, settings).plan(picture.size)
+    plan = choose_tiling(model, picture.size, settings).plan(picture.size)
     memory = [peak(case, how, options) for how in ("plain", "ours")]
     return (
         f"{case.model:28} {case.side:>4}x{case.side:<4} {plain:8.2f} {mine:8.2f} {ratio:6.2f} "
@@ -153,13 +153,13 @@ def error(case: Case, models: Models, picture: Picture) -> str:
     """The largest difference between tiles and the whole, computed in the same way and precision."""
     model = models.pool.get(models.find(case.model).identity)
     settings = UpscaleSettings(model=case.model, tile=case.tile)
-    tiling = tiling_for(model, picture.size, settings)
+    tiling = choose_tiling(model, picture.size, settings)
     if tiling.plan(picture.size).single:
         return "1 tile"
     whole = run_pass(picture.pixels, model, UpscaleSettings(tile=4096), 8)
     tiled = run_pass(picture.pixels, model, settings, 8)
     difference = int(np.abs(tiled.astype(int) - whole).max())
-    return f"fades ({difference})" if tiling.fade else str(difference)
+    return f"fades ({difference})" if tiling.feather else str(difference)
 
 
 def peak(case: Case, how: str, options: argparse.Namespace) -> float:
@@ -171,7 +171,7 @@ def peak(case: Case, how: str, options: argparse.Namespace) -> float:
 
 def child(options: argparse.Namespace) -> int:
     case = CASES[options.case]
-    models = Models(Catalog([options.models], embedded=False), Pool(options.device))
+    models = Models(Catalog([options.models], embedded=False), ModelCache(options.device))
     picture = part(options.images / case.image, Size(case.side, case.side))
     run = (plainly if options.child == "plain" else ours)(case, models, picture)
     if options.child == "ours":

@@ -6,7 +6,7 @@ Uses a running WebUI with this extension. FILE has 512x512 pixels; it is enlarge
 strength 0.3. For each border between our tiles it prints the geometric mean over the seeds of how visible it is: the
 mean gradient of the four columns at it over the median of those 8 to 40 pixels beside it, as a share of the same
 number of WHOLE (the host's img2img over the whole enlarged picture, same seed). Beside it, what two WHOLEs of
-neighbouring seeds show. Then how much of a redraw it is, its cost in area and its time.
+neighboring seeds show. Then how much of a redraw it is, its cost in area and its time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Host:
     def ours(self, seed: int, **values: Any) -> tuple[Image.Image, float]:
         own = {"scale": 2.0, "upscaler": "Lanczos", "method": self.method}
         body = {**USUAL, "image": as_base64(self.source), "seed": seed, **own, **values}
-        return self._call(f"ours-{seed}-{values.get('colour_lock', 'on')}", "/upscale-plus/v1/redraw", body)
+        return self._call(f"ours-{seed}-{values.get('color_lock', 'on')}", "/upscale-plus/v1/redraw", body)
 
     def whole(self, seed: int) -> tuple[Image.Image, float]:
         body = {**USUAL, "init_images": [as_base64(self.upscaled)], "seed": seed, "width": SIDE, "height": SIDE}
@@ -147,11 +147,11 @@ def _redraw(host: Host, seeds: int) -> bool:
     before = away(luma(host.upscaled))
     changes, details = [], []
     for seed in range(1, min(seeds, 3) + 1):
-        whole, ours = away(luma(host.whole(seed)[0])), away(luma(host.ours(seed, colour_lock="off")[0]))
+        whole, ours = away(luma(host.whole(seed)[0])), away(luma(host.ours(seed, color_lock="off")[0]))
         changes.append(np.abs(ours - before).mean() / np.abs(whole - before).mean())
         details.append(_energy(ours) / _energy(whole))
     change, detail = geometric(changes), geometric(details)
-    print(f"without colour lock, away from borders: change {change:.3f}, gradient energy {detail:.3f} of WHOLE's")
+    print(f"without color lock, away from borders: change {change:.3f}, gradient energy {detail:.3f} of WHOLE's")
     return 0.9 <= change <= 1.1 and 0.9 <= detail <= 1.1
 
 

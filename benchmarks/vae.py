@@ -36,7 +36,7 @@ def networks(options: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
     webui = os.environ.get("SD_WEBUI_DIR")
     if not webui:
         sys.path.insert(0, str(ROOT))
-        from tests.redraw.vae_network import Decoder, Encoder
+        from tests.vae.vae_network import Decoder, Encoder
 
         widths = [options.ch * m for m in (1, 2, 4, 4)]
         return Encoder(widths), Decoder(widths)

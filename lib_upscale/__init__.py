@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lib_upscale.models.catalog.catalog import Catalog, Entry
     from lib_upscale.models.identification.identify import identify
     from lib_upscale.models.identity import Identity, Kind
-    from lib_upscale.models.runtime.measurements import Notes
-    from lib_upscale.models.runtime.model_cache import Models, Pool
+    from lib_upscale.models.runtime.measurements import MeasurementStore
+    from lib_upscale.models.runtime.model_cache import ModelCache, Models
     from lib_upscale.progress import SILENT, Callback, Progress
     from lib_upscale.settings.upscale import UpscaleSettings
 
@@ -30,10 +30,10 @@ __all__ = [
     "Entry",
     "Identity",
     "Kind",
+    "MeasurementStore",
+    "ModelCache",
     "Models",
-    "Notes",
     "Picture",
-    "Pool",
     "Progress",
     "UpscalePlusError",
     "UpscaleSettings",
@@ -49,8 +49,8 @@ _ROOMS = {
     "models.catalog": ("Catalog", "Entry"),
     "models.identify": ("identify",),
     "models.identity": ("Identity", "Kind"),
-    "models.notes": ("Notes",),
-    "models.pool": ("Models", "Pool"),
+    "models.notes": ("MeasurementStore",),
+    "models.pool": ("Models", "ModelCache"),
     "progress": ("SILENT", "Callback", "Progress"),
     "settings": ("UpscaleSettings",),
 }

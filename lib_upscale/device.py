@@ -18,8 +18,8 @@ __all__ = [
     "choose_device",
     "free_memory",
     "is_out_of_memory",
-    "kept_activations",
     "release_memory",
+    "retain_malloc_pages",
     "suits_bfloat16",
 ]
 
@@ -109,7 +109,7 @@ _TRIM_DEFAULT, _MMAP_MAX_DEFAULT = 128 * 1024, 65536
 
 
 @contextmanager
-def kept_activations(device: torch.device) -> Iterator[None]:
+def retain_malloc_pages(device: torch.device) -> Iterator[None]:
     """Have glibc keep the memory of a network's activations from one layer to the next.
 
     By default every activation above 128 KB is mapped anew and its pages are zeroed by the kernel at first

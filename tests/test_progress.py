@@ -35,5 +35,5 @@ def test_cancelling_is_heard_through_parts() -> None:
 
 def test_errors_open_with_the_file_and_end_with_advice() -> None:
     assert str(FileError("folder/net.pth", "is empty", "download it again")) == "net.pth is empty: download it again"
-    assert str(UnknownModelError("grey", ("gray",))) == "There is no model called 'grey': did you mean 'gray'?"
+    assert str(UnknownModelError("gray", ("gray",))) == "There is no model called 'gray': did you mean 'gray'?"
     assert "set the tile to 96" in str(TileTooSmallError("A tile of 40 is too small", 96))

@@ -82,10 +82,10 @@ class Ledger:
         Being the first to write there, it finds out before hours of work whether that is possible. `look_at` comes
         before.
         """
-        stamp, digest = self._sources.pop(job)
+        fingerprint, digest = self._sources.pop(job)
         output = self._name(job.output)
         record = {
-            "output": output, "settings": self._settings, "source": stamp, "sha256": digest, "result": None,
+            "output": output, "settings": self._settings, "source": fingerprint, "sha256": digest, "result": None,
         }  # fmt: skip
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def _sentence(path: Path, identity: Identity) -> str:
 
 def _words(facts: NetworkFacts) -> str:
     what = {"SR": "upscaler", "Restoration": "restorer"}.get(facts.purpose, facts.purpose)
-    channels = {1: "grey", 3: "RGB", 4: "RGBA"}
+    channels = {1: "gray", 3: "RGB", 4: "RGBA"}
     takes, gives = (channels.get(count, f"{count} channels") for count in (facts.input_channels, facts.output_channels))
     details = [takes if takes == gives else f"{takes} to {gives}", *facts.tags]
     return f"{facts.scale}x {what}, {facts.architecture_name} ({', '.join(details)})"

@@ -22,7 +22,7 @@ from lib_upscale.errors import UnknownModelError
 from lib_upscale.image.io.formats import Format
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL, embedded_models
 from lib_upscale.models.catalog.catalog import Catalog, Entry
-from lib_upscale.models.model_files import stamp_of
+from lib_upscale.models.model_files import file_fingerprint
 from lib_upscale.settings.upscale import UpscaleSettings
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ class _Run:
 
     def _prepared(self, jobs: Sequence[FileJob], interrupt: Interrupt) -> FileSteps:
         from lib_upscale.cli.process_file import FileSteps, announcement, pixels_in
-        from lib_upscale.models.runtime.measurements import Notes
-        from lib_upscale.models.runtime.model_cache import Models, Pool
+        from lib_upscale.models.runtime.measurements import MeasurementStore
+        from lib_upscale.models.runtime.model_cache import ModelCache, Models
 
-        models = Models(self.catalog, Pool(self.device, notes=Notes(cache_folder() / "notes.json")))
+        models = Models(self.catalog, ModelCache(self.device, notes=MeasurementStore(cache_folder() / "notes.json")))
         weights = {job: float(pixels_in(job.source, self.limit)) for job in jobs}
         share = weights[jobs[0]] / (sum(weights.values()) or 1.0)
         for line in announcement(jobs[0].source, share, self.settings, models, self.limit):
@@ -166,7 +166,7 @@ def _found(catalog: Catalog, name: str) -> Entry:
 
 def _settings_key(settings: UpscaleSettings, writing: dict[str, Any], models: Iterable[Entry]) -> str:
     """One word for all that decides what a result looks like, the weights included."""
-    stamps = [stamp_of(entry.path) for entry in models]
+    stamps = [file_fingerprint(entry.path) for entry in models]
     text = json.dumps([settings.to_dict(), writing, stamps], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 

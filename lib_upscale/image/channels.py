@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.resample import resample
 
-__all__ = ["given_to", "made_of"]
+__all__ = ["adapt_channels", "restore_channels"]
 
 _ROWS = 256
 
-# ITU-R BT.601, the luma that JPEG and every grey-scale network of the field uses.
+# ITU-R BT.601, the luma that JPEG and every gray-scale network of the field uses.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def given_to(pixels: NDArray[Any], channels: int, alpha: NDArray[Any] | None = None) -> NDArray[Any]:
+def adapt_channels(pixels: NDArray[Any], channels: int, alpha: NDArray[Any] | None = None) -> NDArray[Any]:
     """`pixels` (height x width x 1 or 3) as a network of `channels` channels wants them.
 
     A fourth channel is the alpha, or full where there is none. More than four, or two, get their last repeated.
@@ -28,18 +28,18 @@ def given_to(pixels: NDArray[Any], channels: int, alpha: NDArray[Any] | None = N
         return pixels
     if channels == 1:
         return _rounded(pixels, lambda band: band @ _LUMA[:, None])
-    colour = pixels.repeat(3, axis=2) if have == 1 else pixels
+    color = pixels.repeat(3, axis=2) if have == 1 else pixels
     if channels == 3:
-        return colour
+        return color
     levels = np.iinfo(pixels.dtype).max
     top = np.full(pixels.shape[:2], levels, pixels.dtype) if alpha is None else alpha
-    return np.dstack([colour, *[top] * (channels - 3)])[..., :channels]
+    return np.dstack([color, *[top] * (channels - 3)])[..., :channels]
 
 
-def made_of(result: NDArray[Any], source: NDArray[Any]) -> NDArray[Any]:
-    """A network's result (height x width x any) with the channels of its source (1 or 3), colours kept.
+def restore_channels(result: NDArray[Any], source: NDArray[Any]) -> NDArray[Any]:
+    """A network's result (height x width x any) with the channels of its source (1 or 3), colors kept.
 
-    A grey result of a colour picture is its luma: the colour comes from the source, resampled.
+    A gray result of a color picture is its luma: the color comes from the source, resampled.
     """
     want, have = source.shape[2], result.shape[2]
     if want == have:
@@ -49,14 +49,14 @@ def made_of(result: NDArray[Any], source: NDArray[Any]) -> NDArray[Any]:
     if have >= 3:
         return result[..., :3]
     large = resample(source, Size(result.shape[1], result.shape[0]), "lanczos")
-    coloured = np.empty((*result.shape[:2], 3), result.dtype)
+    colored = np.empty((*result.shape[:2], 3), result.dtype)
     for start in range(0, len(result), _ROWS):
         rows = slice(start, start + _ROWS)
         band = large[rows].astype(np.float32)
-        # Adding the same to all three keeps what BT.601 calls colour: the differences from the luma.
+        # Adding the same to all three keeps what BT.601 calls color: the differences from the luma.
         band += result[rows, :, :1].astype(np.float32) - (band @ _LUMA)[..., None]
-        coloured[rows] = np.rint(np.clip(band, 0, np.iinfo(result.dtype).max))
-    return coloured
+        colored[rows] = np.rint(np.clip(band, 0, np.iinfo(result.dtype).max))
+    return colored
 
 
 def _rounded(pixels: NDArray[Any], change: Any) -> NDArray[Any]:

@@ -60,9 +60,9 @@ class Metadata:
         return replace(self, text=MappingProxyType(text))
 
     def icc_for(self, channels: int) -> bytes | None:
-        """The ICC profile if it describes pictures of that many colour channels (1 or 3), else None.
+        """The ICC profile if it describes pictures of that many color channels (1 or 3), else None.
 
-        A profile's bytes 16 to 20 name its colour space (ICC.1:2022, table 17).
+        A profile's bytes 16 to 20 name its color space (ICC.1:2022, table 17).
         """
         wanted = b"GRAY" if channels == 1 else b"RGB "
         return self.icc if self.icc is not None and self.icc[16:20] == wanted else None

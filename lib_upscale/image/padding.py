@@ -13,16 +13,16 @@ from lib_upscale.image.picture import Picture
 from lib_upscale.image.resample import resample
 from lib_upscale.image.target import Layout
 
-__all__ = ["framed"]
+__all__ = ["pad_or_crop"]
 
 _BLURRED_SIDE = 24
 """Longer side, in pixels, of what the blurred surroundings are enlarged from: no shape survives that."""
 
 
-def framed(picture: Picture, layout: Layout, padding: str) -> Picture:
+def pad_or_crop(picture: Picture, layout: Layout, padding: str) -> Picture:
     """A picture of the size `layout.scaled` made exactly `layout.final`.
 
-    `padding` is "blur", the picture itself enlarged and blurred, or a colour such as "#202020". The added
+    `padding` is "blur", the picture itself enlarged and blurred, or a color such as "#202020". The added
     part is opaque.
     """
     if layout.crop is not None:
@@ -31,7 +31,7 @@ def framed(picture: Picture, layout: Layout, padding: str) -> Picture:
         return picture
     place = Region(*layout.offset, picture.size.width, picture.size.height)
     pixels = _surroundings(picture, layout.final, padding)
-    if pixels.shape[2] > picture.channels:  # a grey picture on a colour
+    if pixels.shape[2] > picture.channels:  # a gray picture on a color
         pixels[place.rows, place.columns] = picture.pixels.repeat(3, axis=2)
     else:
         pixels[place.rows, place.columns] = picture.pixels
@@ -46,15 +46,15 @@ def _surroundings(picture: Picture, size: Size, padding: str) -> NDArray[Any]:
     if padding == "blur":
         return _blurred(picture, size)
     red, green, blue = ImageColor.getrgb(padding)[:3]
-    colour = (red,) if picture.channels == 1 and red == green == blue else (red, green, blue)
-    levels = np.array(colour, np.uint32) * (picture.levels // 255)
-    shape = (size.height, size.width, len(colour))
+    color = (red,) if picture.channels == 1 and red == green == blue else (red, green, blue)
+    levels = np.array(color, np.uint32) * (picture.levels // 255)
+    shape = (size.height, size.width, len(color))
     surroundings: NDArray[Any] = np.broadcast_to(levels.astype(picture.pixels.dtype), shape).copy()
     return surroundings
 
 
 def _blurred(picture: Picture, size: Size) -> NDArray[Any]:
-    """The middle of the picture in the shape of `size`, through so few pixels that only its colours are left."""
+    """The middle of the picture in the shape of `size`, through so few pixels that only its colors are left."""
     ratio = size.width / size.height
     width = min(picture.size.width, max(1, round(picture.size.height * ratio)))
     height = min(picture.size.height, max(1, round(picture.size.width / ratio)))

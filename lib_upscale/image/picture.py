@@ -31,7 +31,7 @@ Pixels = NDArray[Any]  # uint8 or uint16; numpy's stubs can't say "one of the tw
 class Picture:
     """Pixels and what belongs to them. The arrays are not to be written to.
 
-    `pixels` is (height, width, channels), uint8 or uint16, with 1 channel (grey) or 3 (red, green, blue). `alpha` is
+    `pixels` is (height, width, channels), uint8 or uint16, with 1 channel (gray) or 3 (red, green, blue). `alpha` is
     (height, width) of the same type, 0 for transparent, not premultiplied; None where the picture has no alpha channel.
     An opaque alpha channel takes no memory (see `opaque`). Raises ValueError for any other shape or type.
     """
@@ -59,7 +59,7 @@ class Picture:
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for RGB; alpha is not counted."""
+        """1 for gray, 3 for RGB; alpha is not counted."""
         return int(self.pixels.shape[2])
 
     @property

@@ -1,4 +1,4 @@
-"""Pillow's many modes brought to grey or RGB, with or without alpha, in 8 or 16 bits."""
+"""Pillow's many modes brought to gray or RGB, with or without alpha, in 8 or 16 bits."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _WITHOUT_LOSS = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "PA": "R
 def pixels_of(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
     """Pixels (height, width, 1 or 3), alpha (height, width) or None, and whether the ICC profile still holds.
 
-    Palettes become RGB, black and white becomes grey, both keep their transparency. "I" is taken as 16 bits; "F" as
+    Palettes become RGB, black and white becomes gray, both keep their transparency. "I" is taken as 16 bits; "F" as
     0..1 where no value is above 1, else as 0..255 or 0..65535; CMYK and LAB go through their ICC profile to sRGB.
     """
     if image.mode.startswith("I;16"):
         order = ">u2" if image.mode.endswith("B") else "<u2"
-        grey = np.frombuffer(image.tobytes(), order).reshape(image.height, image.width)
-        return _with_colour_key(grey.astype(np.uint16)[..., None], image, True)
+        gray = np.frombuffer(image.tobytes(), order).reshape(image.height, image.width)
+        return _with_color_key(gray.astype(np.uint16)[..., None], image, True)
     if image.mode == "I":
-        return _with_colour_key(np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], image, True)
+        return _with_color_key(np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], image, True)
     if image.mode == "F":
         return float_levels(np.asarray(image))[..., None], None, True
     if image.mode in ("CMYK", "LAB"):
@@ -89,7 +89,7 @@ def _split(array: Pixels) -> tuple[Pixels, Pixels | None]:
     return array, None
 
 
-def _with_colour_key(pixels: Pixels, image: Image.Image, icc_holds: bool) -> tuple[Pixels, Pixels | None, bool]:
+def _with_color_key(pixels: Pixels, image: Image.Image, icc_holds: bool) -> tuple[Pixels, Pixels | None, bool]:
     key = image.info.get("transparency")
     if not isinstance(key, int):
         return pixels, None, icc_holds
@@ -107,6 +107,6 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             return image.convert("RGB")
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
-        # A damaged profile, or one of another colour space, is no reason to refuse the picture.
+        # A damaged profile, or one of another color space, is no reason to refuse the picture.
         return image.convert("RGB")
     return converted if converted is not None else image.convert("RGB")

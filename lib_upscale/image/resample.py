@@ -103,8 +103,8 @@ def resample(pixels: Pixels, size: Size, method: str = "lanczos", *, progress: P
 def resample_picture(picture: Picture, size: Size, method: str = "lanczos", *, progress: Progress = SILENT) -> Picture:
     """A picture at another size, its metadata kept.
 
-    Colours are weighted by their alpha, so that what is hidden under transparent pixels does not bleed into their
-    neighbours: no dark fringe. Where the result is fully transparent its colour is 0. Raises what `resample` raises.
+    Colors are weighted by their alpha, so that what is hidden under transparent pixels does not bleed into their
+    neighbors: no dark fringe. Where the result is fully transparent its color is 0. Raises what `resample` raises.
     """
     if picture.size == size:
         return picture
@@ -128,8 +128,8 @@ def resample_picture(picture: Picture, size: Size, method: str = "lanczos", *, p
         opacity = computed[-1]
         _store(opacity[None] * np.float32(picture.levels), alpha[rows][..., None])
         visible = alpha[rows] > 0
-        colours = np.where(visible, computed[:-1] / np.where(visible, opacity, np.float32(1)), np.float32(0))
-        _store(colours * np.float32(picture.levels), pixels[rows])
+        colors = np.where(visible, computed[:-1] / np.where(visible, opacity, np.float32(1)), np.float32(0))
+        _store(colors * np.float32(picture.levels), pixels[rows])
     return Picture(pixels, alpha, picture.metadata)
 
 
@@ -183,7 +183,7 @@ def _product(weights: Floats, planes: Floats) -> Floats:
 class _Axis:
     """The weights along one direction, from `source` pixels to `result` pixels.
 
-    The same sums as Pillow's: a result pixel's centre lies at (i + 0.5) * source / result, the kernel is widened when
+    The same sums as Pillow's: a result pixel's center lies at (i + 0.5) * source / result, the kernel is widened when
     downscaling, cut at the border, and its weights brought to a sum of 1.
     """
 
@@ -192,17 +192,17 @@ class _Axis:
         self._ratio = source / result
         self._stretch = max(1.0, self._ratio)
         # Downscaling far needs long stretches of source for few results: fewer of those at a time, but enough that
-        # what neighbouring blocks both need stays a small part.
+        # what neighboring blocks both need stays a small part.
         self.block = max(8, min(_BLOCK, math.ceil(_BLOCK / self._ratio * 4)))
 
     def matrix(self, start: int, stop: int) -> tuple[slice, Floats]:
         """The stretch of source pixels that results `start` to `stop` - 1 need, and the weights (results, source)."""
         reach = self._kernel.reach * self._stretch
-        centres = (np.arange(start, stop) + 0.5) * self._ratio
-        first = max(0, math.floor(centres[0] - reach + 0.5))
-        last = min(self._source, max(first + 1, math.floor(centres[-1] + reach + 0.5)))
+        centers = (np.arange(start, stop) + 0.5) * self._ratio
+        first = max(0, math.floor(centers[0] - reach + 0.5))
+        last = min(self._source, max(first + 1, math.floor(centers[-1] + reach + 0.5)))
         positions = np.arange(first, last) + 0.5
-        distances = (positions[None] - centres[:, None]) / self._stretch
+        distances = (positions[None] - centers[:, None]) / self._stretch
         weights = self._kernel.weight(distances)
         weights /= weights.sum(axis=1, keepdims=True)
         return slice(first, last), weights.astype(np.float32)

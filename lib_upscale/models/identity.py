@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-__all__ = ["Identity", "Kind", "NetworkFacts", "SizeRequirements", "Tiling"]
+__all__ = ["Identity", "Kind", "NetworkFacts", "SizeRequirements", "TilingSupport"]
 
 
 class Kind(str, Enum):
@@ -33,7 +33,7 @@ class Kind(str, Enum):
     UNKNOWN = "unknown"
 
 
-class Tiling(str, Enum):
+class TilingSupport(str, Enum):
     """Whether a network may be shown a picture in tiles; spandrel's three answers."""
 
     SUPPORTED = "supported"
@@ -68,7 +68,7 @@ class NetworkFacts:
     input_channels: int
     output_channels: int
     tags: tuple[str, ...] = ()
-    tiling: Tiling = Tiling.SUPPORTED
+    tiling: TilingSupport = TilingSupport.SUPPORTED
     size_requirements: SizeRequirements = SizeRequirements()
     supports_half: bool = False
     supports_bfloat16: bool = False

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["Stamp", "model_files", "stamp_of"]
+__all__ = ["Fingerprint", "file_fingerprint", "model_files"]
 
-Stamp = tuple[int, ...]
+Fingerprint = tuple[int, ...]
 """Size in bytes and time of change in nanoseconds, for an ncnn pair of both files; whether aria2 is still at it."""
 
 _SUFFIXES = frozenset(
@@ -44,21 +44,21 @@ def model_files(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def stamp_of(path: Path) -> Stamp | None:
+def file_fingerprint(path: Path) -> Fingerprint | None:
     """What tells whether a file has changed since it was identified; None if it is gone."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
     # aria2 allots the whole file at once and removes its note when all of it is there.
-    stamp = (status.st_size, status.st_mtime_ns, int(path.with_name(f"{path.name}.aria2").exists()))
+    fingerprint = (status.st_size, status.st_mtime_ns, int(path.with_name(f"{path.name}.aria2").exists()))
     if path.suffix.lower() != ".param":
-        return stamp
+        return fingerprint
     for suffix in (".bin", ".BIN"):
         with contextlib.suppress(OSError):
             weights = path.with_suffix(suffix).stat()
-            return (*stamp, weights.st_size, weights.st_mtime_ns)
-    return stamp
+            return (*fingerprint, weights.st_size, weights.st_mtime_ns)
+    return fingerprint
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, bool]]:

@@ -12,10 +12,10 @@ from lib_upscale.redrawing.painter import Painter, TileJob
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.order import batches
 
-__all__ = ["Brush"]
+__all__ = ["BatchedPainter"]
 
 
-class Brush:
+class BatchedPainter:
     """A painter, and how many tiles it is given at once. That number only ever falls."""
 
     def __init__(self, painter: Painter, batch_size: int, progress: Progress) -> None:

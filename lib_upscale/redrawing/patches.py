@@ -11,23 +11,23 @@ from lib_upscale.redrawing.tiles.grid import LATENT, Grid
 from lib_upscale.redrawing.tiles.seams import Border
 from lib_upscale.settings.redraw import Blend
 
-__all__ = ["patch_region", "patched"]
+__all__ = ["blend_patch", "patch_region"]
 
 
 def patch_region(border: Border, grid: Grid) -> Region:
     """Where to put a tile, as large as the others, so that the border runs through its middle."""
     shared, area = border.shared, grid.area
     if border.upright:
-        return Region(_centred(shared.x, shared.width, grid.tile.width, area.x, area.width), shared.y, *grid.tile)
-    return Region(shared.x, _centred(shared.y, shared.height, grid.tile.height, area.y, area.height), *grid.tile)
+        return Region(_centered(shared.x, shared.width, grid.tile.width, area.x, area.width), shared.y, *grid.tile)
+    return Region(shared.x, _centered(shared.y, shared.height, grid.tile.height, area.y, area.height), *grid.tile)
 
 
-def _centred(first: int, shared: int, side: int, start: int, length: int) -> int:
+def _centered(first: int, shared: int, side: int, start: int, length: int) -> int:
     wished = (first + shared // 2 - side // 2) // LATENT * LATENT
     return min(max(wished, start), start + length - side)
 
 
-def patched(canvas: Pixels, patch: Pixels, region: Region, area: Region, blend: Blend, *, upright: bool) -> Pixels:
+def blend_patch(canvas: Pixels, patch: Pixels, region: Region, area: Region, blend: Blend, *, upright: bool) -> Pixels:
     """What to put at `region` of the canvas: `patch`, which belongs there, merged into what surrounds it.
 
     Across the border the patch's inner quarter is shown whole, along it all but the ends; at the rim of `area`
@@ -40,19 +40,19 @@ def patched(canvas: Pixels, patch: Pixels, region: Region, area: Region, blend: 
         around, patch = around.swapaxes(0, 1), patch.swapaxes(0, 1)
     side, length = patch.shape[1], patch.shape[0]
     result = _set_in(around, patch, side // 8, side // 4, blend)
-    fade = length // 8
-    ends = _set_in(around.swapaxes(0, 1), result.swapaxes(0, 1), 0, fade, blend).swapaxes(0, 1)
+    feather = length // 8
+    ends = _set_in(around.swapaxes(0, 1), result.swapaxes(0, 1), 0, feather, blend).swapaxes(0, 1)
     if at_start:
-        ends[:fade] = result[:fade]
+        ends[:feather] = result[:feather]
     if at_end:
-        ends[length - fade :] = result[length - fade :]
+        ends[length - feather :] = result[length - feather :]
     return np.asarray(ends if upright else ends.swapaxes(0, 1), dtype=np.float32)
 
 
-def _set_in(around: Pixels, inner: Pixels, margin: int, fade: int, blend: Blend) -> Pixels:
-    """`inner`, from column `margin` on merged over `fade` columns on either side into `around`."""
+def _set_in(around: Pixels, inner: Pixels, margin: int, feather: int, blend: Blend) -> Pixels:
+    """`inner`, from column `margin` on merged over `feather` columns on either side into `around`."""
     width = inner.shape[1]
-    left, right = slice(margin, margin + fade), slice(width - margin - fade, width - margin)
+    left, right = slice(margin, margin + feather), slice(width - margin - feather, width - margin)
     result: Pixels = around.copy()
     result[:, margin : width - margin] = inner[:, margin : width - margin]
     result[:, left] = blend_across(around[:, left], inner[:, left], blend)

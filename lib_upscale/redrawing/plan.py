@@ -11,7 +11,7 @@ from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, 
 from lib_upscale.redrawing.tiles.filters import Plane, resized
 from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
 from lib_upscale.redrawing.tiles.masks import masked_region
-from lib_upscale.settings.redraw import Method, RedrawSettings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 
 __all__ = ["PassPlan", "RedrawPlan", "duration", "plan_redraw"]
 
@@ -113,7 +113,7 @@ def plan_redraw(
         crop = goal.crop if last else None
         size = crop.size if crop else enlarged
         within = _masked_part(mask, enlarged, crop, settings, native)
-        is_joint = settings.method is Method.JOINT
+        is_joint = settings.method is RedrawMethod.JOINT
         grid = plan_grid(
             # With the joint method one tile is all that is redrawn.
             size, native=native, tile=max(size) + multiple if is_joint else settings.tile,

@@ -9,10 +9,10 @@ from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.painter import Painter, Upscaler
 from lib_upscale.redrawing.plan import PassPlan, plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
-from lib_upscale.redrawing.tile_loop import Chosen, Run, Shown
+from lib_upscale.redrawing.tile_loop import OnTileDone, Run, TileFilter
 from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.redrawing.tiles.padding import framed
-from lib_upscale.settings.redraw import Mode, RedrawSettings
+from lib_upscale.redrawing.tiles.padding import pad_or_crop
+from lib_upscale.settings.redraw import RedrawSettings, TileContext
 
 __all__ = ["redraw"]
 
@@ -20,7 +20,7 @@ __all__ = ["redraw"]
 def redraw(
     picture: RedrawPicture, settings: RedrawSettings, painter: Painter, upscaler: Upscaler,
     progress: Progress = SILENT, journal: Journal | None = None, *,
-    only: Chosen | None = None, shown: Shown | None = None,
+    only: TileFilter | None = None, shown: OnTileDone | None = None,
 ) -> RedrawResult:  # fmt: skip
     """Enlarge `picture` to exactly the size that the settings ask for and have `painter` redraw it.
 
@@ -34,8 +34,8 @@ def redraw(
         picture.size, settings, native=painter.native, multiple=painter.multiple,
         strength=picture.strength, mask=picture.mask,
     )  # fmt: skip
-    if only is not None and settings.mode is Mode.SEQUENTIAL:
-        journal = None  # a tile painted without its neighbours is not the one of a whole run
+    if only is not None and settings.mode is TileContext.SEQUENTIAL:
+        journal = None  # a tile painted without its neighbors is not the one of a whole run
     run = Run(picture, settings, painter, plan.tiles, progress, journal, only, shown)
     pixels = upscaled = picture.pixels
     for step in plan.passes:
@@ -45,7 +45,7 @@ def redraw(
         upscaled = _enlarged(picture.pixels, plan.passes[-1], upscaler)
     if journal is not None and only is None and not run.stopped:
         journal.discard()
-    result, plain = (framed(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
+    result, plain = (pad_or_crop(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
     return RedrawResult(result, plain, plan, run.stopped, run.count, run.seconds)
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from lib_upscale.redrawing.plan import PassPlan, RedrawPlan
 from lib_upscale.redrawing.tiles.detail import detail_of_plane, is_flat
-from lib_upscale.redrawing.tiles.filters import Plane, reflected
+from lib_upscale.redrawing.tiles.filters import Plane, reflect_pad
 from lib_upscale.settings.redraw import RedrawSettings
 
 __all__ = ["likely_skipped"]
@@ -24,6 +24,6 @@ def likely_skipped(brightness: Plane, plan: RedrawPlan, settings: RedrawSettings
 def _flat_tiles(brightness: Plane, step: PassPlan, settings: RedrawSettings) -> int:
     size = (step.enlarged.width, step.enlarged.height)
     enlarged: Plane = np.asarray(Image.fromarray(brightness).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
-    shown = reflected(enlarged[step.crop.rows, step.crop.columns] if step.crop else enlarged, step.grid.canvas)
+    shown = reflect_pad(enlarged[step.crop.rows, step.crop.columns] if step.crop else enlarged, step.grid.canvas)
     regions = [tile.region for tile in step.grid.tiles]
     return sum(is_flat(detail_of_plane(shown[region.rows, region.columns]), settings) for region in regions)

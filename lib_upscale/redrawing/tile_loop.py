@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import Progress, check
-from lib_upscale.redrawing.batching import Brush
+from lib_upscale.redrawing.batching import BatchedPainter
 from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.latent.canvas_noise import latent_region
 from lib_upscale.redrawing.painter import Painter, TileJob
-from lib_upscale.redrawing.patches import patch_region, patched
+from lib_upscale.redrawing.patches import blend_patch, patch_region
 from lib_upscale.redrawing.plan import PassPlan
 from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
 from lib_upscale.redrawing.result import RedrawPicture, TileCount
 from lib_upscale.redrawing.tiles.canvas import Canvas, as_float, as_levels
-from lib_upscale.redrawing.tiles.colour_lock import locked
+from lib_upscale.redrawing.tiles.color_lock import match_low_frequencies
 from lib_upscale.redrawing.tiles.detail import detail, is_flat, tile_strength
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane, resized
 from lib_upscale.redrawing.tiles.grid import Grid, Tile
-from lib_upscale.redrawing.tiles.masks import laid_over
+from lib_upscale.redrawing.tiles.masks import composite
 from lib_upscale.redrawing.tiles.order import stages
 from lib_upscale.redrawing.tiles.seams import Border, borders, discontinuity, stands_out
-from lib_upscale.settings.redraw import Mode, PromptSource, RedrawSettings
+from lib_upscale.settings.redraw import PromptSource, RedrawSettings, TileContext
 
-__all__ = ["Chosen", "Run", "Shown"]
+__all__ = ["OnTileDone", "Run", "TileFilter"]
 
-Chosen = Callable[[Grid], Iterable[Tile]]
+TileFilter = Callable[[Grid], Iterable[Tile]]
 """Which tiles of a grid to paint, as for a test of one."""
 
-Shown = Callable[[Region, Pixels, Size], None]
+OnTileDone = Callable[[Region, Pixels, Size], None]
 """Told of each finished tile: where it lies, its pixels, and the size of the canvas. For a live preview."""
 
 _Levels = NDArray[np.uint16]
@@ -45,12 +45,12 @@ class Run:
 
     def __init__(
         self, picture: RedrawPicture, settings: RedrawSettings, painter: Painter, total: int, progress: Progress,
-        journal: Journal | None, only: Chosen | None, shown: Shown | None,
+        journal: Journal | None, only: TileFilter | None, shown: OnTileDone | None,
     ) -> None:  # fmt: skip
         self._picture, self._settings, self._painter = picture, settings, painter
         self._progress, self._journal, self._only, self._shown = progress, journal, only, shown
         self._regions = parse_regions(settings.regions)
-        self._brush = Brush(painter, settings.batch_size, progress)
+        self._brush = BatchedPainter(painter, settings.batch_size, progress)
         self.count = TileCount(total)
         self.seconds = 0.0
         self.stopped = False
@@ -67,7 +67,7 @@ class Run:
         merged = canvas.merged(self._settings.blend)
         if self._settings.seam_pass and self._only is None and not self.stopped:
             self._mend_seams(merged, canvas, step)
-        return laid_over(source, canvas.cropped(merged), mask)
+        return composite(source, canvas.cropped(merged), mask)
 
     def _mask(self, step: PassPlan) -> Plane | None:
         if self._picture.mask is None:
@@ -88,7 +88,11 @@ class Run:
             elif (levels := self._kept(name, tile.region)) is not None:
                 kept.append((tile, levels))
             elif not self.stopped:
-                pixels = canvas.seen_by(tile) if self._settings.mode is Mode.SEQUENTIAL else canvas.source(tile.region)
+                pixels = (
+                    canvas.seen_by(tile)
+                    if self._settings.mode is TileContext.SEQUENTIAL
+                    else canvas.source(tile.region)
+                )
                 try:
                     jobs.append(self._job(name, tile.region, pixels, strength, canvas, step))
                     tiles[name] = tile
@@ -139,7 +143,7 @@ class Run:
         started = time.monotonic()
         try:
             for job, pixels in self._brush.paint(jobs):
-                levels = as_levels(locked(pixels, canvas.source(job.region), self._settings.colour_lock))
+                levels = as_levels(match_low_frequencies(pixels, canvas.source(job.region), self._settings.color_lock))
                 if self._journal is not None:
                     self._journal.put(job.name, levels)
                 self.count.work += job.strength / step.strength if step.strength else 1.0
@@ -166,7 +170,7 @@ class Run:
             region = patch_region(border, step.grid)
             whole = merged[region.rows, region.columns].copy()
             blend = self._settings.blend
-            merged[region.rows, region.columns] = patched(
+            merged[region.rows, region.columns] = blend_patch(
                 merged, patch, region, step.grid.area, blend, upright=border.upright
             )
             if discontinuity(border, merged, before) >= visible:

@@ -15,12 +15,12 @@ from lib_upscale.settings.fields import Settings, check_numbers, option
 
 __all__ = [
     "Blend",
-    "ColourLock",
-    "Method",
-    "Mode",
-    "Order",
+    "ColorLock",
     "PromptSource",
+    "RedrawMethod",
     "RedrawSettings",
+    "TileContext",
+    "TileOrder",
     "VaeMode",
 ]
 
@@ -28,14 +28,14 @@ SMALLEST_TILE = 64
 """Pixels a side below which a base model draws nothing sensible."""
 
 
-class Method(str, Enum):
+class RedrawMethod(str, Enum):
     """How tiles are denoised."""
 
     TILES = "tiles"
     JOINT = "joint"
 
 
-class Order(str, Enum):
+class TileOrder(str, Enum):
     """In which order tiles are redrawn."""
 
     ROWS = "rows"
@@ -43,8 +43,8 @@ class Order(str, Enum):
     SPIRAL = "spiral"
 
 
-class Mode(str, Enum):
-    """What a tile sees of its neighbours."""
+class TileContext(str, Enum):
+    """What a tile sees of its neighbors."""
 
     INDEPENDENT = "independent"
     SEQUENTIAL = "sequential"
@@ -58,8 +58,8 @@ class Blend(str, Enum):
     LINEAR = "linear"
 
 
-class ColourLock(str, Enum):
-    """How the coarse colours of a tile are kept to those of the upscaled picture."""
+class ColorLock(str, Enum):
+    """How the coarse colors of a tile are kept to those of the upscaled picture."""
 
     WAVELET = "wavelet"
     GAUSSIAN = "gaussian"
@@ -119,8 +119,8 @@ class RedrawSettings(Settings):
         "Upscaler",
         "What enlarges the picture before it is redrawn. Empty: the default model. None: a plain filter.",
     )
-    method: Method = option(
-        Method.TILES, "Method",
+    method: RedrawMethod = option(
+        RedrawMethod.TILES, "RedrawMethod",
         "tiles redraws one tile after the other and can resume; joint denoises all tiles together, step by step, which "
         "needs more memory on the host and leaves no borders at all.",
     )  # fmt: skip
@@ -132,29 +132,29 @@ class RedrawSettings(Settings):
     )  # fmt: skip
     overlap: int | None = option(
         None, "Overlap",
-        "How many pixels neighbouring tiles share. Automatic is an eighth of the tile; more hides differences between "
+        "How many pixels neighboring tiles share. Automatic is an eighth of the tile; more hides differences between "
         "tiles better and takes longer.",
         minimum=0, maximum=2048, step=8,
     )  # fmt: skip
-    order: Order = option(
-        Order.ROWS, "Order",
-        "In which order tiles are redrawn: rows, checkerboard (every second tile first), or spiral from the centre. "
+    order: TileOrder = option(
+        TileOrder.ROWS, "TileOrder",
+        "In which order tiles are redrawn: rows, checkerboard (every second tile first), or spiral from the center. "
         "It changes the result only in sequential mode.",
     )  # fmt: skip
-    mode: Mode = option(
-        Mode.INDEPENDENT, "Mode",
+    mode: TileContext = option(
+        TileContext.INDEPENDENT, "TileContext",
         "independent redraws each tile from the enlarged picture, so the order does not matter; sequential shows a "
-        "tile its redrawn neighbours, which helps at high denoising strength.",
+        "tile its redrawn neighbors, which helps at high denoising strength.",
     )  # fmt: skip
     blend: Blend = option(
         Blend.MULTIBAND, "Blend",
         "How overlapping tiles are merged: multiband cuts fine detail where tiles agree best and fades coarse shapes, "
         "cut only cuts, linear fades everything and can blur where tiles disagree.",
     )  # fmt: skip
-    colour_lock: ColourLock = option(
-        ColourLock.WAVELET, "Colour lock",
-        "Keeps the coarse colours of each tile those of the enlarged picture, so that no tile drifts. wavelet keeps "
-        "them more closely, gaussian only the broad ones, off lets the model change colours.",
+    color_lock: ColorLock = option(
+        ColorLock.WAVELET, "Color lock",
+        "Keeps the coarse colors of each tile those of the enlarged picture, so that no tile drifts. wavelet keeps "
+        "them more closely, gaussian only the broad ones, off lets the model change colors.",
     )  # fmt: skip
     skip_flat: float = option(
         0.0, "Skip flat tiles",

@@ -90,7 +90,7 @@ class UpscaleSettings(Settings):
         Anchor.CENTER, "Anchor", "Which part stays when cover crops, and where the picture lies when pad adds borders."
     )
     padding: str = option(
-        "blur", "Padding", "What pad puts around the picture: blur (its own blurred edge) or a colour such as #202020."
+        "blur", "Padding", "What pad puts around the picture: blur (its own blurred edge) or a color such as #202020."
     )
     before: tuple[str, ...] = option(
         (), "Models before", "Networks that run first, in this order: usually one that removes noise or JPEG damage."
@@ -118,7 +118,7 @@ class UpscaleSettings(Settings):
     )  # fmt: skip
     overlap: int | None = option(
         None, "Overlap",
-        "How many source pixels neighbouring tiles share. Automatic takes what the network needs for invisible "
+        "How many source pixels neighboring tiles share. Automatic takes what the network needs for invisible "
         "borders; set it only to trade quality for speed.",
         minimum=0, maximum=1024, step=1,
     )  # fmt: skip
@@ -141,8 +141,8 @@ class UpscaleSettings(Settings):
                 f"The overlap of {self.overlap} leaves nothing of a tile of {self.tile}",
                 "set the overlap below half of the tile",
             )
-        if self.padding != "blur" and not _is_colour(self.padding):
-            raise SettingsError(f"'{self.padding}' is no padding", "write blur or a colour such as #202020")
+        if self.padding != "blur" and not _is_color(self.padding):
+            raise SettingsError(f"'{self.padding}' is no padding", "write blur or a color such as #202020")
 
     @property
     def target(self) -> Target | None:
@@ -176,6 +176,6 @@ def _check_target(settings: UpscaleSettings) -> None:
         raise SettingsError(f"The target is given more than once ({', '.join(ways)})", "keep one of them")
 
 
-def _is_colour(text: str) -> bool:
+def _is_color(text: str) -> bool:
     digits = text.removeprefix("#")
     return text.startswith("#") and len(digits) in (3, 6) and all(c in "0123456789abcdefABCDEF" for c in digits)

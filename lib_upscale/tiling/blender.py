@@ -1,7 +1,7 @@
 """Where the results of tiles are merged, kept as 8 or 16 bits.
 
-Two ways, by `fade`: 0 is a hard cut, every tile writes its core. Above 0 neighbours cross-fade: the weight
-of a tile rises along a cosine from 0 to 1 within `fade` pixels on either side of each cut, and the sum is
+Two ways, by `feather`: 0 is a hard cut, every tile writes its core. Above 0 neighbors cross-fade: the weight
+of a tile rises along a cosine from 0 to 1 within `feather` pixels on either side of each cut, and the sum is
 divided by the sum of weights. Only rows that an unfinished tile may still touch are held in floating point.
 """
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Region, Size
 
-__all__ = ["Canvas", "quantise"]
+__all__ = ["Canvas", "quantize"]
 
 
-def quantise(values: torch.Tensor, bits: int) -> torch.Tensor:
+def quantize(values: torch.Tensor, bits: int) -> torch.Tensor:
     """0..1 to whole levels, rounded half up, on whatever device `values` is: uint8 or int32 (0..65535)."""
     levels = (1 << bits) - 1
     scaled = values.float().mul(levels).add_(0.5).clamp_(0, levels)
@@ -35,12 +35,12 @@ class Canvas:
         fade: half the width of a cross-fade, in pixels of the finished picture; 0 cuts hard.
     """
 
-    def __init__(self, size: Size, channels: int, bits: int = 8, fade: int = 0) -> None:
+    def __init__(self, size: Size, channels: int, bits: int = 8, feather: int = 0) -> None:
         self.size = size
         self.bits = bits
-        self.fade = fade
+        self.feather = feather
         self.pixels: NDArray[Any] = np.empty((size.height, size.width, channels), np.uint8 if bits == 8 else np.uint16)
-        self._sums = _Rows(size, channels) if fade else None
+        self._sums = _Rows(size, channels) if feather else None
 
     def put(self, core: Region, source: Region, values: torch.Tensor) -> None:
         """Merge one tile.
@@ -48,20 +48,20 @@ class Canvas:
         Args:
             core: what the tile is responsible for, in pixels of the finished picture.
             source: where `values` lie; contains `core`.
-            values: channels x height x width; whole levels (`quantise`) when cutting hard, else 0..1.
+            values: channels x height x width; whole levels (`quantize`) when cutting hard, else 0..1.
         """
         if self._sums is None:
             inner = core.moved(-source.x, -source.y)
             kept = values[:, inner.y : inner.bottom, inner.x : inner.right].permute(1, 2, 0)
             self.pixels[core.rows, core.columns] = kept.cpu().numpy()
             return
-        seen = core.grown(self.fade, self.size).intersection(source)
+        seen = core.grown(self.feather, self.size).intersection(source)
         assert seen is not None, "a source contains its core"
         inner = seen.moved(-source.x, -source.y)
         cut = values[:, inner.y : inner.bottom, inner.x : inner.right].permute(1, 2, 0).float().cpu().numpy()
         weights = np.outer(
-            _ramp(seen.y, seen.bottom, core.y, core.bottom, self.fade, self.size.height),
-            _ramp(seen.x, seen.right, core.x, core.right, self.fade, self.size.width),
+            _ramp(seen.y, seen.bottom, core.y, core.bottom, self.feather, self.size.height),
+            _ramp(seen.x, seen.right, core.x, core.right, self.feather, self.size.width),
         )
         self._sums.add(seen, cut, weights)
 
@@ -69,7 +69,7 @@ class Canvas:
         """Tell that no tile to come touches a core row above `above`: what lies clear of it is made final."""
         if self._sums is None:
             return
-        upto = self.size.height if above >= self.size.height else max(0, above - self.fade)
+        upto = self.size.height if above >= self.size.height else max(0, above - self.feather)
         levels = (1 << self.bits) - 1
         for start, rows in self._sums.take(upto):
             self.pixels[start : start + len(rows)] = np.clip(rows * levels + 0.5, 0, levels).astype(self.pixels.dtype)
@@ -113,14 +113,14 @@ class _Rows:
             self._weights = np.concatenate([self._weights, np.zeros((missing, self._size.width), np.float32)])
 
 
-def _ramp(start: int, end: int, core_start: int, core_end: int, fade: int, length: int) -> NDArray[np.float32]:
+def _ramp(start: int, end: int, core_start: int, core_end: int, feather: int, length: int) -> NDArray[np.float32]:
     """Weights of the pixels `start` to `end` along one axis: 1 in the core, falling to 0 across each cut."""
-    centres = np.arange(start, end, dtype=np.float32) + 0.5
+    centers = np.arange(start, end, dtype=np.float32) + 0.5
     weights = np.ones(end - start, np.float32)
     if core_start > 0:
-        weights *= _rise((centres - core_start) / fade)
+        weights *= _rise((centers - core_start) / feather)
     if core_end < length:
-        weights *= _rise((core_end - centres) / fade)
+        weights *= _rise((core_end - centers) / feather)
     return weights
 
 

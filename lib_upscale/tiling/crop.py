@@ -27,7 +27,7 @@ def cut(pixels: NDArray[Any], source: Region, tile_size: Size) -> NDArray[Any]:
     missing = (tile_size.height - source.height, tile_size.width - source.width)
     if not any(missing):
         return tile
-    reflected = [min(pad, side - 1) for pad, side in zip(missing, tile.shape, strict=False)]
-    tile = np.pad(tile, [(0, reflected[0]), (0, reflected[1]), (0, 0)], mode="reflect")
-    rest = [pad - done for pad, done in zip(missing, reflected, strict=True)]
+    reflect_pad = [min(pad, side - 1) for pad, side in zip(missing, tile.shape, strict=False)]
+    tile = np.pad(tile, [(0, reflect_pad[0]), (0, reflect_pad[1]), (0, 0)], mode="reflect")
+    rest = [pad - done for pad, done in zip(missing, reflect_pad, strict=True)]
     return np.pad(tile, [(0, rest[0]), (0, rest[1]), (0, 0)], mode="edge") if any(rest) else tile

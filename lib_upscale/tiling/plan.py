@@ -1,7 +1,7 @@
 """From a picture's size to its tiles. Whole numbers only; nothing here knows pixels or networks.
 
 A tile has a `core`, the region it is responsible for, and a `source`, the region it is shown. The cores
-partition the region that was asked for. Neighbouring sources share `overlap` pixels or more, and the
+partition the region that was asked for. Neighboring sources share `overlap` pixels or more, and the
 border between two cores lies on the midline of what they share.
 
 Tiles are equal, spread evenly and shifted inside the picture. With an alignment, origins are multiples of
@@ -20,11 +20,11 @@ from itertools import product
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Region, Size
 
-__all__ = ["Grain", "Plan", "Tile", "plan_tiles", "smallest_tile"]
+__all__ = ["Plan", "SizeConstraint", "Tile", "plan_tiles", "smallest_tile"]
 
 
 @dataclass(frozen=True)
-class Grain:
+class SizeConstraint:
     """What a network demands of where tiles lie and how large they are, in source pixels."""
 
     align: int = 1
@@ -66,7 +66,7 @@ class Plan:
     tile_size: Size
     """The size of the network's input, equal for all tiles. No side of a `source` is longer."""
     overlap: int
-    """What two neighbouring sources share at least, in pixels."""
+    """What two neighboring sources share at least, in pixels."""
     columns: tuple[_Span, ...]
     rows: tuple[_Span, ...]
 
@@ -94,30 +94,32 @@ class Plan:
         return len(self) == 1
 
 
-def smallest_tile(overlap: int, grain: Grain) -> int:
+def smallest_tile(overlap: int, constraint: SizeConstraint) -> int:
     """The smallest tile side that leaves a core worth its overlap: half as wide as the overlap, and aligned."""
-    return grain.ceil(overlap + max(grain.align, overlap // 2, 1))
+    return constraint.ceil(overlap + max(constraint.align, overlap // 2, 1))
 
 
-def plan_tiles(size: Size, tile: int, overlap: int, grain: Grain = Grain(), region: Region | None = None) -> Plan:
+def plan_tiles(
+    size: Size, tile: int, overlap: int, constraint: SizeConstraint = SizeConstraint(), region: Region | None = None
+) -> Plan:
     """Cover `region` (the whole picture by default) with equal tiles of at most `tile` a side.
 
     Raises:
         TileTooSmallError: more than one tile is needed and `tile` leaves too small a core.
     """
     region = region or Region.whole(size)
-    largest = tile // grain.align * grain.align
+    largest = tile // constraint.align * constraint.align
     reach = -(-overlap // 2)
     axes = (
-        _Axis(size.width, region.x, region.right, reach, grain.align),
-        _Axis(size.height, region.y, region.bottom, reach, grain.align),
+        _Axis(size.width, region.x, region.right, reach, constraint.align),
+        _Axis(size.height, region.y, region.bottom, reach, constraint.align),
     )
-    if any(axis.needs_more_than(largest) for axis in axes) or largest < grain.ceil(1):
-        needed = smallest_tile(overlap, grain)
+    if any(axis.needs_more_than(largest) for axis in axes) or largest < constraint.ceil(1):
+        needed = smallest_tile(overlap, constraint)
         if largest < needed:
             raise TileTooSmallError(f"A tile of {tile} is too small for an overlap of {overlap}", needed)
-    sides = [axis.tile_side(largest, overlap, grain) for axis in axes]
-    if grain.square:
+    sides = [axis.tile_side(largest, overlap, constraint) for axis in axes]
+    if constraint.square:
         sides = [max(sides)] * 2
     columns, rows = (axis.spans(side, overlap) for axis, side in zip(axes, sides, strict=True))
     return Plan(size, region, Size(*sides), overlap, columns, rows)
@@ -148,15 +150,15 @@ class _Axis:
     def needs_more_than(self, tile: int) -> bool:
         return self.extent > tile
 
-    def tile_side(self, largest: int, overlap: int, grain: Grain) -> int:
+    def tile_side(self, largest: int, overlap: int, constraint: SizeConstraint) -> int:
         """The smallest aligned side with which the fewest possible tiles still overlap enough."""
         if not self.needs_more_than(largest):
-            return grain.ceil(self.extent)
+            return constraint.ceil(self.extent)
         units, unit_overlap = self.extent // self.align, -(-overlap // self.align)
         top = largest // self.align
         count = -(-(units - unit_overlap) // (top - unit_overlap))
         least = -(-(units + (count - 1) * unit_overlap) // count)
-        return max(grain.ceil(1), least * self.align)
+        return max(constraint.ceil(1), least * self.align)
 
     def spans(self, side: int, overlap: int) -> tuple[_Span, ...]:
         """Tiles of that side, spread evenly, each cut on the midline of what it shares with the next."""

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from lib_upscale.device import is_out_of_memory, release_memory
 from lib_upscale.models.identity import NetworkFacts
 from lib_upscale.progress import SILENT, Progress, check
-from lib_upscale.tiling.plan import Grain
+from lib_upscale.tiling.plan import SizeConstraint
 from lib_upscale.tiling.run import TileFunction
 
-__all__ = ["Reach", "error_by_distance", "known_reach", "measure_reach"]
+__all__ = ["ReceptiveField", "error_by_distance", "known_receptive_field", "measure_receptive_field"]
 
 _THRESHOLD = 0.75 / 255
 """The error that a cut may leave, so that rounding makes it one level at most."""
@@ -32,13 +32,13 @@ _MARGIN = 1.25
 
 
 @dataclass(frozen=True)
-class Reach:
+class ReceptiveField:
     """The receptive radius of a network in source pixels, or None where the error of a cut does not fall away."""
 
     radius: int | None
 
     def overlap(self, tile: int) -> int:
-        """What neighbouring tiles must share: twice the radius, or a wide quarter to fade over."""
+        """What neighboring tiles must share: twice the radius, or a wide quarter to fade over."""
         return 2 * self.radius if self.radius is not None else max(32, tile // 4)
 
 
@@ -59,15 +59,15 @@ _GLOBAL = {
 }  # fmt: skip
 
 
-def known_reach(facts: NetworkFacts, align: int) -> Reach | None:
+def known_receptive_field(facts: NetworkFacts, align: int) -> ReceptiveField | None:
     """What ships with this library for such a network, or None: it must be measured."""
     if facts.architecture in _GLOBAL:
-        return Reach(None)
+        return ReceptiveField(None)
     if align > 1:  # an unshuffle in front of it multiplies the radius
         return None
     for tag in (*facts.tags, ""):
         if (facts.architecture, tag) in _RADII:
-            return Reach(_RADII[facts.architecture, tag])
+            return ReceptiveField(_RADII[facts.architecture, tag])
     return None
 
 
@@ -79,9 +79,9 @@ class Probed(TileFunction, Protocol):
         """What is known of the network."""
 
 
-def measure_reach(
-    function: Probed, grain: Grain, tile: int, progress: Progress = SILENT, seconds: float = 10.0
-) -> Reach | None:
+def measure_receptive_field(
+    function: Probed, constraint: SizeConstraint, tile: int, progress: Progress = SILENT, seconds: float = 10.0
+) -> ReceptiveField | None:
     """Measure the radius within `seconds`, or within the time that one tile of side `tile` takes if that is more.
 
     The network runs on a picture and on the inner half of it. Where the two results differ, the cut is felt;
@@ -91,13 +91,13 @@ def measure_reach(
     Raises:
         CancelledError: the person asked to stop.
     """
-    unit = 4 * grain.align
-    least = -(-max(96, 2 * grain.minimum) // unit) * unit
+    unit = 4 * constraint.align
+    least = -(-max(96, 2 * constraint.minimum) // unit) * unit
     side = _affordable(function, least, unit, tile, seconds)
     while side >= least:
         # The error is dealt with outside of its handler, whose traceback would keep the tensors alive.
         try:
-            return _measured(function, grain, side, progress)
+            return _measured(function, constraint, side, progress)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -106,18 +106,18 @@ def measure_reach(
     return None
 
 
-def _measured(function: Probed, grain: Grain, side: int, progress: Progress) -> Reach:
+def _measured(function: Probed, constraint: SizeConstraint, side: int, progress: Progress) -> ReceptiveField:
     radii = []
     for picture in _pictures(side, function.facts.input_channels):
         check(progress)
-        radius = _radius(error_by_distance(function, picture.to(function.device), grain))
+        radius = _radius(error_by_distance(function, picture.to(function.device), constraint))
         if radius is None:
-            return Reach(None)
+            return ReceptiveField(None)
         radii.append(radius)
-    return Reach(int(np.ceil(max(radii) * _MARGIN)) + 1)
+    return ReceptiveField(int(np.ceil(max(radii) * _MARGIN)) + 1)
 
 
-def error_by_distance(function: TileFunction, picture: torch.Tensor, grain: Grain) -> NDArray[np.float64]:
+def error_by_distance(function: TileFunction, picture: torch.Tensor, constraint: SizeConstraint) -> NDArray[np.float64]:
     """The largest error at each distance, in source pixels, from the border of an inner crop.
 
     `picture` is 1CHW and square, a multiple of four times the grain's alignment a side. Index 0 is the border itself.

@@ -19,12 +19,12 @@ from lib_upscale.device import is_out_of_memory, release_memory
 from lib_upscale.errors import OutOfMemoryError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import SILENT, Progress, check
-from lib_upscale.tiling.blender import Canvas, quantise
+from lib_upscale.tiling.blender import Canvas, quantize
 from lib_upscale.tiling.crop import cut
-from lib_upscale.tiling.plan import Grain, Plan, Tile, plan_tiles, smallest_tile
-from lib_upscale.tiling.transfer import lane_for
+from lib_upscale.tiling.plan import Plan, SizeConstraint, Tile, plan_tiles, smallest_tile
+from lib_upscale.tiling.transfer import transfer_for
 
-__all__ = ["TileFunction", "Tiling", "Used", "canvas_for", "run_tiles"]
+__all__ = ["TileFunction", "TilingConfig", "TilingOutcome", "canvas_for", "run_tiles"]
 
 
 class TileFunction(Protocol):
@@ -46,16 +46,16 @@ class TileFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class Tiling:
+class TilingConfig:
     """How a picture is to be cut."""
 
     tile: int
     """Longest side of a tile's source, overlap included, in source pixels."""
     overlap: int
-    """What neighbouring tiles share, in source pixels."""
-    fade: bool = False
+    """What neighboring tiles share, in source pixels."""
+    feather: bool = False
     """Cross-fade over the inner half of the overlap instead of cutting on its midline."""
-    grain: Grain = Grain()
+    constraint: SizeConstraint = SizeConstraint()
     batch: int = 1
     """How many tiles the function is given at once, at most."""
     divisible: bool = True
@@ -63,11 +63,11 @@ class Tiling:
 
     def plan(self, size: Size, region: Region | None = None) -> Plan:
         """The tiles of a picture of that size, or of a region of it. Raises `TileTooSmallError`."""
-        return plan_tiles(size, self.tile, self.overlap, self.grain, region)
+        return plan_tiles(size, self.tile, self.overlap, self.constraint, region)
 
 
 @dataclass
-class Used:
+class TilingOutcome:
     """What worked in the end, worth remembering for the next picture."""
 
     tile: int
@@ -76,20 +76,20 @@ class Used:
     """Tile sides for which memory ran out."""
 
 
-def canvas_for(size: Size, function: TileFunction, tiling: Tiling, channels: int, bits: int) -> Canvas:
+def canvas_for(size: Size, function: TileFunction, tiling: TilingConfig, channels: int, bits: int) -> Canvas:
     """An empty canvas for the result of `run_tiles` on a picture of that size."""
     # A single tile may become several when memory runs out, so it is not asked here how many there are.
-    fade = tiling.overlap * function.scale // 4 if tiling.fade else 0
-    return Canvas(size.scaled(function.scale), channels, bits, fade)
+    feather = tiling.overlap * function.scale // 4 if tiling.feather else 0
+    return Canvas(size.scaled(function.scale), channels, bits, feather)
 
 
 def run_tiles(
     pixels: NDArray[Any],
     function: TileFunction,
     canvas: Canvas,
-    tiling: Tiling,
+    tiling: TilingConfig,
     progress: Progress = SILENT,
-) -> Used:
+) -> TilingOutcome:
     """Fill `canvas` with what `function` makes of `pixels` (height x width x channels, 8 or 16 bits).
 
     Raises:
@@ -103,19 +103,21 @@ class _Run:
     """One picture on its way over the tiles."""
 
     def __init__(
-        self, pixels: NDArray[Any], function: TileFunction, canvas: Canvas, tiling: Tiling, progress: Progress
+        self, pixels: NDArray[Any], function: TileFunction, canvas: Canvas, tiling: TilingConfig, progress: Progress
     ) -> None:
         self._pixels, self._function, self._canvas = pixels, function, canvas
         self._tiling, self._progress = tiling, progress
         self._size = Size(pixels.shape[1], pixels.shape[0])
-        self._lane = lane_for(function.device)
-        self._used = Used(tiling.tile, max(1, tiling.batch))
+        self._lane = transfer_for(function.device)
+        self._used = TilingOutcome(tiling.tile, max(1, tiling.batch))
         self._pixels_done = 0
 
-    def run(self) -> Used:
+    def run(self) -> TilingOutcome:
         waiting = [Region.whole(self._size)]
         while waiting:
-            plan = plan_tiles(self._size, self._used.tile, self._tiling.overlap, self._tiling.grain, waiting.pop(0))
+            plan = plan_tiles(
+                self._size, self._used.tile, self._tiling.overlap, self._tiling.constraint, waiting.pop(0)
+            )
             finished = self._plan(plan, last=not waiting)
             if finished < len(plan):
                 waiting = [*_rest(plan, finished), *waiting]
@@ -141,10 +143,10 @@ class _Run:
     def _batches(self, plan: Plan, start: int) -> _Done:
         """Do batches from tile `start` on until the end or until memory runs out."""
         done = _Done()
-        flying: deque[tuple[list[Tile], Callable[[], None]]] = deque()
+        in_flight: deque[tuple[list[Tile], Callable[[], None]]] = deque()
 
         def land() -> None:
-            tiles, finish = flying.popleft()
+            tiles, finish = in_flight.popleft()
             finish()
             done.finished += len(tiles)
             self._note(plan, start + done.finished, tiles)
@@ -152,11 +154,11 @@ class _Run:
         try:
             for tiles in _grouped(islice(iter(plan), start, None), self._used.batch):
                 check(self._progress)
-                flying.append((tiles, self._launch(plan, tiles)))
+                in_flight.append((tiles, self._launch(plan, tiles)))
                 # A device that computes on its own is given the next batch before the last one is awaited.
-                if len(flying) > self._ahead:
+                if len(in_flight) > self._ahead:
                     land()
-            while flying:
+            while in_flight:
                 land()
         except Exception as error:
             if not is_out_of_memory(error):
@@ -186,7 +188,7 @@ class _Run:
 
     def _kept(self, output: torch.Tensor) -> torch.Tensor:
         """Whole levels where the canvas cuts hard: a quarter of what has to travel back."""
-        return output if self._canvas.fade else quantise(output, self._canvas.bits)
+        return output if self._canvas.feather else quantize(output, self._canvas.bits)
 
     def _note(self, plan: Plan, count: int, tiles: list[Tile]) -> None:
         """The first `count` tiles of the plan are merged, `tiles` the last of them."""
@@ -200,8 +202,8 @@ class _Run:
     def _smaller(self, plan: Plan) -> None:
         side = max(plan.tile_size)
         self._used.tried.append(side)
-        grain, overlap = self._tiling.grain, self._tiling.overlap
-        least = smallest_tile(overlap, grain)
+        constraint, overlap = self._tiling.constraint, self._tiling.overlap
+        least = smallest_tile(overlap, constraint)
         if not self._tiling.divisible or side <= least:
             tried = ", ".join(str(tried) for tried in self._used.tried)
             raise OutOfMemoryError(

@@ -8,7 +8,7 @@ import torch
 
 from lib_upscale.device import free_memory
 from lib_upscale.image.geometry import Size
-from lib_upscale.tiling.plan import Grain, plan_tiles, smallest_tile
+from lib_upscale.tiling.plan import SizeConstraint, plan_tiles, smallest_tile
 
 __all__ = ["automatic_tile"]
 
@@ -23,7 +23,7 @@ who interrupts would wait."""
 def automatic_tile(
     size: Size,
     overlap: int,
-    grain: Grain,
+    constraint: SizeConstraint,
     bytes_per_pixel: float,
     device: torch.device,
     *,
@@ -40,12 +40,12 @@ def automatic_tile(
     affordable = math.isqrt(int(free_memory(device) * _SHARE.get(device.type, 0.8) / max(1.0, bytes_per_pixel)))
     limit = min(affordable, largest or affordable)
     enough = limit if undivided else max(_ENOUGH.get(device.type, 2048), 3 * overlap)
-    pixels = grain.ceil(size.width) * grain.ceil(size.height)
+    pixels = constraint.ceil(size.width) * constraint.ceil(size.height)
     if pixels <= min(limit, enough * 5 // 4) ** 2 and max(size) <= 4 * enough:
-        return max(grain.ceil(size.width), grain.ceil(size.height))
-    least = smallest_tile(overlap, grain)
+        return max(constraint.ceil(size.width), constraint.ceil(size.height))
+    least = smallest_tile(overlap, constraint)
     candidates = {max(least, min(limit, enough * share // 8)) for share in (5, 6, 7, 8, 9, 10)}
     if undivided:
         return max(candidates)
     # Among tiles of about the right size, the one whose overlaps cost least.
-    return min(candidates, key=lambda tile: (plan_tiles(size, tile, overlap, grain).computed_pixels, tile))
+    return min(candidates, key=lambda tile: (plan_tiles(size, tile, overlap, constraint).computed_pixels, tile))

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Lane", "lane_for"]
+__all__ = ["DeviceTransfer", "transfer_for"]
 
 _LEVELS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
-class Lane(Protocol):
+class DeviceTransfer(Protocol):
     """The way to a device and back."""
 
     def send(self, tiles: Sequence[NDArray[Any]]) -> torch.Tensor:
@@ -24,9 +24,9 @@ class Lane(Protocol):
         """Begin to bring `values` back; calling what is returned waits until they are here."""
 
 
-def lane_for(device: torch.device) -> Lane:
+def transfer_for(device: torch.device) -> DeviceTransfer:
     """The fastest lane to `device`."""
-    return _CudaLane(device) if device.type == "cuda" else _DirectLane(device)
+    return _CudaTransfer(device) if device.type == "cuda" else _DirectTransfer(device)
 
 
 def _stacked(tiles: Sequence[NDArray[Any]]) -> tuple[torch.Tensor, float]:
@@ -41,7 +41,7 @@ def _floats(batch: torch.Tensor, levels: float) -> torch.Tensor:
     return values.div_(levels).permute(0, 3, 1, 2)
 
 
-class _DirectLane:
+class _DirectTransfer:
     """Copies when asked, and waits for it."""
 
     def __init__(self, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class _DirectLane:
         return values.cpu
 
 
-class _CudaLane:
+class _CudaTransfer:
     """Copies through pinned memory on a stream of its own, so that computing goes on."""
 
     def __init__(self, device: torch.device) -> None:

@@ -8,56 +8,55 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from lib_upscale.device import kept_activations
+from lib_upscale.device import retain_malloc_pages
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Size
-from lib_upscale.models.identity import SizeRequirements
-from lib_upscale.models.identity import Tiling as TilingWord
+from lib_upscale.models.identity import SizeRequirements, TilingSupport
 from lib_upscale.models.runtime.model_cache import Model
 from lib_upscale.progress import SILENT, Progress, Span
 from lib_upscale.settings.upscale import AUTOMATIC, UpscaleSettings
-from lib_upscale.tiling.plan import Grain, smallest_tile
-from lib_upscale.tiling.receptive_field import Reach, known_reach, measure_reach
-from lib_upscale.tiling.run import Tiling, canvas_for, run_tiles
+from lib_upscale.tiling.plan import SizeConstraint, smallest_tile
+from lib_upscale.tiling.receptive_field import ReceptiveField, known_receptive_field, measure_receptive_field
+from lib_upscale.tiling.run import TilingConfig, canvas_for, run_tiles
 from lib_upscale.tiling.tile_size import automatic_tile
 
-__all__ = ["grain_of", "run_pass", "seconds_per_pixel", "tiling_for"]
+__all__ = ["choose_tiling", "run_pass", "seconds_per_pixel", "size_constraint_of"]
 
 _FADED_TILE = 256
-"""The tile of which a quarter is overlap where neighbours fade into each other; larger tiles overlap no more."""
+"""The tile of which a quarter is overlap where neighbors fade into each other; larger tiles overlap no more."""
 
 _TIMING = 1.0
 """Seconds after which a network that never ran here is not timed again."""
 
 
-def grain_of(model: Model) -> Grain:
+def size_constraint_of(model: Model) -> SizeConstraint:
     """What the network demands of its tiles."""
     needs: SizeRequirements = model.facts.size_requirements
-    return Grain(model.align, max(1, needs.minimum), needs.square)
+    return SizeConstraint(model.align, max(1, needs.minimum), needs.square)
 
 
-def tiling_for(model: Model, size: Size, settings: UpscaleSettings, progress: Progress = SILENT) -> Tiling:
+def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress: Progress = SILENT) -> TilingConfig:
     """How to cut a picture of that size for that model; measures the model's reach if that was never done.
 
     Raises:
         TileTooSmallError: tile and overlap were set by hand and don't fit each other.
         CancelledError: while measuring.
     """
-    grain = grain_of(model)
-    side = max(grain.ceil(size.width), grain.ceil(size.height))
-    if model.facts.tiling is TilingWord.INTERNAL:
-        return Tiling(side, 0, grain=grain, divisible=False)
+    constraint = size_constraint_of(model)
+    side = max(constraint.ceil(size.width), constraint.ceil(size.height))
+    if model.facts.tiling is TilingSupport.INTERNAL:
+        return TilingConfig(side, 0, constraint=constraint, divisible=False)
     automatic = settings.tile == AUTOMATIC
-    tile = _automatic(model, size, 0, grain) if automatic else settings.tile
+    tile = _automatic(model, size, 0, constraint) if automatic else settings.tile
     if side <= tile:
         # The overlap counts only if memory runs out and the one tile becomes several.
-        return _cut(side, _known(model) or Reach(None), settings, grain)
-    reach = _reach(model, grain, settings, progress)
+        return _cut(side, _known(model) or ReceptiveField(None), settings, constraint)
+    reach = _reach(model, constraint, settings, progress)
     if automatic:
         overlap = settings.overlap if settings.overlap is not None else reach.overlap(_FADED_TILE)
-        tile = _automatic(model, size, overlap, grain)
-    tiling = _cut(tile, reach, settings, grain)
-    least = smallest_tile(tiling.overlap, grain)
+        tile = _automatic(model, size, overlap, constraint)
+    tiling = _cut(tile, reach, settings, constraint)
+    least = smallest_tile(tiling.overlap, constraint)
     if tile < least:
         raise TileTooSmallError(
             f"A tile of {tile} is too small for {model.path.name} with an overlap of {tiling.overlap}", least
@@ -65,44 +64,46 @@ def tiling_for(model: Model, size: Size, settings: UpscaleSettings, progress: Pr
     return tiling
 
 
-def _automatic(model: Model, size: Size, overlap: int, grain: Grain) -> int:
+def _automatic(model: Model, size: Size, overlap: int, constraint: SizeConstraint) -> int:
     return automatic_tile(
         size,
         overlap,
-        grain,
+        constraint,
         model.memory_per_pixel(),
         model.device,
         largest=model.noted("tile"),
-        undivided=model.facts.tiling is TilingWord.DISCOURAGED,
+        undivided=model.facts.tiling is TilingSupport.DISCOURAGED,
     )
 
 
-def _cut(tile: int, reach: Reach, settings: UpscaleSettings, grain: Grain) -> Tiling:
+def _cut(tile: int, reach: ReceptiveField, settings: UpscaleSettings, constraint: SizeConstraint) -> TilingConfig:
     """Tiles of that side: cut hard where they overlap enough for it, else faded into each other."""
     overlap = settings.overlap if settings.overlap is not None else reach.overlap(min(tile, _FADED_TILE))
     exact = reach.radius is not None and overlap >= 2 * reach.radius
-    return Tiling(tile, overlap, not exact, grain)
+    return TilingConfig(tile, overlap, not exact, constraint)
 
 
-def _known(model: Model) -> Reach | None:
+def _known(model: Model) -> ReceptiveField | None:
     noted = model.known("radius")
     if noted is not None:
-        return Reach(None if noted < 0 else int(noted))
-    return known_reach(model.facts, model.align)
+        return ReceptiveField(None if noted < 0 else int(noted))
+    return known_receptive_field(model.facts, model.align)
 
 
-def _reach(model: Model, grain: Grain, settings: UpscaleSettings, progress: Progress) -> Reach:
+def _reach(model: Model, constraint: SizeConstraint, settings: UpscaleSettings, progress: Progress) -> ReceptiveField:
     known = _known(model)
     if known is not None:
         return known
     if settings.overlap is not None:
         # Set by hand: a hard cut would show where it is too narrow, a fade never does.
-        return Reach(None)
+        return ReceptiveField(None)
     progress.report(0, "measuring how far the network sees")
-    with kept_activations(model.device):
-        reach = model.in_full_precision(lambda: measure_reach(model, grain, settings.tile or 512, progress))
+    with retain_malloc_pages(model.device):
+        reach = model.in_full_precision(
+            lambda: measure_receptive_field(model, constraint, settings.tile or 512, progress)
+        )
     if reach is None:
-        return Reach(None)  # for now: another tile or device may leave room to measure it
+        return ReceptiveField(None)  # for now: another tile or device may leave room to measure it
     model.learn(radius=-1 if reach.radius is None else reach.radius)
     return reach
 
@@ -116,9 +117,9 @@ def run_pass(
         OutOfMemoryError, UnusableModelError, CancelledError, TileTooSmallError.
     """
     size = Size(pixels.shape[1], pixels.shape[0])
-    tiling = tiling_for(model, size, settings, Span(progress, 0, 0))
+    tiling = choose_tiling(model, size, settings, Span(progress, 0, 0))
     canvas = canvas_for(size, model, tiling, model.facts.output_channels, bits)
-    with kept_activations(model.device):
+    with retain_malloc_pages(model.device):
         start = time.perf_counter()
         used = run_tiles(pixels, model, canvas, tiling, progress)
         elapsed = time.perf_counter() - start
@@ -135,12 +136,12 @@ def seconds_per_pixel(model: Model) -> float:
     noted = model.noted("seconds_per_pixel")
     if noted is not None:
         return float(noted)
-    grain = grain_of(model)
+    constraint = size_constraint_of(model)
     small, large = (
         torch.full((1, model.facts.input_channels, side, side), 0.5, device=model.device)
-        for side in (grain.ceil(16), grain.ceil(48))
+        for side in (constraint.ceil(16), constraint.ceil(48))
     )
-    with kept_activations(model.device):
+    with retain_malloc_pages(model.device):
         model(small)  # the first call prepares kernels
         times: list[float] = []
         # Other programs only ever make it slower: the best of three, unless that would make people wait.

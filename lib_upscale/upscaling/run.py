@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib_upscale.errors import SettingsError
-from lib_upscale.image.alpha import AlphaMode, drop_alpha, flatten_hidden_colour
-from lib_upscale.image.channels import given_to, made_of
+from lib_upscale.image.alpha import AlphaMode, drop_alpha, flatten_hidden_color
+from lib_upscale.image.channels import adapt_channels, restore_channels
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.padding import framed
+from lib_upscale.image.padding import pad_or_crop
 from lib_upscale.image.picture import Picture, to_bits
 from lib_upscale.image.resample import resample
 from lib_upscale.image.target import MAX_PIXELS, Layout, layout
 from lib_upscale.models.catalog.catalog import Entry
-from lib_upscale.models.identity import NetworkFacts, Tiling
+from lib_upscale.models.identity import NetworkFacts, TilingSupport
 from lib_upscale.models.runtime.backends import accelerator
 from lib_upscale.models.runtime.model_cache import Model, Models
 from lib_upscale.progress import SILENT, Progress, Span, check
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.network_pass import run_pass, seconds_per_pixel, tiling_for
+from lib_upscale.upscaling.network_pass import choose_tiling, run_pass, seconds_per_pixel
 
-__all__ = ["Job", "Pass", "plan_upscale", "upscale"]
+__all__ = ["NetworkPass", "UpscalePlan", "plan_upscale", "upscale"]
 
 _MOST_PASSES = 8
 """Passes of one model. 2x eight times is 256x: more is a slip, not a wish."""
@@ -39,7 +39,7 @@ _RESAMPLE_SHARE = 0.03
 
 
 @dataclass(frozen=True)
-class Pass:
+class NetworkPass:
     """One run of one network."""
 
     entry: Entry
@@ -65,13 +65,13 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Job:
+class UpscalePlan:
     """What `upscale` will do with a picture of a certain size."""
 
     source: Size
-    passes: tuple[Pass, ...]
+    passes: tuple[NetworkPass, ...]
     layout: Layout
-    second: tuple[Pass, ...] = ()
+    second: tuple[NetworkPass, ...] = ()
     """The passes whose result is blended in."""
     planes: int = 1
     """How often all of that runs: twice where the network makes the transparency as well."""
@@ -120,11 +120,11 @@ class Job:
             else:
                 yield f"from {made} on it is resampling"
         for each in {each.entry.name: each for each in (*self.passes, *self.second)}.values():
-            if each.facts.tiling is Tiling.DISCOURAGED and each.tiles != 1:
+            if each.facts.tiling is TilingSupport.DISCOURAGED and each.tiles != 1:
                 yield f"{each.entry.name} works best on the whole picture: its tiles are as large as memory allows"
 
 
-def _counted(passes: tuple[Pass, ...]) -> Iterator[str]:
+def _counted(passes: tuple[NetworkPass, ...]) -> Iterator[str]:
     counts: dict[str, int] = {}
     for each in passes:
         counts[each.entry.name] = counts.get(each.entry.name, 0) + 1
@@ -142,7 +142,7 @@ def plan_upscale(
     picture: Picture | None = None,
     load: bool = True,
     timed: bool = False,
-) -> Job:
+) -> UpscalePlan:
     """What `upscale` will do with a picture of that size.
 
     Args:
@@ -157,17 +157,17 @@ def plan_upscale(
     passes = tuple(_measured(each, settings, models, load, timed) for each in chain.passes)
     second = tuple(_measured(each, settings, models, load, timed) for each in chain.second)
     planes = 2 if picture is not None and _alpha_by_model(picture, settings) else 1
-    return Job(size, passes, chain.layout, second, planes)
+    return UpscalePlan(size, passes, chain.layout, second, planes)
 
 
-def _measured(each: Pass, settings: UpscaleSettings, models: Models, load: bool, timed: bool) -> Pass:
+def _measured(each: NetworkPass, settings: UpscaleSettings, models: Models, load: bool, timed: bool) -> NetworkPass:
     model = _load(each.entry, settings, models) if load else models.pool.loaded(each.entry.path)
     if model is None:
-        return Pass(each.entry, each.given, None, each.given.pixels)
-    plan = tiling_for(model, each.given, settings).plan(each.given)
+        return NetworkPass(each.entry, each.given, None, each.given.pixels)
+    plan = choose_tiling(model, each.given, settings).plan(each.given)
     pace = seconds_per_pixel(model) if timed else model.noted("seconds_per_pixel")
     seconds = None if pace is None else float(pace) * plan.computed_pixels
-    return Pass(each.entry, each.given, len(plan), plan.computed_pixels, seconds)
+    return NetworkPass(each.entry, each.given, len(plan), plan.computed_pixels, seconds)
 
 
 class _Chain:
@@ -190,16 +190,16 @@ class _Chain:
         own = self._size.scaled(_scale_of([*self._before, main, *self._after]))
         return Layout(own, own)
 
-    def _passes(self, main: Entry) -> list[Pass]:
+    def _passes(self, main: Entry) -> list[NetworkPass]:
         repeats = 1
         scale, rest = _scale_of([main]), _scale_of([*self._before, *self._after])
         wanted = self.layout.scaled
         while scale > 1 and repeats < _MOST_PASSES and not self._reached(wanted, rest * scale**repeats):
             repeats += 1
-        passes: list[Pass] = []
+        passes: list[NetworkPass] = []
         size = self._size
         for entry in (*self._before, *[main] * repeats, *self._after):
-            passes.append(Pass(entry, size))
+            passes.append(NetworkPass(entry, size))
             size = passes[-1].made
             if size.pixels > MAX_PIXELS:
                 raise SettingsError(
@@ -240,7 +240,7 @@ def upscale(picture: Picture, settings: UpscaleSettings, models: Models, progres
     work = _Work(job, settings, models, progress)
     result = work.run(picture)
     progress.report(1, "done")
-    return framed(result, job.layout, settings.padding).with_metadata(picture.metadata)
+    return pad_or_crop(result, job.layout, settings.padding).with_metadata(picture.metadata)
 
 
 def _alpha_by_model(picture: Picture, settings: UpscaleSettings) -> bool:
@@ -250,7 +250,7 @@ def _alpha_by_model(picture: Picture, settings: UpscaleSettings) -> bool:
 class _Work:
     """One picture on its way through the passes of a job."""
 
-    def __init__(self, job: Job, settings: UpscaleSettings, models: Models, progress: Progress) -> None:
+    def __init__(self, job: UpscalePlan, settings: UpscaleSettings, models: Models, progress: Progress) -> None:
         self._job, self._settings, self._models = job, settings, models
         self._progress = progress
         self._share = (1 - _RESAMPLE_SHARE) / job.computed_pixels
@@ -260,7 +260,7 @@ class _Work:
         """The picture scaled to the size before framing."""
         pixels, alpha = picture.pixels, picture.alpha
         if alpha is not None and not picture.opaque:
-            pixels = flatten_hidden_colour(pixels, alpha)
+            pixels = flatten_hidden_color(pixels, alpha)
         large = self._both(pixels, picture.bits)
         if alpha is None:
             return Picture(large, None, picture.metadata)
@@ -280,7 +280,7 @@ class _Work:
         second = self._through(self._job.second, pixels, bits)
         return _blended(first, second, self._settings.second_weight)
 
-    def _through(self, passes: tuple[Pass, ...], pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    def _through(self, passes: tuple[NetworkPass, ...], pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         wanted = self._job.layout.scaled
         for number, each in enumerate(passes):
             last = number == len(passes) - 1 and each.made == wanted and not self._job.second
@@ -291,12 +291,12 @@ class _Work:
             pixels = resample(pixels, wanted, progress=span)
         return to_bits(pixels, bits)
 
-    def _pass(self, each: Pass, pixels: NDArray[Any], bits: int) -> NDArray[Any]:
+    def _pass(self, each: NetworkPass, pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         model = _load(each.entry, self._settings, self._models)
         start, self._done = self._done, self._done + each.computed_pixels * self._share
         progress = Span(self._progress, start, self._done)
-        made = run_pass(given_to(pixels, model.facts.input_channels), model, self._settings, bits, progress)
-        return made_of(made, to_bits(pixels, bits))
+        made = run_pass(adapt_channels(pixels, model.facts.input_channels), model, self._settings, bits, progress)
+        return restore_channels(made, to_bits(pixels, bits))
 
 
 def _blended(first: NDArray[Any], second: NDArray[Any], weight: float) -> NDArray[Any]:

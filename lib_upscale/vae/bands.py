@@ -51,7 +51,7 @@ class Moments:
         squares = self.squares + other.squares + apart.square() * (self.count * other.count / count)
         return Moments(count, mean, squares)
 
-    def normalised(self, norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    def normalized(self, norm: nn.GroupNorm, x: Tensor) -> Tensor:
         """`x` (NCHW) after the group norm with these moments, a new tensor of the same type."""
         each = norm.num_channels // norm.num_groups
         scale = (self.squares / self.count + norm.eps).rsqrt().repeat_interleave(each, 1)

@@ -21,11 +21,11 @@ from lib_upscale.vae.bands import Bands, Moments, Scratch
 from lib_upscale.vae.layers import (
     Attention,
     Convolve,
-    Double,
-    Finish,
-    Halve,
+    Downsample,
     Layer,
+    OutputHead,
     Resnet,
+    Upsample,
     attended,
     convolved,
     doubled,
@@ -100,14 +100,14 @@ class Streamed:
             return self._resnet(layer, source, groups, price)
         if isinstance(layer, Attention):
             return self._attention(layer, source, groups, price)
-        if isinstance(layer, Halve):
-            return self._halve(layer, source, groups, price)
-        if isinstance(layer, Double):
+        if isinstance(layer, Downsample):
+            return self._downsample(layer, source, groups, price)
+        if isinstance(layer, Upsample):
             return self._double(layer, source, groups, price)
         moments, finish = _known(source), layer
 
         def end(x: Tensor) -> Tensor:
-            return F.silu(moments.normalised(finish.norm, x), inplace=True)
+            return F.silu(moments.normalized(finish.norm, x), inplace=True)
 
         return self._convolve(layer.conv, end, source, groups, price, tanh=layer.tanh)
 
@@ -133,7 +133,7 @@ class Streamed:
 
         def first(top: int, bottom: int) -> None:
             y = self._around(
-                layer.conv1, lambda x: F.silu(moments.normalised(layer.norm1, x), inplace=True), source, top, bottom
+                layer.conv1, lambda x: F.silu(moments.normalized(layer.norm1, x), inplace=True), source, top, bottom
             )
             passed = None if shortcut is None else self._around(shortcut, lambda x: x, source, top, bottom)
             inner.append(top, y, layer.norm2.num_groups)
@@ -150,7 +150,7 @@ class Streamed:
 
         def second(top: int, bottom: int) -> None:
             y = self._around(
-                layer.conv2, lambda x: F.silu(between.normalised(layer.norm2, x), inplace=True), inner, top, bottom
+                layer.conv2, lambda x: F.silu(between.normalized(layer.norm2, x), inplace=True), inner, top, bottom
             )
             result.replace(top, y.add_(self._load(result, top, bottom)), groups)
             inner.forget(bottom - 1)
@@ -165,7 +165,7 @@ class Streamed:
         height, row = source.height, source.width * source.channels
 
         def project(top: int, bottom: int) -> None:
-            x = moments.normalised(layer.norm, self._load(source, top, bottom))
+            x = moments.normalized(layer.norm, self._load(source, top, bottom))
             made = [convolved(conv, x) for conv in (layer.q, layer.k, layer.v)]
             for bands, y in zip((queries, keys, values), made, strict=True):
                 bands.append(top, y)
@@ -192,7 +192,7 @@ class Streamed:
             bands.forget(height)
         return source
 
-    def _halve(self, layer: Halve, source: Bands, groups: int, price: float) -> Bands:
+    def _downsample(self, layer: Downsample, source: Bands, groups: int, price: float) -> Bands:
         result, height = Bands(self._scratch), source.height
         reach = 0 if layer.conv is None else 1
 
@@ -206,7 +206,7 @@ class Streamed:
         source.forget(height)
         return result
 
-    def _double(self, layer: Double, source: Bands, groups: int, price: float) -> Bands:
+    def _double(self, layer: Upsample, source: Bands, groups: int, price: float) -> Bands:
         result, height = Bands(self._scratch), source.height
 
         def work(top: int, bottom: int) -> None:
@@ -260,9 +260,9 @@ def cost(layers: Sequence[Layer], height: int, width: int) -> float:
     """Multiplications that layers need for an input of that size."""
     total = 0.0
     for layer in layers:
-        if isinstance(layer, Halve):
+        if isinstance(layer, Downsample):
             height, width = height // 2, width // 2
-        elif isinstance(layer, Double):
+        elif isinstance(layer, Upsample):
             height, width = height * 2, width * 2
         convs = [part for part in vars(layer).values() if isinstance(part, nn.Conv2d)]
         each = sum(c.in_channels * c.out_channels * c.kernel_size[0] * c.kernel_size[1] for c in convs)
@@ -276,7 +276,7 @@ def _groups(layer: Layer) -> int:
     """Groups of the norm that comes first in a layer, 0 if none does."""
     if isinstance(layer, Resnet):
         return layer.norm1.num_groups
-    return layer.norm.num_groups if isinstance(layer, (Attention, Finish)) else 0
+    return layer.norm.num_groups if isinstance(layer, (Attention, OutputHead)) else 0
 
 
 def _known(bands: Bands) -> Moments:

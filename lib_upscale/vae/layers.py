@@ -19,13 +19,13 @@ from lib_upscale.errors import UnknownNetworkError
 __all__ = [
     "Attention",
     "Convolve",
-    "Double",
-    "Finish",
-    "Halve",
+    "Downsample",
     "Layer",
     "Network",
-    "Normalise",
+    "Normalize",
+    "OutputHead",
     "Resnet",
+    "Upsample",
     "attended",
     "convolved",
     "doubled",
@@ -66,21 +66,21 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Halve:
+class Downsample:
     """Half the side, rounded down: zeros at the right and bottom and a convolution of stride 2, or a mean of 2x2."""
 
     conv: nn.Conv2d | None
 
 
 @dataclass(frozen=True)
-class Double:
+class Upsample:
     """Every pixel repeated 2x2, then a convolution if there is one."""
 
     conv: nn.Conv2d | None
 
 
 @dataclass(frozen=True)
-class Finish:
+class OutputHead:
     """The last norm, SiLU and convolution, and a tanh if the network has one."""
 
     norm: nn.GroupNorm
@@ -88,7 +88,7 @@ class Finish:
     tanh: bool
 
 
-Layer = Convolve | Resnet | Attention | Halve | Double | Finish
+Layer = Convolve | Resnet | Attention | Downsample | Upsample | OutputHead
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Network:
         return max(
             end.conv.out_channels if isinstance(end, Convolve) else end.conv.in_channels
             for end in ends
-            if isinstance(end, (Convolve, Finish))
+            if isinstance(end, (Convolve, OutputHead))
         )
 
 
@@ -126,7 +126,7 @@ _WIDE = 2  # halvings, or doublings, that belong to `wide`
 
 
 def _factor(layers: Sequence[Layer]) -> int:
-    return int(2 ** sum(isinstance(layer, (Halve, Double)) for layer in layers))
+    return int(2 ** sum(isinstance(layer, (Downsample, Upsample)) for layer in layers))
 
 
 def read_encoder(module: nn.Module) -> Network:
@@ -139,7 +139,7 @@ def read_encoder(module: nn.Module) -> Network:
         layers += read.level(level, "downsample")
         layers += read.resample(level, "downsample", last=index == len(levels) - 1)
     layers += [*read.middle(module), read.finish(module)]
-    cut = max([i + 1 for i, layer in enumerate(layers) if isinstance(layer, Halve)][:_WIDE], default=1)
+    cut = max([i + 1 for i, layer in enumerate(layers) if isinstance(layer, Downsample)][:_WIDE], default=1)
     return Network(tuple(layers[:cut]), tuple(layers[cut:]))
 
 
@@ -155,7 +155,7 @@ def read_decoder(module: nn.Module) -> Network:
         layers += read.level(level, "upsample")
         layers += read.resample(level, "upsample", last=index == 0)
     layers.append(read.finish(module))
-    cut = min([i for i, layer in enumerate(layers) if isinstance(layer, Double)][-_WIDE:], default=len(layers) - 1)
+    cut = min([i for i, layer in enumerate(layers) if isinstance(layer, Upsample)][-_WIDE:], default=len(layers) - 1)
     return Network(tuple(layers[cut:]), tuple(layers[:cut]))
 
 
@@ -254,41 +254,41 @@ class _Reader:
         self.children(block, {"conv"})
         with_conv = getattr(block, "conv", None) is not None
         if name == "downsample":
-            yield Halve(self.conv(block, "conv", stride=2) if with_conv else None)
+            yield Downsample(self.conv(block, "conv", stride=2) if with_conv else None)
         else:
-            yield Double(self.conv(block, "conv") if with_conv else None)
+            yield Upsample(self.conv(block, "conv") if with_conv else None)
 
-    def finish(self, module: nn.Module) -> Finish:
-        return Finish(
+    def finish(self, module: nn.Module) -> OutputHead:
+        return OutputHead(
             self.norm(module, "norm_out"), self.conv(module, "conv_out"), bool(getattr(module, "tanh_out", False))
         )
 
 
-Normalise = Callable[[nn.GroupNorm, Tensor], Tensor]
+Normalize = Callable[[nn.GroupNorm, Tensor], Tensor]
 """Applies a norm, with statistics that it knows or measures. The result must be a tensor of its own."""
 
 
-def forward(layers: Sequence[Layer], x: Tensor, normalise: Normalise) -> Tensor:
+def forward(layers: Sequence[Layer], x: Tensor, normalize: Normalize) -> Tensor:
     """Run layers on all of `x` (NCHW) at once."""
     for layer in layers:
-        x = _apply(layer, x, normalise)
+        x = _apply(layer, x, normalize)
     return x
 
 
-def _apply(layer: Layer, x: Tensor, normalise: Normalise) -> Tensor:
+def _apply(layer: Layer, x: Tensor, normalize: Normalize) -> Tensor:
     if isinstance(layer, Convolve):
         return convolved(layer.conv, x)
     if isinstance(layer, Resnet):
-        h = convolved(layer.conv1, F.silu(normalise(layer.norm1, x), inplace=True))
-        h = convolved(layer.conv2, F.silu(normalise(layer.norm2, h), inplace=True))
+        h = convolved(layer.conv1, F.silu(normalize(layer.norm1, x), inplace=True))
+        h = convolved(layer.conv2, F.silu(normalize(layer.norm2, h), inplace=True))
         return h.add_(x if layer.shortcut is None else convolved(layer.shortcut, x))
     if isinstance(layer, Attention):
-        return _attention(layer, x, normalise)
-    if isinstance(layer, Halve):
+        return _attention(layer, x, normalize)
+    if isinstance(layer, Downsample):
         return halved(layer, x, bottom=True)
-    if isinstance(layer, Double):
+    if isinstance(layer, Upsample):
         return doubled(layer, x)
-    y = convolved(layer.conv, F.silu(normalise(layer.norm, x), inplace=True))
+    y = convolved(layer.conv, F.silu(normalize(layer.norm, x), inplace=True))
     return y.tanh_() if layer.tanh else y
 
 
@@ -298,15 +298,15 @@ def convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return result
 
 
-def halved(layer: Halve, x: Tensor, bottom: bool) -> Tensor:
-    """`x` after a `Halve`; `bottom` says whether its last row is the picture's last."""
+def halved(layer: Downsample, x: Tensor, bottom: bool) -> Tensor:
+    """`x` after a `Downsample`; `bottom` says whether its last row is the picture's last."""
     if layer.conv is None:
         return F.avg_pool2d(x, 2, 2)
     return convolved(layer.conv, F.pad(x, (0, 1, 0, int(bottom))))
 
 
-def doubled(layer: Double, x: Tensor) -> Tensor:
-    """`x` after a `Double`."""
+def doubled(layer: Upsample, x: Tensor) -> Tensor:
+    """`x` after a `Upsample`."""
     batch, channels, height, width = x.shape
     # Nearest interpolation as a copy: not every device interpolates every type.
     repeated = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
@@ -314,8 +314,8 @@ def doubled(layer: Double, x: Tensor) -> Tensor:
     return x if layer.conv is None else convolved(layer.conv, x)
 
 
-def _attention(layer: Attention, x: Tensor, normalise: Normalise) -> Tensor:
-    h = normalise(layer.norm, x)
+def _attention(layer: Attention, x: Tensor, normalize: Normalize) -> Tensor:
+    h = normalize(layer.norm, x)
     q, k, v = (convolved(conv, h).flatten(2) for conv in (layer.q, layer.k, layer.v))
     mixed = attended(q, [(k, v)])
     return convolved(layer.proj_out, mixed.reshape(x.shape)) + x
@@ -335,8 +335,8 @@ def attended(q: Tensor, pairs: Sequence[tuple[Tensor, Tensor]] | Iterator[tuple[
         scores = torch.bmm(scaled, keys).float()
         higher = torch.maximum(highest, scores.amax(2, keepdim=True))
         scores = scores.sub_(higher).exp_()
-        fade = (highest - higher).exp_()
-        total = total.mul_(fade).add_(scores.sum(2, keepdim=True))
-        mixed = mixed.mul_(fade).add_(torch.bmm(scores.to(values.dtype), values.transpose(1, 2)))
+        feather = (highest - higher).exp_()
+        total = total.mul_(feather).add_(scores.sum(2, keepdim=True))
+        mixed = mixed.mul_(feather).add_(torch.bmm(scores.to(values.dtype), values.transpose(1, 2)))
         highest = higher
     return mixed.div_(total).transpose(1, 2).to(q.dtype)

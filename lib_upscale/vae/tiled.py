@@ -148,7 +148,7 @@ def _channels(layer: Layer) -> int:
 
 
 def _growth(layer: Layer) -> float:
-    return {"Halve": 0.25, "Double": 4.0}.get(type(layer).__name__, 1.0)
+    return {"Downsample": 0.25, "Upsample": 4.0}.get(type(layer).__name__, 1.0)
 
 
 def _gathered(bands: Bands) -> Tensor:
@@ -244,7 +244,7 @@ class _Tiles:
         right = self._source.width if seen.right == self._small.width else seen.right * down
         x = self._source.rows(seen.y * down, bottom)[..., seen.x * down : right]
         x = x.to(self._job.device, self._job.dtype)
-        y = forward(self._job.network.wide, x, lambda norm, value: moments[norm].normalised(norm, value))
+        y = forward(self._job.network.wide, x, lambda norm, value: moments[norm].normalized(norm, value))
         inner = core.moved(-seen.x, -seen.y).scaled(grow)
         place = core.scaled(grow)
         kept = y[:, :, inner.rows, inner.columns]
@@ -261,7 +261,7 @@ class _Tiles:
 
         def measure(norm: nn.GroupNorm, x: Tensor) -> Tensor:
             moments[norm] = Moments.of(x, norm.num_groups)
-            return moments[norm].normalised(norm, x)
+            return moments[norm].normalized(norm, x)
 
         def work() -> None:
             share = (self._limit.elements / self._small.pixels) ** 0.5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.owned import compact, write
+from tests.helpers import compact, write
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def photo(path: Path, width: int = 24, height: int = 16, **save: Any) -> Path:
-    """A small picture with some colours, in the format of its suffix."""
+    """A small picture with some colors, in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.linear_gradient("L").resize((width, height))
     Image.merge("RGB", (image, image.rotate(180), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))).save(path, **save)

@@ -18,7 +18,7 @@ from lib_upscale.image.io.files import DEFAULT_LIMIT
 from lib_upscale.models.catalog.bundled import embedded_models
 from lib_upscale.settings.upscale import UpscaleSettings
 from tests.cli.program import environment, photo, run, start
-from tests.owned import compact, models_in, write
+from tests.helpers import compact, models_in, write
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ def noise(shape, bits, seed):
     )
 
 
-DEPTHS, COLOURS, EITHER = st.sampled_from((8, 16)), st.sampled_from((1, 3)), st.booleans()
+DEPTHS, COLORS, EITHER = st.sampled_from((8, 16)), st.sampled_from((1, 3)), st.booleans()
 
 
 @st.composite
-def pictures(draw, max_side=40, bits=DEPTHS, channels=COLOURS, alpha=EITHER):
+def pictures(draw, max_side=40, bits=DEPTHS, channels=COLORS, alpha=EITHER):
     """Noise, or a smooth ramp, with or without alpha, from 1x1."""
     width, height = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
-    depth, colours, seed = draw(bits), draw(channels), draw(st.integers(0, 2**32 - 1))
+    depth, colors, seed = draw(bits), draw(channels), draw(st.integers(0, 2**32 - 1))
     if draw(st.booleans()):
-        pixels = noise((height, width, colours), depth, seed)
+        pixels = noise((height, width, colors), depth, seed)
     else:
-        ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * np.arange(1, colours + 1)
+        ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * np.arange(1, colors + 1)
         pixels = (ramp * 3 % 2**depth).astype(np.uint8 if depth == 8 else np.uint16)
     return Picture(pixels, noise((height, width), depth, seed + 1) if draw(alpha) else None)
 

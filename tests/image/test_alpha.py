@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_upscale.image.alpha import drop_alpha, flatten_hidden_colour
+from lib_upscale.image.alpha import drop_alpha, flatten_hidden_color
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import pictures
 
@@ -15,7 +15,7 @@ from tests.image.strategies import pictures
 def test_visible_pixels_stay_and_hidden_ones_lie_between_them(picture, seed):
     hidden = np.random.default_rng(seed).random(picture.alpha.shape) < 0.7
     alpha = np.where(hidden, 0, np.maximum(picture.alpha, 1)).astype(picture.alpha.dtype)
-    filled = flatten_hidden_colour(picture.pixels, alpha)
+    filled = flatten_hidden_color(picture.pixels, alpha)
     visible = alpha > 0
     assert (filled[visible] == picture.pixels[visible]).all()
     if visible.any():
@@ -26,12 +26,12 @@ def test_visible_pixels_stay_and_hidden_ones_lie_between_them(picture, seed):
         assert (filled == picture.pixels).all()
 
 
-def test_each_gap_takes_the_colour_next_to_it():
+def test_each_gap_takes_the_color_next_to_it():
     pixels = np.zeros((64, 96, 3), np.uint8)
     alpha = np.zeros((64, 96), np.uint8)
     pixels[:, :20], pixels[:, 76:] = (250, 10, 10), (10, 10, 250)
     alpha[:, :20] = alpha[:, 76:] = 255
-    filled = flatten_hidden_colour(pixels, alpha).astype(int)
+    filled = flatten_hidden_color(pixels, alpha).astype(int)
     assert np.abs(filled[:, 20:24] - (250, 10, 10)).max() < 40
     assert np.abs(filled[:, 72:76] - (10, 10, 250)).max() < 40
     assert (np.diff(filled[..., 0], axis=1) <= 1).all()  # from red to blue without a bump
@@ -40,19 +40,19 @@ def test_each_gap_takes_the_colour_next_to_it():
 def test_the_picture_that_was_given_is_not_written_to():
     pixels, alpha = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
     alpha[4, 4], pixels[4, 4] = 255, 200
-    assert (flatten_hidden_colour(pixels, alpha) == 200).all()
+    assert (flatten_hidden_color(pixels, alpha) == 200).all()
     assert pixels.sum() == 600
 
 
-def test_dropping_alpha_lays_it_on_a_colour():
+def test_dropping_alpha_lays_it_on_a_color():
     picture = Picture(np.full((1, 3, 3), 100, np.uint8), np.array([[0, 51, 255]], np.uint8))
     on_white = drop_alpha(picture)
     assert on_white.alpha is None
     assert on_white.pixels[0, :, 0].tolist() == [255, 224, 100]
     assert drop_alpha(picture, (255, 0, 0)).pixels[0, 0].tolist() == [255, 0, 0]
-    grey = Picture(np.full((1, 1, 1), 9, np.uint16), np.zeros((1, 1), np.uint16))
-    assert drop_alpha(grey).pixels.tolist() == [[[65535]]]
-    assert drop_alpha(grey, (255, 0, 0)).pixels.tolist() == [[[65535, 0, 0]]]
+    gray = Picture(np.full((1, 1, 1), 9, np.uint16), np.zeros((1, 1), np.uint16))
+    assert drop_alpha(gray).pixels.tolist() == [[[65535]]]
+    assert drop_alpha(gray, (255, 0, 0)).pixels.tolist() == [[[65535, 0, 0]]]
 
 
 @given(pictures(alpha=st.just(False)))

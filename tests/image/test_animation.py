@@ -18,11 +18,11 @@ from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, same_pixels
 
 
-def moving(count, *, alpha=False, bits=8, channels=3, colours=None, size=(12, 15)):
+def moving(count, *, alpha=False, bits=8, channels=3, colors=None, size=(12, 15)):
     """Frames in which a square moves over a picture, with durations of 40, 50, ... milliseconds."""
     base = noise((*size, channels), bits, 1)
-    if colours is not None:
-        base = noise((8, channels), bits, 2)[base[..., 0] % colours]
+    if colors is not None:
+        base = noise((8, channels), bits, 2)[base[..., 0] % colors]
     frames = []
     for number in range(count):
         pixels = base.copy()
@@ -34,22 +34,22 @@ def moving(count, *, alpha=False, bits=8, channels=3, colours=None, size=(12, 15
 
 
 def shown(picture):
-    """What a person sees: colours only where something is visible."""
+    """What a person sees: colors only where something is visible."""
     if picture.alpha is None:
         return picture.pixels, np.full(picture.pixels.shape[:2], picture.levels)
     return picture.pixels * (picture.alpha > 0)[..., None], picture.alpha
 
 
 def same_to_the_eye(one, other):
-    (colour, opacity), (other_colour, other_opacity) = shown(one), shown(other)
-    return np.array_equal(opacity, other_opacity) and np.array_equal(colour, other_colour)
+    (color, opacity), (other_color, other_opacity) = shown(one), shown(other)
+    return np.array_equal(opacity, other_opacity) and np.array_equal(color, other_color)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("plays", [0, 1, 3])
 def test_frames_times_and_repetitions_survive(suffix, alpha, plays, tmp_path):
-    frames = moving(6, alpha=alpha, colours=8)
+    frames = moving(6, alpha=alpha, colors=8)
     path = tmp_path / f"a{suffix}"
     write_animation(iter(frames), path, plays=plays, lossless=suffix == ".webp")
     found = read_frames(path)
@@ -142,8 +142,8 @@ def test_a_single_picture_is_no_animation(suffix, tmp_path):
     assert read_frames(tmp_path / f"a{suffix}") is None
 
 
-def test_gif_keeps_few_colours_and_a_hole(tmp_path):
-    picture = moving(1, alpha=True, colours=8)[0].picture
+def test_gif_keeps_few_colors_and_a_hole(tmp_path):
+    picture = moving(1, alpha=True, colors=8)[0].picture
     write_picture(picture, tmp_path / "a.gif")
     assert same_to_the_eye(read_picture(tmp_path / "a.gif"), picture)
     everything = Picture(noise((8, 8, 3), 8, 1), np.zeros((8, 8), np.uint8))
@@ -151,7 +151,7 @@ def test_gif_keeps_few_colours_and_a_hole(tmp_path):
     assert not read_picture(tmp_path / "b.gif").alpha.any()
 
 
-def test_many_colours_come_close_in_a_gif(tmp_path):
+def test_many_colors_come_close_in_a_gif(tmp_path):
     y, x = np.mgrid[:64, :64] * 4
     picture = Picture(np.stack([y, x, (x + y) // 2], axis=2).astype(np.uint8))
     write_picture(picture, tmp_path / "a.gif")

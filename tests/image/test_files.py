@@ -108,7 +108,7 @@ def test_metadata_survives(format, bits, tmp_path):
         assert dict(found.text) == dict(given.text)
 
 
-def test_a_grey_profile_stays_with_grey(tmp_path):
+def test_a_gray_profile_stays_with_gray(tmp_path):
     given = metadata(1)
     for suffix in (".png", ".jpg", ".tif"):
         write_picture(Picture(noise((4, 4, 1), 8, 1), None, given), tmp_path / f"a{suffix}")
@@ -179,7 +179,7 @@ def test_missing_files_and_folders_are_said(tmp_path):
 
 @pytest.mark.parametrize("tolerant", [False, True])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".gif", ".tif", ".bmp"])
-def test_broken_off_files_are_errors_and_never_half_grey(suffix, tolerant, tmp_path, monkeypatch):
+def test_broken_off_files_are_errors_and_never_half_gray(suffix, tolerant, tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)  # a host may set it for all
     path = tmp_path / f"a{suffix}"
     write_picture(Picture(noise((90, 110, 3), 8, 1)), path)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.padding import framed
+from lib_upscale.image.padding import pad_or_crop
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.target import Anchor, Box, Fit, layout
 
@@ -32,7 +32,7 @@ def test_a_padded_picture_has_the_exact_size_and_holds_all_of_it(
 ) -> None:
     wanted = layout(Size(width, height), Box(box_width, box_height, Fit.PAD, anchor))
     scaled = noise(wanted.scaled.width, wanted.scaled.height)
-    result = framed(scaled, wanted, padding)
+    result = pad_or_crop(scaled, wanted, padding)
     assert result.size == Size(box_width, box_height)
     assert inside(result.pixels, scaled.pixels)
 
@@ -41,26 +41,26 @@ def test_a_padded_picture_has_the_exact_size_and_holds_all_of_it(
 def test_a_cropped_picture_is_a_part_of_it(w: int, h: int, box_width: int, box_height: int, anchor: Anchor) -> None:
     wanted = layout(Size(w, h), Box(box_width, box_height, Fit.COVER, anchor))
     scaled = noise(wanted.scaled.width, wanted.scaled.height)
-    result = framed(scaled, wanted, "blur")
+    result = pad_or_crop(scaled, wanted, "blur")
     assert result.size == Size(box_width, box_height)
     assert inside(scaled.pixels, result.pixels)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_colour_is_that_colour(channels: int) -> None:
+def test_a_color_is_that_color(channels: int) -> None:
     wanted = layout(Size(10, 10), Box(30, 10, Fit.PAD))
-    result = framed(noise(10, 10, channels), wanted, "#204060")
+    result = pad_or_crop(noise(10, 10, channels), wanted, "#204060")
     assert (result.pixels[:, :10] == (0x20, 0x40, 0x60)).all()
-    grey = framed(noise(10, 10, channels), wanted, "#333")
-    assert (grey.pixels[:, :10] == 0x33).all()
-    assert grey.channels == channels
+    gray = pad_or_crop(noise(10, 10, channels), wanted, "#333")
+    assert (gray.pixels[:, :10] == 0x33).all()
+    assert gray.channels == channels
 
 
-def test_blurred_surroundings_have_the_pictures_own_colours_and_no_detail() -> None:
+def test_blurred_surroundings_have_the_pictures_own_colors_and_no_detail() -> None:
     pixels = np.zeros((40, 40, 3), np.uint8)
     pixels[:, :, 0] = 200
     pixels[::2, :, 1] = 255
-    result = framed(Picture(pixels), layout(Size(40, 40), Box(120, 40, Fit.PAD)), "blur")
+    result = pad_or_crop(Picture(pixels), layout(Size(40, 40), Box(120, 40, Fit.PAD)), "blur")
     added = result.pixels[:, :36].astype(int)
     assert np.abs(added[..., 0] - 200).max() <= 4
     assert np.abs(np.diff(added[..., 1], axis=0)).max() < 40
@@ -69,7 +69,7 @@ def test_blurred_surroundings_have_the_pictures_own_colours_and_no_detail() -> N
 def test_what_is_added_is_opaque_and_transparency_stays() -> None:
     alpha = np.full((10, 10), 7, np.uint8)
     picture = Picture(noise(10, 10).pixels, alpha)
-    result = framed(picture, layout(Size(10, 10), Box(20, 10, Fit.PAD, Anchor.LEFT)), "#000")
+    result = pad_or_crop(picture, layout(Size(10, 10), Box(20, 10, Fit.PAD, Anchor.LEFT)), "#000")
     assert result.alpha is not None
     assert (result.alpha[:, :10] == 7).all()
     assert (result.alpha[:, 10:] == 255).all()

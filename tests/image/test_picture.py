@@ -76,7 +76,7 @@ def test_a_palette_becomes_rgb_and_keeps_its_transparency():
     assert Picture.from_pil(image).alpha.tolist() == [[10, 255, 99]]
 
 
-def test_black_and_white_and_colour_keys():
+def test_black_and_white_and_color_keys():
     picture = Picture.from_pil(Image.new("1", (2, 2), 1))
     assert picture.channels == 1
     assert (picture.pixels == 255).all()
@@ -87,7 +87,7 @@ def test_black_and_white_and_colour_keys():
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-def test_sixteen_bit_grey_from_pillow(mode):
+def test_sixteen_bit_gray_from_pillow(mode):
     values = np.array([[0, 1, 256], [40000, 65535, 255]])
     stored = {"I;16": "<u2", "I;16B": ">u2", "I": "=i4"}[mode]
     image = Image.frombytes(mode, (3, 2), values.astype(stored).tobytes())
@@ -116,14 +116,14 @@ def test_lab_becomes_srgb():
     assert np.abs(Picture.from_pil(lab).pixels.astype(int) - 255).max() <= 3
 
 
-def test_a_profile_for_colours_is_not_given_to_grey():
+def test_a_profile_for_colors_is_not_given_to_gray():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    grey = Image.new("L", (1, 1))
-    grey.info["icc_profile"] = srgb
-    assert "icc_profile" not in Picture.from_pil(grey).to_pil().info
-    colour = Image.new("RGB", (1, 1))
-    colour.info["icc_profile"] = srgb
-    assert Picture.from_pil(colour).to_pil().info["icc_profile"] == srgb
+    gray = Image.new("L", (1, 1))
+    gray.info["icc_profile"] = srgb
+    assert "icc_profile" not in Picture.from_pil(gray).to_pil().info
+    color = Image.new("RGB", (1, 1))
+    color.info["icc_profile"] = srgb
+    assert Picture.from_pil(color).to_pil().info["icc_profile"] == srgb
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

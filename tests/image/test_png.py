@@ -82,8 +82,8 @@ def test_small_depths_palettes_and_their_transparency(bits):
     flat = np.unpackbits(values[..., None], axis=2)[..., 8 - bits :].reshape(height, -1)
     rows = [np.packbits(row).tobytes() for row in flat]
     size = Size(width, height)
-    grey = read(hand_made(Header(size, bits, 0, False), rows))
-    assert (grey.pixels[..., 0] == values.astype(int) * (255 // (2**bits - 1))).all()
+    gray = read(hand_made(Header(size, bits, 0, False), rows))
+    assert (gray.pixels[..., 0] == values.astype(int) * (255 // (2**bits - 1))).all()
     key = chunk(b"tRNS", struct.pack(">H", 1))
     assert ((read(hand_made(Header(size, bits, 0, False), rows, extra=key)).alpha == 0) == (values == 1)).all()
     palette = noise((2**bits, 3), 8, 3)
@@ -93,7 +93,7 @@ def test_small_depths_palettes_and_their_transparency(bits):
     assert (shown.alpha == np.where(values == 0, 7, 255)).all()
 
 
-def test_a_colour_key_in_sixteen_bits():
+def test_a_color_key_in_sixteen_bits():
     pixels = np.array([[[1, 2, 3], [1, 2, 4]]], ">u2")
     key = chunk(b"tRNS", struct.pack(">3H", 1, 2, 3))
     found = read(hand_made(Header(Size(2, 1), 16, 2, False), [pixels.tobytes()], extra=key))
@@ -101,9 +101,9 @@ def test_a_colour_key_in_sixteen_bits():
     assert found.pixels.tolist() == pixels.tolist()
 
 
-@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+@pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_interlaced(colour, channels, bits):
+def test_interlaced(color, channels, bits):
     values = noise((13, 10, channels), bits, 5)
     raw = b""
     for x, y, dx, dy in (
@@ -118,7 +118,7 @@ def test_interlaced(colour, channels, bits):
         part = values[y::dy, x::dx]
         if part.size:
             raw += b"".join(b"\x00" + row.astype(f">u{bits // 8}").tobytes() for row in part)
-    found = read(hand_made(Header(Size(10, 13), bits, colour, True), [], filters=raw))
+    found = read(hand_made(Header(Size(10, 13), bits, color, True), [], filters=raw))
     stack = found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
     assert (stack == values).all()
 

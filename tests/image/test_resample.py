@@ -29,7 +29,7 @@ def test_it_is_what_pillow_computes_whole_in_float(before, after, method):
     found = resample(pixels, after, method)
     assert found.dtype == np.uint16
     assert found.shape == (after.height, after.width)
-    if method != "box":  # where a centre lies on a pixel's border, either neighbour is right for a box
+    if method != "box":  # where a center lies on a pixel's border, either neighbor is right for a box
         assert np.abs(np.clip(whole, 0, 65535) - found).max() <= 2  # of 65535; Pillow rounds between its two passes
 
 

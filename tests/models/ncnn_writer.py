@@ -13,7 +13,7 @@ from torch import nn
 HALF = 0x01306B47
 
 
-def randomised(model: nn.Module, seed: int = 0, scale: float = 0.5) -> nn.Module:
+def randomized(model: nn.Module, seed: int = 0, scale: float = 0.5) -> nn.Module:
     """The network with random weights that keep values near 0..1 from layer to layer."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

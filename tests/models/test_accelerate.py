@@ -13,7 +13,7 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.models.runtime.backends import accelerator
 from lib_upscale.settings.upscale import Backend, UpscaleSettings
 from lib_upscale.upscaling.run import upscale
-from tests.owned import compact, models_in, picture, write
+from tests.helpers import compact, models_in, picture, write
 
 needs_openvino = pytest.mark.skipif(
     find_spec("openvino") is None or find_spec("onnx") is None, reason="openvino and onnx are not installed"

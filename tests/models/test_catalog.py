@@ -13,12 +13,14 @@ import pytest
 from lib_upscale.errors import CancelledError, NotAnUpscalerError, UnknownModelError, UpscalePlusError
 from lib_upscale.models.catalog.catalog import Catalog, _unique_names
 from lib_upscale.models.catalog.identity_cache import IdentityCache
-from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, Tiling
-from lib_upscale.models.model_files import model_files, stamp_of
+from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, TilingSupport
+from lib_upscale.models.model_files import file_fingerprint, model_files
 from lib_upscale.progress import Callback
 
 ROOT = Path(__file__).resolve().parents[2]
-FACTS = NetworkFacts("SwinIR", "SwinIR", "SR", 4, 3, 3, ("64dim",), Tiling.DISCOURAGED, SizeRequirements(16, 8, True))
+FACTS = NetworkFacts(
+    "SwinIR", "SwinIR", "SR", 4, 3, 3, ("64dim",), TilingSupport.DISCOURAGED, SizeRequirements(16, 8, True)
+)
 
 
 def upscaler(path: Path) -> Identity:
@@ -35,9 +37,9 @@ def known(cache: Path, *identities: Identity) -> None:
     for identity in identities:
         identity.path.parent.mkdir(parents=True, exist_ok=True)
         identity.path.write_bytes(b"weights")
-        stamp = stamp_of(identity.path)
-        assert stamp is not None
-        kept.put(identity.path, stamp, identity)
+        fingerprint = file_fingerprint(identity.path)
+        assert fingerprint is not None
+        kept.put(identity.path, fingerprint, identity)
     kept.save()
 
 
@@ -193,13 +195,13 @@ class TestCache:
 
     def test_records_of_an_older_program_are_not_believed(self, owned: Catalog, tmp_path: Path) -> None:
         path = owned.find("2x span").path
-        stamp = stamp_of(path)
-        assert stamp is not None
-        assert IdentityCache(tmp_path / "cache.json").get(path, stamp) is not None
+        fingerprint = file_fingerprint(path)
+        assert fingerprint is not None
+        assert IdentityCache(tmp_path / "cache.json").get(path, fingerprint) is not None
         text = (tmp_path / "cache.json").read_text()
         version = text.split('"')[3]
         (tmp_path / "cache.json").write_text(text.replace(version, "of last year"))
-        assert IdentityCache(tmp_path / "cache.json").get(path, stamp) is None
+        assert IdentityCache(tmp_path / "cache.json").get(path, fingerprint) is None
 
     def test_one_damaged_record_costs_only_that_record(self, tmp_path: Path) -> None:
         files = [tmp_path / "m" / "a.pth", tmp_path / "m" / "b.pth"]
@@ -207,7 +209,7 @@ class TestCache:
         text = (tmp_path / "cache.json").read_text()
         (tmp_path / "cache.json").write_text(text.replace('"upscaler"', '"no such kind"', 1))
         cache = IdentityCache(tmp_path / "cache.json")
-        assert [cache.get(file, stamp_of(file) or ()) is None for file in files] == [True, False]
+        assert [cache.get(file, file_fingerprint(file) or ()) is None for file in files] == [True, False]
 
     def test_two_processes_do_not_lose_what_the_other_has_added(self, tmp_path: Path) -> None:
         first, second = IdentityCache(tmp_path / "c.json"), IdentityCache(tmp_path / "c.json")

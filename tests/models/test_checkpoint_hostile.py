@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lib_upscale.errors import DamagedFileError, UnsafeFileError
-from lib_upscale.models.formats.pickle.interpreter import MAX_OPCODES, PickleDamaged, PickleUnsafe, interpret
+from lib_upscale.models.formats.pickle.interpreter import MAX_OPCODES, DamagedPickleError, UnsafePickleError, interpret
 from lib_upscale.models.formats.reader import read_checkpoint
 from lib_upscale.models.identification.identify import identify, problem_of
 from lib_upscale.models.identity import Kind
@@ -153,7 +153,7 @@ def test_extension_registry_is_not_asked(code: bytes) -> None:
 
     copyreg.add_extension("tests.models.test_checkpoint_hostile", "fire", 1)
     try:
-        with pytest.raises(PickleUnsafe):
+        with pytest.raises(UnsafePickleError):
             interpret(b"\x80\x02" + code + text("x") + b"\x85R.")
     finally:
         copyreg.remove_extension("tests.models.test_checkpoint_hostile", "fire", 1)
@@ -240,7 +240,7 @@ def test_exhausting_pickles_end(tmp_path: Path, way: str) -> None:
 
 
 def test_a_pickle_has_an_end() -> None:
-    with pytest.raises(PickleDamaged, match="too many"):
+    with pytest.raises(DamagedPickleError, match="too many"):
         interpret(b"N0" * (MAX_OPCODES // 2 + 1))
 
 
@@ -268,7 +268,7 @@ COPYING = {
 @pytest.mark.parametrize("way", COPYING)
 def test_a_pickle_cannot_copy_without_end(way: str) -> None:
     """A few bytes of a pickle can copy all that it holds; within the limit of instructions, that was terabytes."""
-    with pytest.raises(PickleDamaged, match=r"over and over|without a function"):
+    with pytest.raises(DamagedPickleError, match=r"over and over|without a function"):
         interpret(COPYING[way])
 
 
@@ -285,13 +285,13 @@ def test_keys_of_one_hash_are_not_collected() -> None:
     assert interpret(b"}(K\x05N" + pairs + b"u.").value == {5: None}
     listed = b"".join(b"L%dL\nN\x86" % number for number in numbers)
     assert interpret(b"ccollections\nOrderedDict\n](K\x05N\x86" + listed + b"e\x85R.").value == {5: None}
-    with pytest.raises(PickleDamaged, match="memo"):
+    with pytest.raises(DamagedPickleError, match="memo"):
         interpret(b"Np%d\n." % numbers[0])
 
 
 def test_names_of_globals_are_not_joined_without_end() -> None:
     module = "ultralytics." + "x" * 1000
-    with pytest.raises(PickleDamaged, match="impossible name"):
+    with pytest.raises(DamagedPickleError, match="impossible name"):
         interpret(b"\x80\x04" + text(module) + text("Name") + b"\x93.")
 
 
@@ -308,7 +308,7 @@ def test_a_tensor_has_no_more_sides_than_torch_allows() -> None:
     """The product of a hundred thousand large numbers would take hours."""
     storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ"
     sides = b"(" + b"K\x01" * 65 + b"t"
-    with pytest.raises(PickleDamaged, match="impossible shape"):
+    with pytest.raises(DamagedPickleError, match="impossible shape"):
         interpret(b"\x80\x02ctorch._utils\n_rebuild_tensor\n(" + storage + b"K\x00" + sides * 2 + b"tR.")
 
 

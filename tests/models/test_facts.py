@@ -149,7 +149,7 @@ def test_the_clock_is_not_looked_at_for_every_call(files: dict[str, Path], monke
             looks.append(0.0)
             return 0.0
 
-    class Counted(facts._Sketch):
+    class Counted(facts._MetaBuild):
         calls_in_all = 0
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -157,7 +157,7 @@ def test_the_clock_is_not_looked_at_for_every_call(files: dict[str, Path], monke
             return super().__torch_function__(func, types, args, kwargs)
 
     monkeypatch.setattr(facts, "time", Clock)
-    monkeypatch.setattr(facts, "_Sketch", Counted)
+    monkeypatch.setattr(facts, "_MetaBuild", Counted)
     assert identify(files["SwinIR"]).kind is Kind.UPSCALER
     assert Counted.calls_in_all > 500
     assert len(looks) < 2 + Counted.calls_in_all / 32

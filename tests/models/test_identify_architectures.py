@@ -15,7 +15,7 @@ from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo
 from lib_upscale.models.identification.architectures import EXPECTED, missing_architectures, registry
 from lib_upscale.models.identification.identify import identify
 from lib_upscale.models.identification.inspect_network import describe, facts_of, match
-from lib_upscale.models.identification.other_models import name_foreign
+from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks
@@ -65,7 +65,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         full = registry().load(dict(content))
     except UnsupportedModelError:
-        pytest.skip(f"the installed spandrel does not recognise its own {architecture}")
+        pytest.skip(f"the installed spandrel does not recognize its own {architecture}")
     return Saved(architecture, path, content, full)
 
 
@@ -111,7 +111,7 @@ def test_facts_need_no_large_weights(saved: Saved) -> None:
     found = match(infos)
     assert found is not None
     assert describe(checkpoint, found).architecture == saved.architecture
-    assert name_foreign(checkpoint) is None
+    assert identify_other_model(checkpoint) is None
 
 
 @pytest.mark.parametrize("name", ["realesr-animevideov3-x4", "realesrgan-x4plus-anime", "realesrgan-x4plus"])

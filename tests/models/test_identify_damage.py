@@ -218,7 +218,7 @@ def test_download_that_aria2_has_not_finished(tmp_path: Path) -> None:
 @pytest.mark.parametrize("architecture", ["ESRGAN", "SwinIR", "DAT", "SPAN"])
 def test_network_with_a_part_missing(tmp_path: Path, architecture: str) -> None:
     tensors = networks.weights(architecture)
-    # The last ones: an architecture is recognised by its first.
+    # The last ones: an architecture is recognized by its first.
     for name in list(tensors)[-1:]:
         del tensors[name]
     path = networks.save(tmp_path / "part.pth", tensors)

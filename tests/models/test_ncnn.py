@@ -23,7 +23,7 @@ from lib_upscale.models.catalog.bundled import EmbeddedModel, embedded_models
 from lib_upscale.models.formats.ncnn.reader import is_ncnn, read_ncnn
 from lib_upscale.models.formats.reader import Container
 from tests.models.ncnn_reference import TOLERANCE, apart, computed_by_ncnn, difference, load
-from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, halved, randomised, span_pair
+from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, halved, randomized, span_pair
 
 ROOT = Path(__file__).resolve().parents[2]
 DIV2K = (0.4488, 0.4371, 0.4040)
@@ -117,7 +117,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Write]] = {
     "ESRGAN x2": (esrgan, esrgan_pair),
     "ESRGAN x1": (partial(esrgan, scale=1), esrgan_pair),
     "ESRGAN x8": (partial(esrgan, scale=8, width=4), esrgan_pair),
-    "ESRGAN grey": (partial(esrgan, channels=1), esrgan_pair),
+    "ESRGAN gray": (partial(esrgan, channels=1), esrgan_pair),
     "ESRGAN x2 unshuffled": (partial(esrgan, scale=4, shuffle=2), esrgan_pair),
     "ESRGAN x1 unshuffled": (partial(esrgan, scale=4, shuffle=4), esrgan_pair),
     "Compact x4": (partial(compact, scale=4), compact_pair),
@@ -125,7 +125,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Write]] = {
     "Compact x2": (compact, compact_pair),
     "Compact x1": (partial(compact, scale=1), compact_pair),
     "Compact without inner layers": (partial(compact, layers=0), compact_pair),
-    "Compact grey": (partial(compact, channels=1), compact_pair),
+    "Compact gray": (partial(compact, channels=1), compact_pair),
     "Compact of odd width": (partial(compact, width=5), compact_pair),
     "Compact x2 made of x4": (partial(compact, scale=4), partial(compact_pair, resize=0.5)),
     "Compact x3 made of x4": (partial(compact, scale=4), partial(compact_pair, resize=0.75)),
@@ -140,7 +140,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Write]] = {
 def made(name: str, pnnx: bool = False, half: bool = False) -> tuple[Any, Pair]:
     """A network with random weights, and as a pair that is not written yet."""
     build, write = NETWORKS[name]
-    network = randomised(build())
+    network = randomized(build())
     if isinstance(network, SPAN):
         network(noise(network.in_channels)[None])  # fuses its convolutions
     if half:
@@ -153,7 +153,7 @@ def made(name: str, pnnx: bool = False, half: bool = False) -> tuple[Any, Pair]:
 def test_every_form_of_the_networks_computes_what_ncnn_computes(tmp_path: Path, name: str, pnnx: bool) -> None:
     network, pair = made(name, pnnx, half=pnnx)
     param = pair.write(tmp_path)
-    channels = 1 if "grey" in name else 3
+    channels = 1 if "gray" in name else 3
     picture = noise(channels)
     result = computed_by_ncnn(param, picture)
     with torch.inference_mode():
@@ -208,7 +208,7 @@ def test_the_tensors_announced_are_those_that_are_loaded(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("slopes", ["0=1", "leaky"])
 def test_one_slope_for_all_channels_is_a_prelu_too(tmp_path: Path, slopes: str) -> None:
-    network = randomised(compact())
+    network = randomized(compact())
     if slopes == "leaky":
         pair = compact_pair(network, Pair(), "leaky")
     else:
@@ -298,7 +298,7 @@ def changed(text: str, pattern: str, by: str, times: int = 1) -> str:
         ("Compact x2", r"^Interp (.*)0=1", r"Interp \1 0=3"),  # bicubic base
         ("Compact x2", r"^BinaryOp (.*)$", r"BinaryOp \1 0=1"),  # difference for sum
         ("Compact x2", r" 4=1 ", " 4=0 "),  # no padding
-        ("Compact x2", r" 4=1 ", " 4=1 18=5.0e-1 "),  # padded with grey
+        ("Compact x2", r" 4=1 ", " 4=1 18=5.0e-1 "),  # padded with gray
         ("Compact x2", r" 4=1 ", " 4=1 3=2 "),  # a stride
         ("Compact x2", r" 4=1 ", " 4=1 2=2 "),  # dilated
         ("Compact x2", r" 4=1 ", " 4=1 9=5 "),  # Mish inside
@@ -363,7 +363,7 @@ def test_the_binary_form_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("tag", "words"), [(0x000D4B38, "8-bit integers"), (0x01020304, "table of 256")])
-def test_quantised_weights_are_named(tmp_path: Path, tag: int, words: str) -> None:
+def test_quantized_weights_are_named(tmp_path: Path, tag: int, words: str) -> None:
     _, pair = made("Compact x2")
     for place, (kind, inputs, p, data) in enumerate(pair.operations):
         if kind == "Convolution":

@@ -19,7 +19,7 @@ from lib_upscale.errors import DamagedFileError, ModelFileError, NotAnUpscalerEr
 from lib_upscale.models.formats.ncnn.param_file import MAX_TEXT
 from lib_upscale.models.formats.ncnn.reader import read_ncnn
 from tests.models.ncnn_reference import TOLERANCE, NcnnRefusesError, difference
-from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, randomised, span_pair
+from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, randomized, span_pair
 
 FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FUZZ_COMPUTED = settings(FUZZ, max_examples=25)  # where what is not refused is computed, by ncnn and by us
@@ -36,9 +36,9 @@ def one_thread() -> Iterator[None]:
 
 
 def _pairs() -> list[tuple[bytes, bytes]]:
-    compact = randomised(Compact(num_in_ch=3, num_out_ch=3, num_feat=4, num_conv=1, upscale=2))
-    esrgan = randomised(ESRGAN(in_nc=12, out_nc=3, num_filters=4, num_blocks=1, scale=4, shuffle_factor=2))
-    span = randomised(SPAN(num_in_ch=3, num_out_ch=3, feature_channels=4, upscale=2))
+    compact = randomized(Compact(num_in_ch=3, num_out_ch=3, num_feat=4, num_conv=1, upscale=2))
+    esrgan = randomized(ESRGAN(in_nc=12, out_nc=3, num_filters=4, num_blocks=1, scale=4, shuffle_factor=2))
+    span = randomized(SPAN(num_in_ch=3, num_out_ch=3, feature_channels=4, upscale=2))
     pairs = [
         compact_pair(compact, Pair(), resize=0.5),
         esrgan_pair(esrgan, Pair(half=False)),

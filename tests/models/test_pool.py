@@ -11,11 +11,11 @@ import torch
 
 from lib_upscale.device import choose_device
 from lib_upscale.errors import SettingsError, UnusableModelError
-from lib_upscale.models.runtime.measurements import Notes
+from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.models.runtime.model_cache import Model
 from lib_upscale.models.runtime.prepare import alignment
+from tests.helpers import compact, models_in, write
 from tests.models.networks import build
-from tests.owned import compact, models_in, write
 
 
 def test_a_loaded_model_is_used_again(tmp_path: Path) -> None:
@@ -36,10 +36,10 @@ def test_a_file_that_changed_is_loaded_anew(tmp_path: Path) -> None:
 
 
 def test_an_ncnn_pair_whose_weights_changed_is_loaded_anew(tmp_path: Path) -> None:
-    from tests.models.ncnn_writer import Pair, compact_pair, randomised
+    from tests.models.ncnn_writer import Pair, compact_pair, randomized
     from tests.models.networks import build
 
-    param = compact_pair(randomised(build("Compact")), Pair()).write(tmp_path)
+    param = compact_pair(randomized(build("Compact")), Pair()).write(tmp_path)
     models = models_in(tmp_path)
     entry = models.find(param.stem)
     before = models.pool.get(entry.identity)
@@ -103,7 +103,7 @@ class Wrapped:
         return self.model(image)
 
 
-def _model(path: Path, network: torch.nn.Module, notes: Notes) -> Model:
+def _model(path: Path, network: torch.nn.Module, notes: MeasurementStore) -> Model:
     write(path, compact(1))
     facts = models_in(path.parent).find(path.stem).identity.network
     assert facts is not None
@@ -111,19 +111,19 @@ def _model(path: Path, network: torch.nn.Module, notes: Notes) -> Model:
 
 
 def test_half_precision_that_overflows_is_done_again_in_full_and_remembered(tmp_path: Path) -> None:
-    notes = Notes(tmp_path / "notes.json")
+    notes = MeasurementStore(tmp_path / "notes.json")
     model = _model(tmp_path / "deep.safetensors", Overflows(), notes)
     model.to(torch.device("cpu"), torch.float16)
     batch = torch.full((1, 3, 8, 8), 0.9)
     assert not torch.isfinite(model(batch)).all()
     assert torch.allclose(model.recover(batch), batch, atol=1e-3)
     assert model.dtype == torch.float32
-    assert Notes(tmp_path / "notes.json").get(model.weight_hash, "float32_only") is True
+    assert MeasurementStore(tmp_path / "notes.json").get(model.weight_hash, "float32_only") is True
 
 
 def test_a_tile_that_was_under_way_when_the_model_moved_to_full_precision_is_done_again_too(tmp_path: Path) -> None:
     """A graphics card is given the next tile before the last one is looked at: both were computed in half."""
-    model = _model(tmp_path / "deep.safetensors", Overflows(), Notes())
+    model = _model(tmp_path / "deep.safetensors", Overflows(), MeasurementStore())
     model.to(torch.device("cpu"), torch.float16)
     tiles = [torch.full((1, 3, 8, 8), level) for level in (0.9, 0.8)]
     for tile in tiles:
@@ -137,7 +137,7 @@ def test_a_model_that_is_broken_in_full_precision_is_an_error(tmp_path: Path) ->
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return image * float("nan")
 
-    model = _model(tmp_path / "broken.safetensors", Broken(), Notes())
+    model = _model(tmp_path / "broken.safetensors", Broken(), MeasurementStore())
     with pytest.raises(UnusableModelError, match=r"broken\.safetensors .*not numbers"):
         model.recover(torch.zeros(1, 3, 8, 8))
 
@@ -147,7 +147,7 @@ def test_a_network_that_fails_says_which_file_and_why(tmp_path: Path) -> None:
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             raise ValueError("windows do not divide")
 
-    model = _model(tmp_path / "picky.safetensors", Refuses(), Notes())
+    model = _model(tmp_path / "picky.safetensors", Refuses(), MeasurementStore())
     with pytest.raises(UnusableModelError, match=r"picky\.safetensors failed.*windows do not divide"):
         model(torch.zeros(1, 3, 8, 8))
 
@@ -183,15 +183,15 @@ def test_tiles_are_aligned_to_the_window(tmp_path: Path, architecture: str, alig
 
 def test_notes_survive_another_process_and_a_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
-    one, other = Notes(path), Notes(path)
+    one, other = MeasurementStore(path), MeasurementStore(path)
     one.put("a", tile=256)
     other.put("b", tile=512)
     assert set(json.loads(path.read_text())) == {"a", "b"}
     path.write_text('{"a": {"tile"')
-    again = Notes(path)
+    again = MeasurementStore(path)
     assert again.get("a", "tile") is None
     again.put("c", tile=64)
-    assert Notes(path).get("c", "tile") == 64
+    assert MeasurementStore(path).get("c", "tile") == 64
 
 
 def test_span_is_fused_once_and_computes_the_same(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 REDRAW = "/upscale-plus/v1/redraw"
 USUAL: dict[str, Any] = {
     "prompt": "a photo", "steps": 4, "denoising_strength": 0.6, "sampler_name": "Euler a", "seed": 5,
-    "upscaler": "Lanczos", "scale": 2.0, "tile": 128, "overlap": 32, "colour_lock": "off",
+    "upscaler": "Lanczos", "scale": 2.0, "tile": 128, "overlap": 32, "color_lock": "off",
 }  # fmt: skip
 LARGE: dict[str, Any] = {"scale": 8.0, "steps": 8, "tile": 256}
 """Slow enough to be stopped in the middle."""
@@ -92,7 +92,7 @@ def test_order_changes_nothing_and_batches_at_most_a_level(webui: WebUI, sampler
     assert np.abs(redrawn(webui, sampler_name=sampler, order="checkerboard", batch_size=3) - first).max() <= 1
 
 
-def test_neighbours_start_from_the_same_noise(webui: WebUI) -> None:
+def test_neighbors_start_from_the_same_noise(webui: WebUI) -> None:
     """One tile redrawn alone is the tile of the whole, and a tile elsewhere is another."""
     whole = redrawn(webui, blend="cut")
     tile = redrawn(webui, test=True, test_tile=1)
@@ -159,11 +159,11 @@ def test_flat_tiles_are_left_as_they_are(webui: WebUI) -> None:
     assert np.abs(result[-80:] - lanczos(flat, 240, 384)[-80:]).mean() > 5
 
 
-def test_colours_are_locked_to_the_upscaled_picture(webui: WebUI) -> None:
+def test_colors_are_locked_to_the_upscaled_picture(webui: WebUI) -> None:
     before = lanczos(picture(), 240, 192)
 
     def drift(lock: str) -> float:
-        result = redrawn(webui, colour_lock=lock)
+        result = redrawn(webui, color_lock=lock)
         return float(np.abs((result - before).reshape(6, 32, 240, 3).mean(axis=(1, 2))).mean())
 
     assert drift("wavelet") < 0.5 * drift("off")
@@ -173,7 +173,7 @@ def test_every_call_by_position_as_the_host_wants_it(webui: WebUI) -> None:
     scripts = webui.call("/sdapi/v1/script-info")[1]
     labels = [a["label"] for s in scripts if s["name"] == "sd upscale plus" and s["is_img2img"] for a in s["args"]]
     values = {
-        "Upscaler": "Lanczos", "Target": "Factor", "Scale": 2.0, "Tile": 128, "Overlap": 32, "Colour lock": "off",
+        "Upscaler": "Lanczos", "Target": "Factor", "Scale": 2.0, "Tile": 128, "Overlap": 32, "Color lock": "off",
     }  # fmt: skip
     assert set(values) <= set(labels)
     body = {
@@ -252,7 +252,7 @@ def test_a_plot_along_our_axes_redraws_its_cells(webui: WebUI) -> None:
     cells = [pixels(image) for image in answer["images"] if from_base64(image).size == (240, 192)]
     assert len(cells) == 2
     assert not np.array_equal(*cells)
-    assert np.array_equal(cells[1], redrawn(webui, overlap=None, colour_lock="wavelet"))
+    assert np.array_equal(cells[1], redrawn(webui, overlap=None, color_lock="wavelet"))
 
 
 def test_several_passes_and_other_prompts_for_tiles(webui: WebUI) -> None:

@@ -262,7 +262,7 @@ def test_masks_and_the_grid_are_in_the_result_as_the_host_is_set(watched: WebUI)
     composite = np.asarray(rest[2].convert("RGBA"))
     assert composite[180, 200, 3] == 0
     before, result = lanczos(picture(), 240, 192), np.asarray(rest[0].convert("RGB"), dtype=np.int64)
-    assert np.abs(result[130:] - before[130:]).max() <= 1, "colour correction must not touch what is not masked"
+    assert np.abs(result[130:] - before[130:]).max() <= 1, "color correction must not touch what is not masked"
 
 
 def test_soft_inpainting_is_the_tiles(watched: WebUI) -> None:

@@ -85,7 +85,7 @@ def write_animation(
 ) -> None:
     """Write frames of one size, atomically, as they come; those of GIF and WebP stay in memory until the end.
 
-    `plays`: how often it runs, 0 for ever. APNG keeps all; GIF has 255 colours a frame and durations in hundredths of a
+    `plays`: how often it runs, 0 for ever. APNG keeps all; GIF has 255 colors a frame and durations in hundredths of a
     second, their sum kept. `quality` and `lossless` concern WebP. Raises `FormatLimitError`, `OutputError` or
     `SettingsError`; ValueError if there is no frame or their sizes differ.
     """

@@ -31,7 +31,7 @@ class ApngWriter:
         self._stream = stream
         self._plays = plays
         self._alpha = first.alpha is not None
-        self._bits, self._colours = first.bits, first.channels
+        self._bits, self._colors = first.bits, first.channels
         self._frames = self._sequence = 0
         self._previous: Pixels | None = None
         stream.write(SIGNATURE + chunk(b"IHDR", self._header(first.size).packed()))
@@ -69,21 +69,21 @@ class ApngWriter:
         return self._sequence - 1
 
     def _header(self, size: Size) -> Header:
-        return header_for(size, self._bits, self._colours + self._alpha)
+        return header_for(size, self._bits, self._colors + self._alpha)
 
     def _stacked(self, picture: Picture) -> Pixels:
         picture = picture.with_bits(self._bits)
         if not self._alpha:
             picture = drop_alpha(picture)
-        colours = picture.pixels
-        if colours.shape[2] != self._colours:
-            colours = np.broadcast_to(colours[..., :1], (*colours.shape[:2], self._colours))
+        colors = picture.pixels
+        if colors.shape[2] != self._colors:
+            colors = np.broadcast_to(colors[..., :1], (*colors.shape[:2], self._colors))
         if not self._alpha:
-            return colours
+            return colors
         alpha = picture.alpha
         if alpha is None:
-            alpha = np.full(colours.shape[:2], picture.levels, colours.dtype)
-        return np.dstack([colours, alpha])
+            alpha = np.full(colors.shape[:2], picture.levels, colors.dtype)
+        return np.dstack([colors, alpha])
 
 
 def _difference(before: Pixels, now: Pixels) -> Region:

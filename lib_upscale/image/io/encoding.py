@@ -102,7 +102,7 @@ def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
     options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi else {}
     if format is Format.BMP:
         return options
-    # WebP and AVIF are written as RGB even where the picture is grey; a profile for grey would be wrong there.
+    # WebP and AVIF are written as RGB even where the picture is gray; a profile for gray would be wrong there.
     icc = metadata.icc_for(picture.channels)
     if icc and (format is Format.JPEG or picture.channels == 3):
         options["icc_profile"] = icc

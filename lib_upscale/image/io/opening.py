@@ -28,7 +28,7 @@ class _Strict(io.BufferedReader):
     """A file whose end is an error once `strict` is set.
 
     A host may have set Pillow's `LOAD_TRUNCATED_IMAGES` for all its threads; Pillow then fills what is missing with
-    grey. Every decoder is done before it asks for more than there is, unless the file breaks off.
+    gray. Every decoder is done before it asks for more than there is, unless the file breaks off.
     """
 
     strict = False

@@ -1,4 +1,4 @@
-"""Pictures brought to 256 colours for GIF."""
+"""Pictures brought to 256 colors for GIF."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRANSPARENT = 255
 
 
 def palette_image(picture: Picture) -> Image.Image:
-    """A Pillow "P" image. Up to 255 colours stay exact, more are reduced by median cut.
+    """A Pillow "P" image. Up to 255 colors stay exact, more are reduced by median cut.
 
     Alpha below one half becomes fully transparent, all else opaque, as GIF knows nothing between; `info` then holds
     "transparency".
@@ -22,7 +22,7 @@ def palette_image(picture: Picture) -> Image.Image:
     rgb = Image.fromarray(np.ascontiguousarray(np.broadcast_to(eight.pixels, (*eight.pixels.shape[:2], 3))))
     hidden = None if eight.alpha is None or eight.opaque else eight.alpha < 128
     if hidden is not None and hidden.any():
-        rgb.paste(_some_visible_colour(eight, hidden), mask=Image.fromarray(hidden))
+        rgb.paste(_some_visible_color(eight, hidden), mask=Image.fromarray(hidden))
     reduced = _exact(rgb) or rgb.quantize(255, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     if hidden is None or not hidden.any():
         return reduced
@@ -35,12 +35,12 @@ def palette_image(picture: Picture) -> Image.Image:
     return result
 
 
-def _some_visible_colour(picture: Picture, hidden: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> tuple[int, ...]:
-    """So that hidden colours take no place in the palette."""
+def _some_visible_color(picture: Picture, hidden: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> tuple[int, ...]:
+    """So that hidden colors take no place in the palette."""
     visible = np.flatnonzero(~hidden.ravel())
     at = int(visible[0]) if len(visible) else 0
-    colour = picture.pixels.reshape(-1, picture.channels)[at]
-    return tuple(int(value) for value in np.broadcast_to(colour, 3))
+    color = picture.pixels.reshape(-1, picture.channels)[at]
+    return tuple(int(value) for value in np.broadcast_to(color, 3))
 
 
 def _exact(rgb: Image.Image) -> Image.Image | None:
@@ -49,8 +49,8 @@ def _exact(rgb: Image.Image) -> Image.Image | None:
         return None
     values = np.asarray(rgb).astype(np.uint32)
     packed = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
-    colours = np.array(sorted(r << 16 | g << 8 | b for _, (r, g, b) in found), np.uint32)  # type: ignore[misc]
-    result = Image.fromarray(np.searchsorted(colours, packed).astype(np.uint8))
-    table = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1)
+    colors = np.array(sorted(r << 16 | g << 8 | b for _, (r, g, b) in found), np.uint32)  # type: ignore[misc]
+    result = Image.fromarray(np.searchsorted(colors, packed).astype(np.uint8))
+    table = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
     result.putpalette([int(value) for value in table.ravel()])
     return result

@@ -26,11 +26,11 @@ class PngError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """The IHDR chunk. `colour`: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha; `bits` a channel."""
+    """The IHDR chunk. `color`: 0 gray, 2 RGB, 3 palette, 4 gray and alpha, 6 RGB and alpha; `bits` a channel."""
 
     size: Size
     bits: int
-    colour: int
+    color: int
     interlaced: bool
 
     @classmethod
@@ -38,22 +38,22 @@ class Header:
         """From the body of an IHDR chunk. Raises `PngError`."""
         if len(body) != 13:
             raise PngError("its header is damaged")
-        width, height, bits, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", body)
+        width, height, bits, color, compression, filtering, interlace = struct.unpack(">IIBBBBB", body)
         if not (0 < width < 2**31 and 0 < height < 2**31) or compression or filtering or interlace > 1:
             raise PngError("its header is damaged")
-        if (bits, colour) not in _ALLOWED:
-            raise PngError(f"PNG has no {bits}-bit pictures of colour type {colour}")
-        return cls(Size(width, height), bits, colour, bool(interlace))
+        if (bits, color) not in _ALLOWED:
+            raise PngError(f"PNG has no {bits}-bit pictures of color type {color}")
+        return cls(Size(width, height), bits, color, bool(interlace))
 
     def packed(self) -> bytes:
         """The body of an IHDR chunk."""
         return struct.pack(
-            ">IIBBBBB", self.size.width, self.size.height, self.bits, self.colour, 0, 0, int(self.interlaced)
+            ">IIBBBBB", self.size.width, self.size.height, self.bits, self.color, 0, 0, int(self.interlaced)
         )
 
 
 _ALLOWED = {(bits, 0) for bits in (1, 2, 4, 8, 16)} | {(bits, 3) for bits in (1, 2, 4, 8)}
-_ALLOWED |= {(bits, colour) for bits in (8, 16) for colour in (2, 4, 6)}
+_ALLOWED |= {(bits, color) for bits in (8, 16) for color in (2, 4, 6)}
 
 
 def chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

@@ -66,9 +66,9 @@ def read_metadata(stream: BinaryIO) -> Metadata:
 
 def _samples(header: Header, packed: bytes) -> Pixels:
     """The numbers as they stand in the file: (height, width, channels), uint16 for 16 bits, else uint8."""
-    count = _CHANNELS[header.colour]
+    count = _CHANNELS[header.color]
     if header.bits < 8:
-        # As palette numbers even where they are levels of grey: those Pillow would stretch to 0..255.
+        # As palette numbers even where they are levels of gray: those Pillow would stretch to 0..255.
         return _decoded(header, packed, "P", f"P;{header.bits}")[..., None]
     if header.bits == 8:
         return _decoded(header, packed, _MODES[count], _MODES[count]).reshape(*_shape(header), count)
@@ -119,14 +119,14 @@ def _expected_length(header: Header) -> int:
     for x, y, dx, dy in passes if header.interlaced else [(0, 0, 1, 1)]:
         width, height = -(-(header.size.width - x) // dx), -(-(header.size.height - y) // dy)
         if width > 0 and height > 0:
-            length += height * (1 + -(-width * header.bits * _CHANNELS[header.colour] // 8))
+            length += height * (1 + -(-width * header.bits * _CHANNELS[header.color] // 8))
     return length
 
 
 def _meaning(header: Header, samples: Pixels, palette: bytes, transparency: bytes) -> tuple[Pixels, Pixels | None]:
-    if header.colour == 3:
+    if header.color == 3:
         return _looked_up(samples[..., 0], palette, transparency)
-    if header.colour in (4, 6):
+    if header.color in (4, 6):
         return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
     alpha = None
     if len(transparency) >= 2 * samples.shape[2]:
@@ -139,13 +139,13 @@ def _meaning(header: Header, samples: Pixels, palette: bytes, transparency: byte
 
 
 def _looked_up(indices: Pixels, palette: bytes, transparency: bytes) -> tuple[Pixels, Pixels | None]:
-    colours = np.zeros((256, 3), np.uint8)
+    colors = np.zeros((256, 3), np.uint8)
     known = np.frombuffer(palette[: len(palette) // 3 * 3][:768], np.uint8).reshape(-1, 3)
     if not len(known):
         raise PngError("it has no palette")
-    colours[: len(known)] = known
+    colors[: len(known)] = known
     if not transparency:
-        return colours[indices], None
+        return colors[indices], None
     opacity = np.full(256, 255, np.uint8)
     opacity[: len(transparency)] = np.frombuffer(transparency[:256], np.uint8)
-    return colours[indices], opacity[indices]
+    return colors[indices], opacity[indices]

@@ -24,7 +24,7 @@ __all__ = ["deflated_rows", "header_for", "write_png"]
 
 Pixels = NDArray[Any]
 
-_COLOUR = {1: 0, 2: 4, 3: 2, 4: 6}
+_COLOR = {1: 0, 2: 4, 3: 2, 4: 6}
 _BLOCK = 2**20
 """Bytes of pixels compressed at a time: large enough that starting afresh costs under half a percent of size."""
 
@@ -41,7 +41,7 @@ def write_png(
 ) -> None:
     """Write a PNG of `size` from `bands`, each (rows, width, channels), uint8 or uint16 as `bits` says, from the top.
 
-    `channels`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. `level`: zlib's, 0 to 9. Raises ValueError if the
+    `channels`: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha. `level`: zlib's, 0 to 9. Raises ValueError if the
     bands are not the picture that was announced.
     """
     header = header_for(size, bits, channels)
@@ -54,7 +54,7 @@ def write_png(
 
 def header_for(size: Size, bits: int, channels: int) -> Header:
     """The header of a picture with 1 to 4 channels, alpha counted."""
-    return Header(size, bits, _COLOUR[channels], interlaced=False)
+    return Header(size, bits, _COLOR[channels], interlaced=False)
 
 
 def deflated_rows(header: Header, bands: Iterable[Pixels], level: int) -> Iterator[bytes]:
@@ -80,7 +80,7 @@ def deflated_rows(header: Header, bands: Iterable[Pixels], level: int) -> Iterat
 
 def _blocks(header: Header, bands: Iterable[Pixels]) -> Iterator[tuple[Pixels, Pixels, int]]:
     """Bytes of some rows (rows, bytes), those of the row above them, and how many bytes a pixel has."""
-    channels = {0: 1, 4: 2, 2: 3, 6: 4}[header.colour]
+    channels = {0: 1, 4: 2, 2: 3, 6: 4}[header.color]
     pixel = channels * header.bits // 8
     row = header.size.width * pixel
     rows_a_block = max(1, _BLOCK // row)

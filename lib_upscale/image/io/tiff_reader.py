@@ -121,20 +121,20 @@ def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None]:
             raise _PackageMissingError("pip install imagecodecs, or save it with Deflate compression") from error
         raise TiffError(f"is damaged ({error})", "get it again from where it came") from error
     values = _sixteen(values if values.ndim == 3 else values[..., None])
-    colours = {0: 1, 1: 1, 2: 3}.get(photometric)
-    if colours is None or values.ndim != 3 or values.shape[2] < colours:
-        raise TiffError("has 16 bits a channel in a colour space that is not supported", "save it as RGB")
-    pixels = np.ascontiguousarray(values[..., :colours])
+    colors = {0: 1, 1: 1, 2: 3}.get(photometric)
+    if colors is None or values.ndim != 3 or values.shape[2] < colors:
+        raise TiffError("has 16 bits a channel in a color space that is not supported", "save it as RGB")
+    pixels = np.ascontiguousarray(values[..., :colors])
     if photometric == 0:  # 0 is white
         pixels = 65535 - pixels
-    if values.shape[2] == colours or not extra:
+    if values.shape[2] == colors or not extra:
         return pixels, None
-    alpha = np.ascontiguousarray(values[..., colours])
+    alpha = np.ascontiguousarray(values[..., colors])
     return (_unassociated(pixels, alpha) if extra[0] == 1 else pixels), alpha
 
 
 def _through_pillow(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
-    """Grey, RGB and RGBA in 16 bits, whatever compression Pillow's libtiff knows; None for all else.
+    """Gray, RGB and RGBA in 16 bits, whatever compression Pillow's libtiff knows; None for all else.
 
     Pillow decodes RGB to 8 bits, but which byte of each channel it keeps is said in the tile's raw mode: "16L" the
     second byte, "16B" the first. So it is decoded twice.
@@ -196,7 +196,7 @@ def _sixteen(values: Pixels) -> Pixels:
 
 
 def _unassociated(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Colours that were stored multiplied by their alpha, divided by it again."""
+    """Colors that were stored multiplied by their alpha, divided by it again."""
     opacity = np.maximum(alpha, 1)[..., None].astype(np.float32) / np.float32(65535)
     result: Pixels = np.clip(np.rint(pixels / opacity), 0, 65535).astype(np.uint16)
     return result

@@ -91,7 +91,7 @@ def _directory(
         257: (_LONG, picture.size.height),
         258: (_SHORT, (picture.bits,) * channels),
         259: (_SHORT, 8),  # Deflate
-        262: (_SHORT, 2 if picture.channels == 3 else 1),  # RGB, or grey with black as 0
+        262: (_SHORT, 2 if picture.channels == 3 else 1),  # RGB, or gray with black as 0
         _FREE_TAG: (_LONG, tuple(offsets)),
         277: (_SHORT, channels),
         278: (_LONG, rows),

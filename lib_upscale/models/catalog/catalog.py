@@ -13,7 +13,7 @@ from pathlib import Path
 from lib_upscale.errors import FileError, UnknownModelError
 from lib_upscale.models.catalog.identity_cache import IdentityCache
 from lib_upscale.models.identity import Identity, Kind
-from lib_upscale.models.model_files import model_files, stamp_of
+from lib_upscale.models.model_files import file_fingerprint, model_files
 from lib_upscale.progress import SILENT, Progress, check
 
 __all__ = ["Catalog", "Entry"]
@@ -111,7 +111,7 @@ class Catalog:
         if path.suffix.lower() == ".bin" and path.with_suffix(".param").is_file():
             path = path.with_suffix(".param")
         known = next((entry for entry in self.entries() if entry.path == path), None)
-        if known is not None and self._open_cache().get(path, stamp_of(path) or ()) is not None:
+        if known is not None and self._open_cache().get(path, file_fingerprint(path) or ()) is not None:
             return known
         with self._lock:
             entry = Entry(known.name if known else path.stem, path, self._identity(path))
@@ -127,11 +127,11 @@ class Catalog:
 
     def _identity(self, path: Path, tell: Callable[[str], None] = lambda text: None) -> Identity:
         """From the cache, else from the file; whatever goes wrong with one file is that file's problem."""
-        stamp = stamp_of(path)
-        if stamp is None:
+        fingerprint = file_fingerprint(path)
+        if fingerprint is None:
             return _unreadable(path, "is not there or can't be read")
         cache = self._open_cache()
-        known = cache.get(path, stamp)
+        known = cache.get(path, fingerprint)
         if known is not None:
             return known
         tell(f"Looking into {path.name}")
@@ -144,7 +144,7 @@ class Catalog:
             return _unreadable(path, error.problem.removeprefix(f"{error.path.name} "))
         except Exception as error:  # a flaw in reading one file must not hide all the others
             return _unreadable(path, f"could not be identified ({type(error).__name__}: {error})")
-        cache.put(path, stamp, identity)
+        cache.put(path, fingerprint, identity)
         return identity
 
     def _open_cache(self) -> IdentityCache:

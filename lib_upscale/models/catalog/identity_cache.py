@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, Tiling
-from lib_upscale.models.model_files import Stamp
+from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, TilingSupport
+from lib_upscale.models.model_files import Fingerprint
 
 __all__ = ["IdentityCache", "version"]
 
@@ -44,19 +44,19 @@ class IdentityCache:
         self._added: dict[str, dict[str, Any]] = {}
         self._dropped: set[str] = set()
 
-    def get(self, path: Path, stamp: Stamp) -> Identity | None:
+    def get(self, path: Path, fingerprint: Fingerprint) -> Identity | None:
         """The identity of `path`, if the file is the one that was looked into."""
         record = self._records.get(str(path))
         try:
-            if record is None or tuple(record["stamp"]) != stamp:
+            if record is None or tuple(record["stamp"]) != fingerprint:
                 return None
             return _identity(path, record)
         except (KeyError, TypeError, ValueError, AttributeError):  # a damaged record is no record
             return None
 
-    def put(self, path: Path, stamp: Stamp, identity: Identity) -> None:
+    def put(self, path: Path, fingerprint: Fingerprint, identity: Identity) -> None:
         """Remember an identity; on disk after the next `save`."""
-        record = {"stamp": list(stamp), **_record(identity)}
+        record = {"stamp": list(fingerprint), **_record(identity)}
         self._records[str(path)] = self._added[str(path)] = record
         self._dropped.discard(str(path))
 
@@ -125,7 +125,7 @@ def _network(record: Mapping[str, Any] | None) -> NetworkFacts | None:
     requirements = SizeRequirements(**values.pop("size_requirements"))
     return NetworkFacts(
         tags=tuple(values.pop("tags")),
-        tiling=Tiling(values.pop("tiling")),
+        tiling=TilingSupport(values.pop("tiling")),
         size_requirements=requirements,
         **values,
     )

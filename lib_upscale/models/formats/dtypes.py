@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SAFETENSORS_CODES", "SIZES", "STORAGE_CLASSES", "UnknownDtype", "torch_dtype"]
+__all__ = ["SAFETENSORS_CODES", "SIZES", "STORAGE_CLASSES", "UnknownDtypeError", "torch_dtype"]
 
 SIZES: dict[str, int] = {
     "bool": 1,
@@ -80,15 +80,15 @@ STORAGE_CLASSES: dict[str, str | None] = {
 """The classes that stand for a storage in a pickle that torch wrote, and what they hold."""
 
 
-class UnknownDtype(Exception):  # noqa: N818  (it names a state, as the errors of users do)
+class UnknownDtypeError(Exception):
     """A type that this torch is too old to know."""
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The torch type called `name`. Raises `UnknownDtype`."""
+    """The torch type called `name`. Raises `UnknownDtypeError`."""
     import torch
 
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype):
-        raise UnknownDtype(f"torch {torch.__version__} has no type {name}")
+        raise UnknownDtypeError(f"torch {torch.__version__} has no type {name}")
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lib_upscale.models.identity import Kind
 
-__all__ = ["HEAD", "Foreign", "foreign_container", "not_a_model", "unfinished"]
+__all__ = ["HEAD", "UnsupportedContainer", "not_a_model", "unfinished", "unsupported_container"]
 
 HEAD = 1024
 """How many bytes of a file's start the functions here want to see."""
@@ -35,7 +35,7 @@ _TEXT_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--", b"<body", b
 
 
 @dataclass(frozen=True)
-class Foreign:
+class UnsupportedContainer:
     """A container that is sound but of no use here."""
 
     kind: Kind
@@ -88,28 +88,30 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\r\n\t" for character in text)
 
 
-def foreign_container(head: bytes) -> Foreign | None:
+def unsupported_container(head: bytes) -> UnsupportedContainer | None:
     """A container of another program by its first `HEAD` bytes, or None."""
     if head[:4] in (b"GGUF", b"ggml", b"lmgg", b"ggjt", b"tjgg"):
-        return Foreign(
+        return UnsupportedContainer(
             Kind.GGUF,
             "GGUF",
             "is a GGUF file, not an upscaler",
             "move it to models/Stable-diffusion or models/text_encoder of a WebUI that reads GGUF (Forge)",
         )
     if _is_onnx(head):
-        return Foreign(
+        return UnsupportedContainer(
             Kind.ONNX,
             "ONNX",
             "is an ONNX graph, which this program does not run",
             "get the same model as .safetensors or .pth",
         )
     if head[:8] == b"\x89HDF\r\n\x1a\n":
-        return Foreign(
+        return UnsupportedContainer(
             Kind.UNKNOWN, "Keras", "is an HDF5 file (Keras), not a model of torch", "get it as .safetensors or .pth"
         )
     if head[4:8] == b"TFL3":
-        return Foreign(Kind.UNKNOWN, "TensorFlow Lite", "is a TensorFlow Lite model", "get it as .safetensors or .pth")
+        return UnsupportedContainer(
+            Kind.UNKNOWN, "TensorFlow Lite", "is a TensorFlow Lite model", "get it as .safetensors or .pth"
+        )
     return None
 
 

@@ -17,19 +17,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lib_upscale.errors import DamagedFileError, ModelFileError, NotAnUpscalerError, UnsafeFileError
-from lib_upscale.models.formats.dtypes import UnknownDtype
-from lib_upscale.models.formats.magic import HEAD, Foreign, foreign_container, not_a_model, unfinished
-from lib_upscale.models.formats.pickle.interpreter import PickleDamaged, PickleTruncated, PickleUnsafe, interpret
-from lib_upscale.models.formats.safetensors_file import SafetensorsDamaged, looks_like_safetensors, read_safetensors
+from lib_upscale.models.formats.dtypes import UnknownDtypeError
+from lib_upscale.models.formats.magic import HEAD, UnsupportedContainer, not_a_model, unfinished, unsupported_container
+from lib_upscale.models.formats.pickle.interpreter import (
+    DamagedPickleError,
+    TruncatedPickleError,
+    UnsafePickleError,
+    interpret,
+)
+from lib_upscale.models.formats.safetensors_file import (
+    DamagedSafetensorsError,
+    looks_like_safetensors,
+    read_safetensors,
+)
 from lib_upscale.models.formats.state_dict import without_prefixes
 from lib_upscale.models.formats.torch_file import TorchFile, read_legacy, read_zip
-from lib_upscale.models.formats.zip_archive import Member, ZipDamaged, list_members
+from lib_upscale.models.formats.zip_archive import DamagedZipError, Member, list_members
 from lib_upscale.models.identity import Kind
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Checkpoint", "Container", "ForeignContainerError", "TensorInfo", "read_checkpoint"]
+__all__ = ["Checkpoint", "Container", "TensorInfo", "UnsupportedContainerError", "read_checkpoint"]
 
 _DOWNLOAD_AGAIN = "download it again"
 _MODEL_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param", ".bin", ".gguf")
@@ -44,7 +53,7 @@ class Container(str, Enum):
     NCNN = "ncnn"
 
 
-class ForeignContainerError(NotAnUpscalerError):
+class UnsupportedContainerError(NotAnUpscalerError):
     """A sound file of a container that holds no weights for here: `kind` and `architecture` say which."""
 
     def __init__(
@@ -117,19 +126,19 @@ def _problems_named(path: Path) -> Iterator[None]:
     """Turn what the readers raise into errors that name the file and say what to do."""
     try:
         yield
-    except PickleUnsafe as error:
+    except UnsafePickleError as error:
         raise UnsafeFileError(
             path,
             f"is not safe: it asks to run {error.args[0]}, which a file of weights has no use for",
             "nothing of it was run; delete it, or get the model as .safetensors from a source you trust",
         ) from error
-    except PickleTruncated as error:
+    except TruncatedPickleError as error:
         raise DamagedFileError(path, "is cut off: the rest of it is missing", _DOWNLOAD_AGAIN) from error
-    except PickleDamaged as error:
+    except DamagedPickleError as error:
         raise DamagedFileError(path, f"is damaged: it holds {error}", _DOWNLOAD_AGAIN) from error
-    except (ZipDamaged, SafetensorsDamaged) as error:
+    except (DamagedZipError, DamagedSafetensorsError) as error:
         raise DamagedFileError(path, f"is damaged: {error}", _DOWNLOAD_AGAIN) from error
-    except UnknownDtype as error:
+    except UnknownDtypeError as error:
         raise ModelFileError(path, f"cannot be read here: {error}", "update torch") from error
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -151,7 +160,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Names and shapes of the tensors in `path`, whatever container they are in.
 
     Raises `DamagedFileError`, `UnsafeFileError`, `NotAnUpscalerError` (for other containers; as
-    `ForeignContainerError` it carries the kind) or `ModelFileError` for a file that is missing, unreadable or a folder.
+    `UnsupportedContainerError` it carries the kind) or `ModelFileError` for a file that is missing, unreadable or a
+    folder.
     """
     try:
         status = path.stat()
@@ -191,7 +201,7 @@ def _read(path: Path, file: BinaryIO, size: int) -> Checkpoint:
     wrong = not_a_model(head, size)
     if wrong is not None:
         raise DamagedFileError(path, *wrong)
-    foreign = foreign_container(head)
+    foreign = unsupported_container(head)
     if foreign is not None:
         raise _foreign(path, foreign)
     if head[257:262] == b"ustar":
@@ -199,8 +209,8 @@ def _read(path: Path, file: BinaryIO, size: int) -> Checkpoint:
     return _legacy(path, file, size, head)
 
 
-def _foreign(path: Path, foreign: Foreign) -> ForeignContainerError:
-    return ForeignContainerError(path, foreign.problem, foreign.advice, foreign.kind, foreign.architecture)
+def _foreign(path: Path, foreign: UnsupportedContainer) -> UnsupportedContainerError:
+    return UnsupportedContainerError(path, foreign.problem, foreign.advice, foreign.kind, foreign.architecture)
 
 
 def _safetensors(path: Path, file: BinaryIO, size: int) -> Checkpoint:
@@ -228,13 +238,13 @@ def _zip(path: Path, file: BinaryIO, size: int) -> Checkpoint:
     members = list_members(file, size)
     by_name = {member.name: member for member in members}
     if len(by_name) != len(members):
-        raise ZipDamaged("it holds two entries of one name")
+        raise DamagedZipError("it holds two entries of one name")
     root = next((name[: -len("data.pkl")] for name in by_name if name.endswith("/data.pkl")), None)
     if root is None and "data.pkl" in by_name:
         root = ""
     torchscript = root is not None and (f"{root}constants.pkl" in by_name or _below(by_name, f"{root}code/"))
     if torchscript or any(name.endswith("/model.json") and _below(by_name, name[:-10] + "code/") for name in by_name):
-        raise ForeignContainerError(
+        raise UnsupportedContainerError(
             path,
             "is a TorchScript program, which was not opened: running it could do anything",
             "get the same model as .safetensors or .pth",
@@ -275,10 +285,10 @@ def _legacy(path: Path, file: BinaryIO, size: int, head: bytes) -> Checkpoint:
 
 
 def _warn_of_text_pickle(head: bytes) -> None:
-    """Pickles of protocol 0 have no magic number, and other programs would run them: raises `PickleUnsafe`."""
+    """Pickles of protocol 0 have no magic number, and other programs would run them: raises `UnsafePickleError`."""
     try:
         interpret(head)
-    except PickleDamaged:
+    except DamagedPickleError:
         return
 
 

@@ -19,14 +19,14 @@ from lib_upscale.models.formats.dtypes import SAFETENSORS_CODES, SIZES, torch_dt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SafetensorsDamaged", "SafetensorsFile", "looks_like_safetensors", "read_safetensors"]
+__all__ = ["DamagedSafetensorsError", "SafetensorsFile", "looks_like_safetensors", "read_safetensors"]
 
 MAX_HEADER = 100 << 20
 _MAX_SIDES = 32
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
-class SafetensorsDamaged(Exception):  # noqa: N818
+class DamagedSafetensorsError(Exception):
     """No safetensors file, or one that is cut off or contradicts itself. `truncated` says which."""
 
     def __init__(self, problem: str, truncated: bool = False) -> None:
@@ -52,7 +52,7 @@ class SafetensorsFile:
     metadata: Mapping[str, str]
 
     def load(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
-        """The tensors called `names`, as new CPU tensors. Raises `SafetensorsDamaged`, `UnknownDtype`."""
+        """The tensors called `names`, as new CPU tensors. Raises `DamagedSafetensorsError`, `UnknownDtypeError`."""
         import torch
 
         tensors: dict[str, torch.Tensor] = {}
@@ -66,7 +66,7 @@ class SafetensorsFile:
                 raw = bytearray(entry.size)
                 file.seek(entry.start)
                 if file.readinto(raw) != entry.size:  # type: ignore[attr-defined]
-                    raise SafetensorsDamaged("it is cut off", truncated=True)
+                    raise DamagedSafetensorsError("it is cut off", truncated=True)
                 tensors[name] = torch.frombuffer(raw, dtype=dtype).reshape(entry.shape)
         return tensors
 
@@ -77,18 +77,18 @@ def looks_like_safetensors(start: bytes) -> bool:
 
 
 def read_safetensors(path: Path, file: BinaryIO, size: int) -> SafetensorsFile:
-    """Read and check the header; no data is touched. Raises `SafetensorsDamaged`."""
+    """Read and check the header; no data is touched. Raises `DamagedSafetensorsError`."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
-        raise SafetensorsDamaged("its list of tensors is too large to be one")
+        raise DamagedSafetensorsError("its list of tensors is too large to be one")
     data_start = 8 + length
     if data_start > size:
-        raise SafetensorsDamaged("it is cut off", truncated=True)
+        raise DamagedSafetensorsError("it is cut off", truncated=True)
     header = _parse(file.read(length))
     metadata = header.pop("__metadata__", None) or {}
     if type(metadata) is not dict:
-        raise SafetensorsDamaged("its list of tensors is damaged")
+        raise DamagedSafetensorsError("its list of tensors is damaged")
     entries: dict[str, Entry] = {}
     end = 0
     for name, raw in header.items():
@@ -96,7 +96,7 @@ def read_safetensors(path: Path, file: BinaryIO, size: int) -> SafetensorsFile:
         entries[name] = entry
         end = max(end, entry.start + entry.size)
     if end > size:
-        raise SafetensorsDamaged("it is cut off", truncated=True)
+        raise DamagedSafetensorsError("it is cut off", truncated=True)
     _check_apart(entries.values())
     texts = {key: value for key, value in metadata.items() if type(value) is str}
     return SafetensorsFile(path, entries, texts)
@@ -107,7 +107,7 @@ def _check_apart(entries: Iterable[Entry]) -> None:
     end = 0
     for entry in sorted((entry for entry in entries if entry.size), key=lambda entry: entry.start):
         if entry.start < end:
-            raise SafetensorsDamaged("two of its tensors claim the same data")
+            raise DamagedSafetensorsError("two of its tensors claim the same data")
         end = entry.start + entry.size
 
 
@@ -124,9 +124,9 @@ def _parse(raw: bytes) -> dict[str, Any]:
         guarded = hasattr(sys, "get_int_max_str_digits") or not _LONG_NUMBER.search(raw)
         parsed = json.loads(raw) if guarded else json.loads(raw, parse_int=number)
     except (ValueError, RecursionError) as error:
-        raise SafetensorsDamaged("its list of tensors is damaged") from error
+        raise DamagedSafetensorsError("its list of tensors is damaged") from error
     if type(parsed) is not dict:
-        raise SafetensorsDamaged("its list of tensors is damaged")
+        raise DamagedSafetensorsError("its list of tensors is damaged")
     return parsed
 
 
@@ -136,11 +136,11 @@ def _entry(raw: object, data_start: int) -> Entry:
         code, shape, (begin, end) = raw["dtype"], raw["shape"], raw["data_offsets"]  # type: ignore[index]
         dtype = SAFETENSORS_CODES[code]
     except (KeyError, TypeError, ValueError) as error:
-        raise SafetensorsDamaged("its list of tensors is damaged") from error
+        raise DamagedSafetensorsError("its list of tensors is damaged") from error
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end or type(shape) is not list:
-        raise SafetensorsDamaged("its list of tensors is damaged")
+        raise DamagedSafetensorsError("its list of tensors is damaged")
     if len(shape) > _MAX_SIDES or not all(type(side) is int and side >= 0 for side in shape):
-        raise SafetensorsDamaged("a tensor of it has an impossible shape")
+        raise DamagedSafetensorsError("a tensor of it has an impossible shape")
     if prod(shape) * SIZES[dtype] != end - begin:
-        raise SafetensorsDamaged("a tensor of it has an impossible shape")
+        raise DamagedSafetensorsError("a tensor of it has an impossible shape")
     return Entry(dtype, tuple(shape), data_start + begin, end - begin)

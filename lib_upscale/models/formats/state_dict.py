@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-from lib_upscale.models.formats.pickle.interpreter import PickleDamaged, TensorRef
+from lib_upscale.models.formats.pickle.interpreter import DamagedPickleError, TensorRef
 
 __all__ = ["find_tensors", "without_prefixes"]
 
@@ -43,7 +43,7 @@ _MAX_LETTERS = 1 << 26
 def find_tensors(value: Any) -> dict[str, TensorRef]:
     """The tensors in what a pickle says, by name. Where they are nested, names are joined by dots.
 
-    Raises `PickleDamaged` for names that no file of weights has.
+    Raises `DamagedPickleError` for names that no file of weights has.
     """
     node = value
     for _ in range(_MAX_DEPTH):
@@ -97,7 +97,7 @@ def _flat(value: Any) -> dict[str, TensorRef]:
             inner = [(str(key), item) for key, item in islice(_children(node), _MAX_NODES)]
             letters += sum(len(name) + len(key) for key, _ in inner)
             if letters > _MAX_LETTERS:
-                raise PickleDamaged("names of impossible length")
+                raise DamagedPickleError("names of impossible length")
             pending.extend((f"{name}.{key}" if name else key, depth + 1, item) for key, item in reversed(inner))
     return found
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from lib_upscale.models.formats.dtypes import SIZES, torch_dtype
 from lib_upscale.models.formats.pickle.interpreter import (
     MAX_BYTES,
-    PickleDamaged,
-    PickleTruncated,
+    DamagedPickleError,
     Reading,
     TensorRef,
+    TruncatedPickleError,
     interpret,
 )
 from lib_upscale.models.formats.state_dict import find_tensors
-from lib_upscale.models.formats.zip_archive import Member, ZipDamaged, data_start
+from lib_upscale.models.formats.zip_archive import DamagedZipError, Member, data_start
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,7 @@ class TorchFile:
     swapped: bool
     """Whether numbers are stored with their highest byte first."""
     locate: Callable[[BinaryIO, str], Place]
-    """Where a storage lies. Raises `ZipDamaged` or `PickleDamaged`."""
+    """Where a storage lies. Raises `DamagedZipError` or `DamagedPickleError`."""
 
     def load(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """The tensors called `names`, as new CPU tensors; those that share a storage share it again."""
@@ -79,7 +79,7 @@ def _read(file: BinaryIO, place: Place) -> bytearray:
     raw = bytearray(place.size)
     file.seek(place.start)
     if file.readinto(raw) != place.size:  # type: ignore[attr-defined]
-        raise PickleTruncated("weights that end too early")
+        raise TruncatedPickleError("weights that end too early")
     return raw
 
 
@@ -112,7 +112,7 @@ def _tensors(reading: Reading) -> dict[str, TensorRef]:
     tensors = find_tensors(reading.value)
     stored = sum(numel for _, numel in reading.storages.values())
     if sum(prod(ref.shape) for ref in tensors.values()) > stored + _MAX_REPEATED:
-        raise PickleDamaged("tensors far larger than their data")
+        raise DamagedPickleError("tensors far larger than their data")
     return tensors
 
 
@@ -125,7 +125,7 @@ def _signs(reading: Reading) -> frozenset[str]:
 def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: str) -> TorchFile:
     """The weights in a zip archive whose entries lie under `root` ("archive/").
 
-    Raises `PickleUnsafe`, `PickleDamaged`, `ZipDamaged`.
+    Raises `UnsafePickleError`, `DamagedPickleError`, `DamagedZipError`.
     """
     reading = interpret(_content(file, members[f"{root}data.pkl"], MAX_BYTES))
     order = members.get(f"{root}byteorder")
@@ -134,15 +134,15 @@ def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: st
     for key, (dtype, numel) in reading.storages.items():
         member = members.get(f"{root}data/{key}")
         if member is None:
-            raise ZipDamaged("a part of its weights is missing")
+            raise DamagedZipError("a part of its weights is missing")
         if not member.stored:
-            raise ZipDamaged("its weights are compressed, which torch never does")
+            raise DamagedZipError("its weights are compressed, which torch never does")
         if numel * (1 if dtype is None else SIZES[dtype]) > member.size:
-            raise PickleDamaged("a storage that is larger than its data")
+            raise DamagedPickleError("a storage that is larger than its data")
         # Members can name the same bytes: by that, a small file would become any amount of memory.
         room -= member.size
         if room < 0:
-            raise ZipDamaged("its members are larger than the file")
+            raise DamagedZipError("its members are larger than the file")
 
     def locate(stream: BinaryIO, key: str) -> Place:
         member = members[f"{root}data/{key}"]
@@ -153,18 +153,18 @@ def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: st
 
 def _content(file: BinaryIO, member: Member, limit: int) -> bytes:
     if not member.stored:
-        raise ZipDamaged("its contents are compressed, which torch never does")
+        raise DamagedZipError("its contents are compressed, which torch never does")
     if member.size > limit:
-        raise ZipDamaged("its list of weights is too large to be one")
+        raise DamagedZipError("its list of weights is too large to be one")
     file.seek(data_start(file, member))
     content = file.read(member.size)
     if len(content) != member.size:
-        raise ZipDamaged("it is cut off")
+        raise DamagedZipError("it is cut off")
     return content
 
 
 def read_legacy(path: Path, file: BinaryIO, size: int) -> TorchFile:
-    """The weights in a file of torch before 1.6. Raises `PickleUnsafe`, `PickleDamaged`."""
+    """The weights in a file of torch before 1.6. Raises `UnsafePickleError`, `DamagedPickleError`."""
     limit = min(size, MAX_BYTES)
     length = _FIRST_CHUNK
     while True:
@@ -173,7 +173,7 @@ def read_legacy(path: Path, file: BinaryIO, size: int) -> TorchFile:
         try:
             reading, keys, swapped, end = _legacy_pickles(data)
             break
-        except PickleTruncated:
+        except TruncatedPickleError:
             if length >= limit:
                 raise
             length *= 16
@@ -189,16 +189,16 @@ def _legacy_pickles(data: bytes) -> tuple[Reading, list[str], bool, int]:
     """Five pickles, one behind the other: a number, a version, the machine, the object, the storages' keys."""
     magic = interpret(data)
     if magic.value != _LEGACY_MAGIC if type(magic.value) is int else True:
-        raise PickleDamaged("a pickle that torch did not write")
+        raise DamagedPickleError("a pickle that torch did not write")
     version = interpret(data, magic.end)
     if type(version.value) is not int or version.value != _LEGACY_PROTOCOL:
-        raise PickleDamaged("a version of torch's format that does not exist")
+        raise DamagedPickleError("a version of torch's format that does not exist")
     machine = interpret(data, version.end)
     swapped = type(machine.value) is dict and machine.value.get("little_endian") is False
     content = interpret(data, machine.end)
     keys = interpret(data, content.end)
     if type(keys.value) is not list or not all(type(key) is str for key in keys.value):
-        raise PickleDamaged("a file without its list of weights")
+        raise DamagedPickleError("a file without its list of weights")
     return content, keys.value, swapped, keys.end
 
 
@@ -209,20 +209,20 @@ def _legacy_places(
     places: dict[str, Place] = {}
     for key in keys:
         if key not in reading.storages:
-            raise PickleDamaged("weights that nothing describes")
+            raise DamagedPickleError("weights that nothing describes")
         dtype, expected = reading.storages[key]
         file.seek(position)
         raw = file.read(8)
         if len(raw) < 8:
-            raise PickleTruncated("weights that end too early")
+            raise TruncatedPickleError("weights that end too early")
         numel = struct.unpack(">q" if swapped else "<q", raw)[0]
         length = numel * (1 if dtype is None else SIZES[dtype])
         if numel < expected:
-            raise PickleDamaged("a storage that is larger than its data")
+            raise DamagedPickleError("a storage that is larger than its data")
         if position + 8 + length > size:
-            raise PickleTruncated("weights that end too early")
+            raise TruncatedPickleError("weights that end too early")
         places[key] = Place(position + 8, length)
         position += 8 + length
     if any(key not in places for key in reading.storages):
-        raise PickleDamaged("a part of its weights is missing")
+        raise DamagedPickleError("a part of its weights is missing")
     return places

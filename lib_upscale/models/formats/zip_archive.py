@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["Member", "ZipDamaged", "data_start", "list_members"]
+__all__ = ["DamagedZipError", "Member", "data_start", "list_members"]
 
 MAX_DIRECTORY = 64 << 20
 
@@ -23,7 +23,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX32 = 0xFFFFFFFF
 
 
-class ZipDamaged(Exception):  # noqa: N818
+class DamagedZipError(Exception):
     """No zip archive, or one that is cut off or contradicts itself."""
 
 
@@ -39,10 +39,10 @@ class Member(NamedTuple):
 
 
 def list_members(file: BinaryIO, size: int) -> list[Member]:
-    """All members of the archive of `size` bytes, in order. Raises `ZipDamaged`."""
+    """All members of the archive of `size` bytes, in order. Raises `DamagedZipError`."""
     start, length, shift = _directory(file, size)
     if length > MAX_DIRECTORY:
-        raise ZipDamaged("its table of contents is too large")
+        raise DamagedZipError("its table of contents is too large")
     file.seek(start)
     raw = file.read(length)
     members: list[Member] = []
@@ -63,19 +63,19 @@ def list_members(file: BinaryIO, size: int) -> list[Member]:
         name = raw[name_at:extra_at].decode("utf-8" if flags & 0x800 else "cp437", "replace")
         stored = method == 0 and not flags & 1 and packed == unpacked
         if header + _LOCAL.size + packed > size:
-            raise ZipDamaged("it is cut off")
+            raise DamagedZipError("it is cut off")
         members.append(Member(name, unpacked, header, stored))
     if position != len(raw):
-        raise ZipDamaged("its table of contents is damaged")
+        raise DamagedZipError("its table of contents is damaged")
     return members
 
 
 def data_start(file: BinaryIO, member: Member) -> int:
-    """Where a stored member's bytes begin. Raises `ZipDamaged`."""
+    """Where a stored member's bytes begin. Raises `DamagedZipError`."""
     file.seek(member.header)
     raw = file.read(_LOCAL.size)
     if len(raw) < _LOCAL.size or raw[:4] != b"PK\x03\x04":
-        raise ZipDamaged("a member of it is damaged")
+        raise DamagedZipError("a member of it is damaged")
     fields = _LOCAL.unpack(raw)
     start: int = member.header + _LOCAL.size + fields[9] + fields[10]
     return start
@@ -88,7 +88,7 @@ def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
     tail = file.read(window)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + _END.size > len(tail):
-        raise ZipDamaged("it is cut off")
+        raise DamagedZipError("it is cut off")
     end = size - window + at
     fields = _END.unpack_from(tail, at)
     length, start = fields[5], fields[6]
@@ -102,7 +102,7 @@ def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
             end = locator[2]
     shift = end - length - start
     if shift < 0 or start + length + shift > size:
-        raise ZipDamaged("its table of contents is damaged")
+        raise DamagedZipError("its table of contents is damaged")
     return start + shift, length, shift
 
 

@@ -1,4 +1,4 @@
-"""The architectures that weights can be recognised as: spandrel's, and those of spandrel-extra-arches.
+"""The architectures that weights can be recognized as: spandrel's, and those of spandrel-extra-arches.
 
 spandrel's registry belongs to the whole process, a host included, so it is copied and never added to.
 """
@@ -53,7 +53,7 @@ def missing_architectures() -> tuple[str, ...]:
 
 
 def _extra() -> list[ArchSupport]:
-    """The architectures of spandrel-extra-arches, whose licences are other than spandrel's; none if it is absent."""
+    """The architectures of spandrel-extra-arches, whose licenses are other than spandrel's; none if it is absent."""
     try:
         from spandrel_extra_arches import EXTRA_REGISTRY
     except ImportError:

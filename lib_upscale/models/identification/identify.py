@@ -17,7 +17,7 @@ from lib_upscale.errors import (
     UnsafeFileError,
 )
 from lib_upscale.models.formats.reader import Checkpoint, Container, read_checkpoint
-from lib_upscale.models.identification.other_models import name_foreign
+from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts
 
 if TYPE_CHECKING:
@@ -80,20 +80,20 @@ def _refused(path: Path, kind: Kind, error: ModelFileError, architecture: str | 
 
 def _identity(checkpoint: Checkpoint) -> Identity:
     path = checkpoint.path
-    foreign = name_foreign(checkpoint) if checkpoint.container is not Container.NCNN else None
+    foreign = identify_other_model(checkpoint) if checkpoint.container is not Container.NCNN else None
     if foreign is not None:
         return Identity(path, foreign.kind, foreign.architecture, None, foreign.problem, foreign.advice)
     if not checkpoint.tensors:
         return _without_tensors(checkpoint)
 
-    from lib_upscale.models.identification.inspect_network import ImpossibleNetwork, describe, match
+    from lib_upscale.models.identification.inspect_network import ImpossibleNetworkError, describe, match
 
     found = match(checkpoint.tensors)
     if found is None:
         return Identity(path, Kind.UNKNOWN, None, None, "has tensors of no architecture that is known here", None)
     try:
         facts = describe(checkpoint, found)
-    except ImpossibleNetwork as error:
+    except ImpossibleNetworkError as error:
         return _impossible(path, found, error)
     return _network(path, facts)
 

@@ -19,12 +19,12 @@ from torch.utils._pytree import tree_map
 from lib_upscale.errors import ModelFileError
 from lib_upscale.models.formats.reader import Checkpoint, TensorInfo
 from lib_upscale.models.identification.architectures import registry
-from lib_upscale.models.identity import NetworkFacts, SizeRequirements, Tiling
+from lib_upscale.models.identity import NetworkFacts, SizeRequirements, TilingSupport
 
 if TYPE_CHECKING:
     from spandrel import ArchSupport, ModelDescriptor
 
-__all__ = ["ImpossibleNetwork", "Match", "check_numbers", "describe", "facts_of", "match"]
+__all__ = ["ImpossibleNetworkError", "Match", "check_numbers", "describe", "facts_of", "match"]
 
 SMALL = 4096
 """Tensors of up to this many elements are read; larger ones have no values."""
@@ -38,7 +38,7 @@ _PREFIXES = ("model.", "net.", "network.", "generator.", "model.net.", "model.ne
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?=\.|$)")
 
 
-class ImpossibleNetwork(Exception):  # noqa: N818  (it names a state, as the errors of users do)
+class ImpossibleNetworkError(Exception):
     """The names are of an architecture, but its network cannot be built from these shapes."""
 
 
@@ -79,20 +79,20 @@ def _detects(support: ArchSupport, shapes: dict[str, Any]) -> bool:
 def describe(checkpoint: Checkpoint, found: Match) -> NetworkFacts:
     """The facts of the network in `checkpoint`, which `found` says the architecture of.
 
-    Raises `ImpossibleNetwork`, or `ModelFileError` where the file cannot be read.
+    Raises `ImpossibleNetworkError`, or `ModelFileError` where the file cannot be read.
     """
     check_numbers(checkpoint.tensors)
     small = found.names(checkpoint.load_small(SMALL))
     shapes = found.names(checkpoint.tensors)
     state = {name: small[name] if name in small else _meta(info) for name, info in shapes.items()}
     try:
-        with torch.device("meta"), _Sketch(), torch.no_grad():
+        with torch.device("meta"), _MetaBuild(), torch.no_grad():
             return facts_of(found.architecture.load(state))
     except (LookupError, AssertionError, ArithmeticError, AttributeError, RecursionError, MemoryError) as error:
-        raise ImpossibleNetwork(_first_line(error)) from error
+        raise ImpossibleNetworkError(_first_line(error)) from error
     except (RuntimeError, TypeError, ValueError) as error:
         if "loading state_dict" in str(error):
-            raise ImpossibleNetwork(_first_line(error)) from error
+            raise ImpossibleNetworkError(_first_line(error)) from error
     return _describe_loaded(checkpoint, found)
 
 
@@ -104,7 +104,7 @@ def _describe_loaded(checkpoint: Checkpoint, found: Match) -> NetworkFacts:
     except ModelFileError:
         raise
     except Exception as error:  # any constructor, on any shapes: the file is what is wrong
-        raise ImpossibleNetwork(_first_line(error)) from error
+        raise ImpossibleNetworkError(_first_line(error)) from error
 
 
 def facts_of(model: ModelDescriptor) -> NetworkFacts:
@@ -119,7 +119,7 @@ def facts_of(model: ModelDescriptor) -> NetworkFacts:
         input_channels=int(model.input_channels),
         output_channels=int(model.output_channels),
         tags=tuple(str(tag) for tag in model.tags),
-        tiling=Tiling[tiling.name] if tiling is not None else Tiling.SUPPORTED,
+        tiling=TilingSupport[tiling.name] if tiling is not None else TilingSupport.SUPPORTED,
         size_requirements=SizeRequirements(
             minimum=int(getattr(needs, "minimum", 0) or 0),
             multiple_of=int(getattr(needs, "multiple_of", 1) or 1),
@@ -136,7 +136,7 @@ def _meta(info: TensorInfo) -> torch.Tensor:
 
 
 def check_numbers(tensors: Mapping[str, Any]) -> None:
-    """Raise `ImpossibleNetwork` for block numbers that no file of this many tensors can have.
+    """Raise `ImpossibleNetworkError` for block numbers that no file of this many tensors can have.
 
     A constructor would count up to them.
     """
@@ -144,7 +144,7 @@ def check_numbers(tensors: Mapping[str, Any]) -> None:
     for name in tensors:
         for digits in _NUMBER.findall(name):
             if len(digits) > 9 or int(digits) > limit:
-                raise ImpossibleNetwork(f"it names a block number {digits[:12]}")
+                raise ImpossibleNetworkError(f"it names a block number {digits[:12]}")
 
 
 def _first_line(error: BaseException) -> str:
@@ -180,7 +180,7 @@ _FILLING = frozenset(
 )
 
 
-class _Sketch(_Deadline):
+class _MetaBuild(_Deadline):
     """Lets real small tensors and tensors without memory meet. Holds for one thread, as every torch mode does."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

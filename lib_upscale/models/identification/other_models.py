@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from lib_upscale.models.formats.reader import Checkpoint, TensorInfo
 from lib_upscale.models.identity import Kind
 
-__all__ = ["ForeignModel", "name_foreign"]
+__all__ = ["OtherModel", "identify_other_model"]
 
 Tensors = Mapping[str, TensorInfo]
 
 
 @dataclass(frozen=True)
-class ForeignModel:
+class OtherModel:
     """What a file is, in words, and where it belongs."""
 
     kind: Kind
@@ -37,7 +37,7 @@ class ForeignModel:
         return f"move it to {self.folder}"
 
 
-def name_foreign(checkpoint: Checkpoint) -> ForeignModel | None:
+def identify_other_model(checkpoint: Checkpoint) -> OtherModel | None:
     """What `checkpoint` is if it is a known model of another purpose, else None."""
     for rule in _RULES:
         found = rule(checkpoint)
@@ -54,22 +54,22 @@ def _share(tensors: Tensors, test: Callable[[str], bool]) -> float:
     return sum(map(test, tensors)) / max(1, len(tensors))
 
 
-def _detector(checkpoint: Checkpoint) -> ForeignModel | None:
+def _detector(checkpoint: Checkpoint) -> OtherModel | None:
     if any(sign.startswith(("ultralytics.", "models.yolo")) for sign in checkpoint.signs):
-        return ForeignModel(Kind.DETECTOR, "a YOLO detector", "models/adetailer", "YOLO")
+        return OtherModel(Kind.DETECTOR, "a YOLO detector", "models/adetailer", "YOLO")
     names = checkpoint.tensors
     if any(name.endswith(".dfl.conv.weight") for name in names) and _starts(names, "model.", "0.conv.", "22."):
-        return ForeignModel(Kind.DETECTOR, "a YOLO detector", "models/adetailer", "YOLO")
+        return OtherModel(Kind.DETECTOR, "a YOLO detector", "models/adetailer", "YOLO")
     return None
 
 
-def _embedding(checkpoint: Checkpoint) -> ForeignModel | None:
+def _embedding(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     is_sdxl = set(names) == {"clip_g", "clip_l"}
     is_vector = set(names) == {"emb_params"} or "string_to_param" in checkpoint.signs
     single = len(names) == 1 and next(iter(names)).startswith("<") and len(next(iter(names.values())).shape) == 1
     if is_sdxl or is_vector or single:
-        return ForeignModel(
+        return OtherModel(
             Kind.EMBEDDING,
             "a textual-inversion embedding",
             "embeddings",
@@ -78,11 +78,11 @@ def _embedding(checkpoint: Checkpoint) -> ForeignModel | None:
     return None
 
 
-def _hypernetwork(checkpoint: Checkpoint) -> ForeignModel | None:
+def _hypernetwork(checkpoint: Checkpoint) -> OtherModel | None:
     sizes = {"320", "640", "768", "1024", "1280"}
     roots = {name.split(".", 1)[0] for name in checkpoint.tensors}
     if roots and roots <= sizes and any("linear" in name for name in checkpoint.tensors):
-        return ForeignModel(Kind.HYPERNETWORK, "a hypernetwork", "models/hypernetworks", "Hypernetwork")
+        return OtherModel(Kind.HYPERNETWORK, "a hypernetwork", "models/hypernetworks", "Hypernetwork")
     return None
 
 
@@ -111,34 +111,34 @@ _LORA_PARTS = {
 _LORA_ROOTS = ("lora_unet_", "lora_te", "lycoris_", "lora_transformer_", "lora_prior_", "oft_unet_", "lora_controlnet_")
 
 
-def _lora(checkpoint: Checkpoint) -> ForeignModel | None:
+def _lora(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     rooted = _share(names, lambda name: name.startswith(_LORA_ROOTS)) > 0.5
     for ending, architecture in _LORA_PARTS.items():
         certain = "lora" in ending or rooted
         if certain and any(name.endswith(ending) for name in names):
-            return ForeignModel(Kind.LORA, "a LoRA", "models/Lora", architecture)
+            return OtherModel(Kind.LORA, "a LoRA", "models/Lora", architecture)
     if rooted:
-        return ForeignModel(Kind.LORA, "a LoRA", "models/Lora", "LoRA")
+        return OtherModel(Kind.LORA, "a LoRA", "models/Lora", "LoRA")
     return None
 
 
-def _controlnet(checkpoint: Checkpoint) -> ForeignModel | None:
+def _controlnet(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     folder = "models/ControlNet"
     if _starts(names, "control_model.", "controlnet_", "input_hint_block.") or "lllite_unet" in next(iter(names), ""):
-        return ForeignModel(Kind.CONTROLNET, "a ControlNet", folder, "ControlNet")
+        return OtherModel(Kind.CONTROLNET, "a ControlNet", folder, "ControlNet")
     if any(".controlnet_" in name or name.startswith("controlnet") for name in names):
-        return ForeignModel(Kind.CONTROLNET, "a ControlNet", folder, "ControlNet")
+        return OtherModel(Kind.CONTROLNET, "a ControlNet", folder, "ControlNet")
     if _starts(names, "ip_adapter.") and _starts(names, "image_proj."):
-        return ForeignModel(Kind.CONTROLNET, "an IP-Adapter", folder, "IP-Adapter")
+        return OtherModel(Kind.CONTROLNET, "an IP-Adapter", folder, "IP-Adapter")
     adapter = "body.0.in_conv.weight" in names or "body.0.block1.weight" in names
     if (adapter and "conv_in.weight" in names) or _starts(names, "adapter.body.", "style_embedding", "fuser."):
-        return ForeignModel(Kind.CONTROLNET, "a T2I-Adapter", folder, "T2I-Adapter")
+        return OtherModel(Kind.CONTROLNET, "a T2I-Adapter", folder, "T2I-Adapter")
     return None
 
 
-def _stable_diffusion(checkpoint: Checkpoint) -> ForeignModel | None:
+def _stable_diffusion(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     architecture: str | None = None
     if _starts(names, "model.diffusion_model.double_blocks.", "double_blocks.0.img_attn."):
@@ -155,7 +155,7 @@ def _stable_diffusion(checkpoint: Checkpoint) -> ForeignModel | None:
         architecture = "Stable Diffusion UNet (diffusers)"
     if architecture is None:
         return None
-    return ForeignModel(Kind.STABLE_DIFFUSION, f"a {architecture} checkpoint", "models/Stable-diffusion", architecture)
+    return OtherModel(Kind.STABLE_DIFFUSION, f"a {architecture} checkpoint", "models/Stable-diffusion", architecture)
 
 
 def _unet_version(names: Tensors) -> str:
@@ -170,7 +170,7 @@ def _unet_version(names: Tensors) -> str:
     return "Stable Diffusion"
 
 
-def _vae(checkpoint: Checkpoint) -> ForeignModel | None:
+def _vae(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     ldm = "decoder.conv_in.weight" in names and _starts(
         names, "decoder.mid.attn_1.", "decoder.mid_block.attentions.", "first_stage_model."
@@ -178,17 +178,17 @@ def _vae(checkpoint: Checkpoint) -> ForeignModel | None:
     wrapped = _starts(names, "first_stage_model.decoder.") and not _starts(names, "model.diffusion_model.")
     # A codebook is of a VQGAN, which face restorers are built on.
     if (ldm or wrapped) and not _starts(names, "quantize."):
-        return ForeignModel(Kind.VAE, "a VAE", "models/VAE", "AutoencoderKL")
+        return OtherModel(Kind.VAE, "a VAE", "models/VAE", "AutoencoderKL")
     tiny = {"1.weight", "3.conv.0.weight"} <= set(names) or {"0.weight", "1.conv.0.weight"} <= set(names)
     diffusers = _starts(names, "decoder.layers.3.conv.0.") and _starts(names, "encoder.layers.")
     if tiny or diffusers or _starts(names, "taesd_decoder."):
-        return ForeignModel(Kind.VAE, "a small VAE for previews (TAESD)", "models/VAE-taesd", "TAESD")
+        return OtherModel(Kind.VAE, "a small VAE for previews (TAESD)", "models/VAE-taesd", "TAESD")
     if {"conv1.weight", "conv8.weight"} <= set(names) and names["conv1.weight"].shape[1:2] == (4,):
-        return ForeignModel(Kind.VAE, "a small VAE for previews", "models/VAE-approx", "VAE approximation")
+        return OtherModel(Kind.VAE, "a small VAE for previews", "models/VAE-approx", "VAE approximation")
     return None
 
 
-def _text_encoder(checkpoint: Checkpoint) -> ForeignModel | None:
+def _text_encoder(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     architecture: str | None = None
     if _starts(names, "text_model.", "transformer.text_model.", "cond_stage_model.", "text_encoder.text_model."):
@@ -203,10 +203,10 @@ def _text_encoder(checkpoint: Checkpoint) -> ForeignModel | None:
         architecture = "Language model"
     if architecture is None:
         return None
-    return ForeignModel(Kind.TEXT_ENCODER, f"a text encoder ({architecture})", "models/text_encoder", architecture)
+    return OtherModel(Kind.TEXT_ENCODER, f"a text encoder ({architecture})", "models/text_encoder", architecture)
 
 
-_RULES: tuple[Callable[[Checkpoint], ForeignModel | None], ...] = (
+_RULES: tuple[Callable[[Checkpoint], OtherModel | None], ...] = (
     _detector,
     _embedding,
     _hypernetwork,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lib_upscale.errors import DamagedFileError, MissingArchitectureError, ModelFileError, NotAnUpscalerError
 from lib_upscale.models.formats.reader import read_checkpoint
-from lib_upscale.models.identification.other_models import name_foreign
+from lib_upscale.models.identification.other_models import identify_other_model
 
 if TYPE_CHECKING:
     from spandrel import ModelDescriptor
@@ -29,7 +29,7 @@ def load_network(path: Path) -> ModelDescriptor:
     checkpoint = read_checkpoint(path)
     found = match(checkpoint.tensors)
     if found is None:
-        foreign = name_foreign(checkpoint)
+        foreign = identify_other_model(checkpoint)
         if foreign is not None:
             raise NotAnUpscalerError(path, foreign.problem, foreign.advice)
         raise MissingArchitectureError(

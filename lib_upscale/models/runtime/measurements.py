@@ -14,10 +14,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Notes"]
+__all__ = ["MeasurementStore"]
 
 
-class Notes:
+class MeasurementStore:
     """Values by key and name. Safe to use from many threads; the last of several processes wins."""
 
     def __init__(self, path: Path | None = None) -> None:

@@ -22,12 +22,12 @@ from lib_upscale.device import (
 from lib_upscale.errors import UnusableModelError
 from lib_upscale.models.catalog.catalog import Catalog, Entry
 from lib_upscale.models.identity import Identity, NetworkFacts
-from lib_upscale.models.model_files import Stamp, stamp_of
+from lib_upscale.models.model_files import Fingerprint, file_fingerprint
 from lib_upscale.models.runtime.loader import load_network
-from lib_upscale.models.runtime.measurements import Notes
+from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.models.runtime.prepare import activation_bytes, alignment, prepare
 
-__all__ = ["Model", "Models", "Pool"]
+__all__ = ["Model", "ModelCache", "Models"]
 
 _T = TypeVar("_T")
 
@@ -37,7 +37,9 @@ _TYPES = {"full": torch.float32, "half": torch.float16, "bfloat16": torch.bfloat
 class Model:
     """A network on a device, ready to be run over tiles (a `tiles.run.TileFunction`)."""
 
-    def __init__(self, path: Path, descriptor: Any, facts: NetworkFacts, device: torch.device, notes: Notes) -> None:
+    def __init__(
+        self, path: Path, descriptor: Any, facts: NetworkFacts, device: torch.device, notes: MeasurementStore
+    ) -> None:
         self.path = path
         self.facts = facts
         self.device = device
@@ -147,12 +149,12 @@ class Model:
 @dataclass(frozen=True)
 class _Wanted:
     path: Path
-    stamp: Stamp | None
+    fingerprint: Fingerprint | None
     precision: str
     variant: str
 
 
-class Pool:
+class ModelCache:
     """Keeps loaded models for every following picture, the least recently used going first.
 
     Args:
@@ -168,10 +170,10 @@ class Pool:
         *,
         max_models: int = 2,
         max_bytes: int | None = None,
-        notes: Notes | None = None,
+        notes: MeasurementStore | None = None,
     ) -> None:
         self.device = device if isinstance(device, torch.device) else choose_device(device)
-        self.notes = notes or Notes()
+        self.notes = notes or MeasurementStore()
         self._max_models = max(1, max_models)
         self._max_bytes = max_bytes
         self._loaded: OrderedDict[_Wanted, Model] = OrderedDict()
@@ -193,13 +195,13 @@ class Pool:
         """
         facts = identity.network
         assert facts is not None, "only files with a network are asked for"
-        stamp = stamp_of(identity.path)
-        wanted = _Wanted(identity.path, stamp, precision, variant)
+        fingerprint = file_fingerprint(identity.path)
+        wanted = _Wanted(identity.path, fingerprint, precision, variant)
         with self._lock:
             if wanted in self._loaded:
                 self._loaded.move_to_end(wanted)
                 return self._loaded[wanted]
-            self._make_room(_bytes_on_disk(stamp))
+            self._make_room(_bytes_on_disk(fingerprint))
             model = self._load(identity.path, facts, precision)
             if accelerate is not None:
                 model.accelerate(variant, accelerate)
@@ -272,7 +274,7 @@ class Models:
     """A person's models: what there is (`catalog`) and what is loaded (`pool`)."""
 
     catalog: Catalog
-    pool: Pool
+    pool: ModelCache
 
     def find(self, name: str) -> Entry:
         """The entry of that name; the default model for "". Raises `UnknownModelError` or what is wrong with it."""
@@ -281,9 +283,9 @@ class Models:
         return self.catalog.find(name or DEFAULT_MODEL)
 
 
-def _bytes_on_disk(stamp: Stamp | None) -> int:
+def _bytes_on_disk(fingerprint: Fingerprint | None) -> int:
     """The size of a file, or of both files of an ncnn pair."""
-    return sum(stamp[:1] + stamp[3:4]) if stamp else 0
+    return sum(fingerprint[:1] + fingerprint[3:4]) if fingerprint else 0
 
 
 def _weight_hash(network: torch.nn.Module) -> str:

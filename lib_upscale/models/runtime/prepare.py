@@ -24,7 +24,7 @@ def prepare(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def _fuse_once(network: torch.nn.Module) -> None:
-    """Fuse SPAN's re-parameterised convolutions now instead of at every call, as spandrel's class would."""
+    """Fuse SPAN's re-parameterized convolutions now instead of at every call, as spandrel's class would."""
     for module in network.modules():
         fuse: Any = getattr(module, "update_params", None)
         fused = getattr(module, "eval_conv", None)

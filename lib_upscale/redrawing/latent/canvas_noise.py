@@ -1,6 +1,6 @@
 """One noise for the whole canvas, of which every tile is given its window.
 
-So neighbours start from the same noise where they overlap, and a tile's noise does not depend on which tiles were
+So neighbors start from the same noise where they overlap, and a tile's noise does not depend on which tiles were
 painted before it. That holds for the noise that ancestral samplers add at each step, and for Brownian noise, too.
 All sizes here are in latent pixels; arrays are torch tensors (channels, height, width), or anything sliced alike.
 """

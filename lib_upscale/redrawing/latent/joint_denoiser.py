@@ -107,7 +107,7 @@ class JointSettings:
 
     tile: Size
     overlap: int
-    """What neighbouring tiles share at least. Half of it at least on a shifted grid."""
+    """What neighboring tiles share at least. Half of it at least on a shifted grid."""
     weighting: Weighting = Weighting.GAUSSIAN
     batch: int = 1
     """How many tiles the model is given at once, at most."""
@@ -143,7 +143,7 @@ class JointSettings:
         return (*even, last)
 
     def _shifted(self, inner: list[int], last: int, most: int, step: float, axis: int) -> list[int]:
-        """The inner origins moved together, so far that neighbours' origins are at most `most` apart."""
+        """The inner origins moved together, so far that neighbors' origins are at most `most` apart."""
         low = max(last - most - inner[-1], 1 - inner[0])
         high = min(most - inner[0], last - 1 - inner[-1])
         choices = range(-(-low // self.align) * self.align, high + 1, self.align)

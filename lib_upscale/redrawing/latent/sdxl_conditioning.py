@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lib_upscale.image.geometry import Region
 
-__all__ = ["told_of_tile"]
+__all__ = ["with_tile_coordinates"]
 
 _POOLED = 1280
 """Numbers of the pooled text before the sinusoids."""
@@ -25,7 +25,7 @@ _BASE = _TARGET + 2 * _EACH
 _REFINER = _TARGET + _EACH
 
 
-def told_of_tile(vector: Tensor, region: Region) -> Tensor:
+def with_tile_coordinates(vector: Tensor, region: Region) -> Tensor:
     """`vector` (rows, numbers) with the crop's place, and its size where the base model is told one, those of a tile.
 
     `region` is in pixels of the picture. A vector of another length than SDXL's base model (2816 numbers) and refiner

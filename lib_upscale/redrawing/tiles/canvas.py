@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.tiles.blending import assemble, weights
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane, reflected
+from lib_upscale.redrawing.tiles.filters import Pixels, Plane, reflect_pad
 from lib_upscale.redrawing.tiles.grid import Grid, Tile
 from lib_upscale.settings.redraw import Blend
 
@@ -34,8 +34,8 @@ class Canvas:
     def __init__(self, grid: Grid, source: Pixels, mask: Plane | None) -> None:
         self.grid = grid
         self._size = Size(source.shape[1], source.shape[0])
-        self._source = reflected(source, grid.canvas)
-        self._mask = None if mask is None else reflected(mask, grid.canvas)
+        self._source = reflect_pad(source, grid.canvas)
+        self._mask = None if mask is None else reflect_pad(mask, grid.canvas)
         self._finished: dict[int, NDArray[np.uint16]] = {}
         self._across, self._down = weights(grid.across), weights(grid.down)
 
@@ -57,7 +57,7 @@ class Canvas:
         return len(self._finished)
 
     def seen_by(self, tile: Tile) -> Pixels:
-        """What a tile sees in sequential mode: finished neighbours, cross-faded with each other and with the source."""
+        """What a tile sees in sequential mode: finished neighbors, cross-faded with each other and with the source."""
         seen: Pixels = self.source(tile.region).copy()
         for other in self.grid.around(tile):
             if (levels := self._finished.get(other.index)) is None:

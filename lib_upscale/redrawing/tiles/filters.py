@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_upscale.image.geometry import Size
 
-__all__ = ["Pixels", "Plane", "a_trous", "gaussian", "luma", "reflected", "resized"]
+__all__ = ["Pixels", "Plane", "a_trous", "gaussian", "luma", "reflect_pad", "resized"]
 
 Pixels = NDArray[np.float32]
 """A picture: (height, width, 3), 0 to 1."""
@@ -27,7 +27,7 @@ def luma(pixels: Pixels) -> Plane:
 
 def gaussian(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Blurred by a gaussian of `sigma` pixels, cut at 3 sigma; borders are reflected."""
-    if sigma < 0.1:  # its neighbours' taps are nothing in 32 bits
+    if sigma < 0.1:  # its neighbors' taps are nothing in 32 bits
         return values
     # A wide blur is made of a narrow one and of taps that lie further apart: variances add.
     levels = max(0, int(math.log2(sigma / 4)))
@@ -74,7 +74,7 @@ def _convolved(
     return np.asarray(result, dtype=np.float32)
 
 
-def reflected(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+def reflect_pad(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     """Grown to `size` by reflection at the right and at the bottom; the top left corner stays."""
     height, width = values.shape[:2]
     missing = [(0, size.height - height), (0, size.width - width), *[(0, 0)] * (values.ndim - 2)]

@@ -92,7 +92,7 @@ class Grid:
 
     @property
     def middle(self) -> Tile:
-        """The tile at the centre, for a test of one."""
+        """The tile at the center, for a test of one."""
         return self.tiles[self.rows // 2 * self.columns + self.columns // 2]
 
     def at(self, column: int, row: int) -> Tile:
@@ -153,7 +153,7 @@ def _automatic(length: int, native: int, overlap: int | None) -> int:
 
 
 def _stride(side: int, overlap: int | None) -> int:
-    """The furthest that two neighbouring origins may lie apart."""
+    """The furthest that two neighboring origins may lie apart."""
     shared = side // _SHARE if overlap is None else overlap
     return max(LATENT, (side - shared) // LATENT * LATENT)
 

@@ -8,7 +8,7 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane
 
-__all__ = ["laid_over", "masked_region"]
+__all__ = ["composite", "masked_region"]
 
 
 def masked_region(mask: Plane, padding: int, least: int) -> Region:
@@ -36,7 +36,7 @@ def _widened(first: int, end: int, padding: int, least: int, side: int) -> tuple
     return max(0, first), min(side, end)
 
 
-def laid_over(picture: Pixels, redrawn: Pixels, mask: Plane | None) -> Pixels:
+def composite(picture: Pixels, redrawn: Pixels, mask: Plane | None) -> Pixels:
     """`redrawn` where the mask is 1, `picture` where it is 0, to the last bit, and the mixture between."""
     if mask is None:
         return redrawn

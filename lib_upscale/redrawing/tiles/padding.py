@@ -8,12 +8,12 @@ from lib_upscale.image.geometry import Region
 from lib_upscale.image.target import Layout
 from lib_upscale.redrawing.tiles.filters import Pixels, gaussian
 
-__all__ = ["framed"]
+__all__ = ["pad_or_crop"]
 
 _BLUR = 12.0
 
 
-def framed(pixels: Pixels, layout: Layout) -> Pixels:
+def pad_or_crop(pixels: Pixels, layout: Layout) -> Pixels:
     """`pixels` (height, width, 3) of the size `layout.scaled` with its edges drawn out and blurred to `layout.final`.
 
     What needs no borders is returned as it is.

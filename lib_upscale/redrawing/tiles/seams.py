@@ -28,7 +28,7 @@ _FLAT = 0.25 / 255
 
 @dataclass(frozen=True)
 class Border:
-    """The line between two neighbouring tiles: what they share, in the canvas, along one side of a tile."""
+    """The line between two neighboring tiles: what they share, in the canvas, along one side of a tile."""
 
     name: str
     shared: Region

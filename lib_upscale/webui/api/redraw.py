@@ -14,7 +14,7 @@ from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.api import upscale as api
 from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.sd_upscale import job as redraw
-from lib_upscale.webui.sd_upscale.page import FIELDS, target_of, wish_of
+from lib_upscale.webui.sd_upscale.page import FIELDS, parse_request, target_of
 
 __all__ = ["add_route"]
 
@@ -115,7 +115,7 @@ def _answer(app: FastAPI, values: Dict[str, Any]) -> RedrawAnswer:  # noqa: UP00
             api.picture(source, called)  # the host's own words for what it can't read say less
     plain = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
     settings = RedrawSettings.from_dict(plain)
-    wish_of({"target": target_of(settings).value, **plain})
+    parse_request({"target": target_of(settings).value, **plain})
     arguments = {**plain, "target": target_of(settings).value, "test": own["test"], "test_tile": own["test_tile"]}
     asked = {
         **given, "init_images": [image], "batch_size": settings.batch_size, "script_name": redraw.TITLE,

@@ -8,7 +8,7 @@ from typing import Any
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui.hires_fix import axes as hires_axes
 from lib_upscale.webui.hires_fix import second_pass as hires
-from lib_upscale.webui.hires_fix.page import HOST_CONTROLS, HiresPage, wish_of
+from lib_upscale.webui.hires_fix.page import HOST_CONTROLS, HiresPage, parse_request
 from lib_upscale.webui.hires_fix.second_pass import TITLE
 from lib_upscale.webui.host import refuse as refusal
 
@@ -49,7 +49,7 @@ class HiresGlue:
         """A generation begins."""
         refusal.take_back(p)
         try:
-            hires.arm(p, hires_axes.with_axes(p, wish_of(values)))
+            hires.install(p, hires_axes.with_axes(p, parse_request(values)))
         except UpscalePlusError as error:
             refusal.refuse(p, error)
 

@@ -12,7 +12,7 @@ from lib_upscale.webui.host import refuse as refusal
 from lib_upscale.webui.sd_upscale import axes as redraw_axes
 from lib_upscale.webui.sd_upscale import job as redraw
 from lib_upscale.webui.sd_upscale.job import TITLE
-from lib_upscale.webui.sd_upscale.page import FIELDS, HOST_CONTROLS, RedrawPage, wish_of
+from lib_upscale.webui.sd_upscale.page import FIELDS, HOST_CONTROLS, RedrawPage, parse_request
 from lib_upscale.webui.sd_upscale.source import OTHERS
 
 __all__ = ["TITLE", "Glue"]
@@ -65,7 +65,7 @@ class Glue:
     def run(self, p: Any, values: Sequence[Any]) -> Any:
         """Redraw what is in img2img."""
         try:
-            return redraw.run(p, wish_of(dict(zip(FIELDS, values, strict=False))))
+            return redraw.run(p, parse_request(dict(zip(FIELDS, values, strict=False))))
         except UpscalePlusError as error:
             host.say(str(error))
             raise

@@ -15,7 +15,7 @@ from lib_upscale.errors import CancelledError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import Job
+from lib_upscale.upscaling.run import UpscalePlan
 from lib_upscale.webui.extras import builtin_upscale as builtin
 from lib_upscale.webui.extras.builtin_upscale import BuiltIn
 from lib_upscale.webui.host import environment as host
@@ -24,7 +24,7 @@ from lib_upscale.webui.ui import upscale_controls as controls
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.engine import engine
 
-__all__ = ["NAME", "Accordion", "OtherList", "process", "process_firstpass", "recipe", "say_plan"]
+__all__ = ["NAME", "Accordion", "OtherList", "plan_summary", "process", "process_firstpass", "recipe"]
 
 NAME = "Upscale plus"
 """What the host's settings page calls it."""
@@ -70,7 +70,7 @@ class Accordion:
                 engine.upscalers(), self._prefix, has_tooltips=host.has_tooltips(), for_batches=not self._tab
             )
             self._line = gr.HTML(
-                say_plan(None, None, {}), elem_id=f"{self._prefix}_plan", elem_classes=["upscale-plus-plan"]
+                plan_summary(None, None, {}), elem_id=f"{self._prefix}_plan", elem_classes=["upscale-plus-plan"]
             )
             self._size = gr.State(None)
         self._controls = made
@@ -97,7 +97,7 @@ class Accordion:
         def line(size: tuple[int, int] | None, *values: Any) -> str:
             theirs = dict(zip(names, values[: len(names)], strict=True))
             ours = dict(zip(own, values[len(names) :], strict=True))
-            return say_plan(size, theirs, ours, generation=generation)
+            return plan_summary(size, theirs, ours, generation=generation)
 
         def picture_changed(picture: Any, *values: Any) -> tuple[Any, str]:
             size = picture.size if isinstance(picture, Image.Image) else None
@@ -132,7 +132,7 @@ class OtherList:
     """What it offers now."""
 
 
-def say_plan(
+def plan_summary(
     size: tuple[int, int] | None,
     theirs: Mapping[str, Any] | None,
     values: Mapping[str, Any],
@@ -204,7 +204,7 @@ def _plan_for(size: Size, theirs: BuiltIn | None, settings: UpscaleSettings) -> 
     )
 
 
-def _described(plan: Job) -> str:
+def _described(plan: UpscalePlan) -> str:
     seconds = plan.seconds
     return plan.describe() + ("" if seconds is None else f", about {max(1, round(seconds))} s")
 
@@ -273,7 +273,7 @@ def _process(pp: Any, values: Mapping[str, Any], *, moves_bar: bool) -> None:
     pp.info.update(infotext(settings, plan))
 
 
-def infotext(settings: UpscaleSettings, plan: Job) -> dict[str, Any]:
+def infotext(settings: UpscaleSettings, plan: UpscalePlan) -> dict[str, Any]:
     """What goes into the result's text: the settings that differ from their defaults, the model and what was done."""
     entry = next((each.entry for each in plan.passes if each.entry.name == settings.model), plan.passes[-1].entry)
     return {
@@ -289,5 +289,5 @@ def infotext(settings: UpscaleSettings, plan: Job) -> dict[str, Any]:
 def recipe(settings: UpscaleSettings) -> str:
     """A short word that differs where settings or the files of their models do."""
     names = (settings.model, settings.second_model, *settings.before, *settings.after)
-    stamps = [(name, engine.stamp(name)) for name in names if name]
+    stamps = [(name, engine.fingerprint(name)) for name in names if name]
     return hashlib.sha256(f"{settings.to_json()} {stamps}".encode()).hexdigest()[:10]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.settings.redraw import Method, RedrawSettings, VaeMode
-from lib_upscale.webui.hires_fix.second_pass import TITLE, HiresWish
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings, VaeMode
+from lib_upscale.webui.hires_fix.second_pass import TITLE, HiresRequest
 from lib_upscale.webui.ui.xyz_axes import Axes
 
 __all__ = ["AXES", "with_axes"]
@@ -14,7 +14,7 @@ AXES = Axes(
     TITLE,
     "AxisOptionTxt2Img",
     (
-        ("Method", "method", str, lambda: [each.value for each in Method]),
+        ("RedrawMethod", "method", str, lambda: [each.value for each in RedrawMethod]),
         ("Tile", "tile", int, None),
         ("Overlap", "overlap", int, None),
         ("VAE", "vae", str, lambda: [each.value for each in VaeMode]),
@@ -22,9 +22,9 @@ AXES = Axes(
 )
 
 
-def with_axes(p: Any, wish: HiresWish) -> HiresWish:
+def with_axes(p: Any, request: HiresRequest) -> HiresRequest:
     """What is asked of the cell `p` of a plot; the same wish outside of one. Raises `SettingsError`."""
     marked = AXES.marked(p)
     if marked is None:
-        return wish
-    return HiresWish(True, RedrawSettings.from_dict({**wish.settings.to_dict(), **marked}))
+        return request
+    return HiresRequest(True, RedrawSettings.from_dict({**request.settings.to_dict(), **marked}))

@@ -12,9 +12,9 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.plan import plan_redraw
 from lib_upscale.redrawing.tiles.grid import LATENT
-from lib_upscale.settings.redraw import Method, RedrawSettings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
-from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresWish
+from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresRequest
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
@@ -23,11 +23,11 @@ from lib_upscale.webui.ui.plan_line import line_of
 from lib_upscale.webui.ui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 from lib_upscale.webui.upscalers import registry
 
-__all__ = ["FIELDS", "HOST_CONTROLS", "HiresPage", "say_plan", "wish_of"]
+__all__ = ["FIELDS", "HOST_CONTROLS", "HiresPage", "parse_request", "plan_summary"]
 
 _ID = "upscale_plus_hires"
 _FOLDED = (
-    ("vae", "shift", "batch_size"), ("order", "mode", "blend"), ("colour_lock", "skip_flat", "flat_strength"),
+    ("vae", "shift", "batch_size"), ("order", "mode", "blend"), ("color_lock", "skip_flat", "flat_strength"),
     ("prompt_source", "tile_prompt"), ("regions",), ("seam_pass",),
 )  # fmt: skip
 
@@ -43,12 +43,12 @@ HOST_CONTROLS = {
 """The host's components that the line depends on, by their ids."""
 
 
-def wish_of(values: Sequence[Any]) -> HiresWish:
+def parse_request(values: Sequence[Any]) -> HiresRequest:
     """What the section's arguments say: by position, or one dictionary by name. Raises `SettingsError`."""
     if values and isinstance(values[0], dict):
-        return HiresWish.of(values[0])
+        return HiresRequest.of(values[0])
     given = dict(zip(FIELDS, values, strict=False))
-    return HiresWish.of({"enabled": bool(given.get("enabled")), **plain(given, FIELDS[1:])})
+    return HiresRequest.of({"enabled": bool(given.get("enabled")), **plain(given, FIELDS[1:])})
 
 
 class HiresPage:
@@ -79,36 +79,36 @@ class HiresPage:
         inputs = [*theirs.values(), *(self.inputs[name] for name in FIELDS)]
 
         def line(*values: Any) -> str:
-            return say_plan(dict(zip(names, values, strict=False)), values[len(names) :])
+            return plan_summary(dict(zip(names, values, strict=False)), values[len(names) :])
 
         for component in inputs:
             component.change(line, inputs=inputs, outputs=[self._line], show_progress=False)
 
 
-def say_plan(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
+def plan_summary(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
     """The line under the controls: what the second pass will do, or why it can't. Never raises."""
     return line_of(lambda: _plan(theirs, values))
 
 
 def _plan(theirs: Mapping[str, Any], values: Sequence[Any]) -> str:
-    wish = wish_of(values)
-    if not wish.enabled:
+    request = parse_request(values)
+    if not request.enabled:
         return ""
     if not theirs.get("enable_hr", True):
         raise SettingsError("Hires fix is off", "open it: this section changes how its second pass is done")
     p = SimpleNamespace(**{**dict.fromkeys(HOST_CONTROLS.values()), **theirs})
-    hires_rules.check(p, wish.settings)
+    hires_rules.check(p, request.settings)
     if not hires_rules.is_latent(p):
         registry.check(p.hr_upscaler)
     size = hires_rules.size_of(p)
     native = base_model.native_side(_checkpoint(p.hr_checkpoint_name))
     start = f"{Size(int(p.width), int(p.height))} -> {size.final}"
-    notes = hires_rules.notes(p, wish.settings)
-    return f"{'. '.join([f'{start}: {_described(wish.settings, size, native)}', *notes])}."
+    notes = hires_rules.notes(p, request.settings)
+    return f"{'. '.join([f'{start}: {_described(request.settings, size, native)}', *notes])}."
 
 
 def _described(settings: RedrawSettings, size: HiresSize, native: int) -> str:
-    canvas = size.canvas if settings.method is Method.JOINT else size.final
+    canvas = size.canvas if settings.method is RedrawMethod.JOINT else size.final
     plan = plan_redraw(canvas, tiles_settings(settings), native=native, multiple=LATENT, strength=1.0)
     return plan.describe().partition(", ")[2]
 
@@ -124,7 +124,7 @@ def _restorer(name: str) -> Any:
             return gr.update(value=False) if name == "enabled" and "Hires upscaler" in parameters else gr.update()
         if name == "enabled":
             return gr.update(value=True)
-        settings = RedrawSettings.from_infotext(parameters, PREFIX).changed(method=Method(parameters[PREFIX]))
+        settings = RedrawSettings.from_infotext(parameters, PREFIX).changed(method=RedrawMethod(parameters[PREFIX]))
         return gr.update(value=restored(settings, name))
 
     return from_text

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lib_upscale.errors import SettingsError
-from lib_upscale.settings.redraw import Method, PromptSource, RedrawSettings
+from lib_upscale.settings.redraw import PromptSource, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.sd_upscale.job import check_sampler
@@ -26,7 +26,7 @@ def is_latent(p: Any) -> bool:
 
 def check(p: Any, settings: RedrawSettings) -> None:
     """Raise `SettingsError` for what can't be done. The upscaler is asked by `hires_check`, for every hires fix."""
-    if settings.method is Method.TILES:
+    if settings.method is RedrawMethod.TILES:
         check_sampler(p.sampler_name if p.hr_sampler_name in _SAME else p.hr_sampler_name)
     elif settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
         raise SettingsError("Captions of tiles need the method tiles", "choose it, or another prompt source")
@@ -34,8 +34,8 @@ def check(p: Any, settings: RedrawSettings) -> None:
 
 def notes(p: Any, settings: RedrawSettings) -> list[str]:
     """What is not as in the host's own pass, in sentences without their full stops."""
-    if settings.method is Method.JOINT:
-        return ["Order, blend and colour lock belong to the method tiles"] if _has_tiles_settings(settings) else []
+    if settings.method is RedrawMethod.JOINT:
+        return ["Order, blend and color lock belong to the method tiles"] if _has_tiles_settings(settings) else []
     found = ["The refiner is off in the second pass, and Interrupt gives the first pass back"]
     if is_latent(p):
         found.append("The enlarged latent is decoded before it is cut into tiles")
@@ -65,5 +65,5 @@ def size_of(p: Any) -> HiresSize:
 
 def _has_tiles_settings(settings: RedrawSettings) -> bool:
     default = RedrawSettings()
-    names = ("order", "mode", "blend", "colour_lock", "skip_flat", "flat_strength", "seam_pass")
+    names = ("order", "mode", "blend", "color_lock", "skip_flat", "flat_strength", "seam_pass")
     return any(getattr(settings, name) != getattr(default, name) for name in names)

@@ -1,6 +1,6 @@
 """Hires fix by tiles: for one run the host's second pass is ours.
 
-`arm` puts it on the parameters of that run and nowhere else. Whatever ends it early, a stop or an error, the first
+`install` puts it on the parameters of that run and nowhere else. Whatever ends it early, a stop or an error, the first
 pass is what comes back.
 """
 
@@ -18,14 +18,14 @@ from torch import Tensor
 from lib_upscale.errors import CancelledError, SettingsError, UpscalePlusError
 from lib_upscale.redrawing.prompts import parse_regions
 from lib_upscale.settings.fields import options
-from lib_upscale.settings.redraw import Method, RedrawSettings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
 from lib_upscale.webui.hires_fix.joint import second_pass_joint
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import second_pass_by_tiles
 from lib_upscale.webui.host import environment as host
 
-__all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresWish", "arm", "disarm"]
+__all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresRequest", "install", "uninstall"]
 
 TITLE = "Hires fix plus"
 """What the section is called, and in the API in small letters."""
@@ -33,23 +33,23 @@ PREFIX = TITLE
 """With which its infotext keys begin."""
 
 SETTINGS = (
-    "method", "tile", "overlap", "vae", "shift", "batch_size", "order", "mode", "blend", "colour_lock", "skip_flat",
+    "method", "tile", "overlap", "vae", "shift", "batch_size", "order", "mode", "blend", "color_lock", "skip_flat",
     "flat_strength", "seam_pass", "prompt_source", "tile_prompt", "regions",
 )  # fmt: skip
 """The settings of a redraw that hires fix does not have itself."""
-DEFAULTS: Mapping[str, Any] = {"method": Method.JOINT.value}
+DEFAULTS: Mapping[str, Any] = {"method": RedrawMethod.JOINT.value}
 """Where hires fix begins with another value than the script: joint is nearest to what the host does."""
 
 
 @dataclass(frozen=True)
-class HiresWish:
+class HiresRequest:
     """What is asked of the section."""
 
     enabled: bool
     settings: RedrawSettings
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> HiresWish:
+    def of(cls, values: Mapping[str, Any]) -> HiresRequest:
         """From values by name, as the API and the page give them. Raises `SettingsError`."""
         plain = {name: value for name, value in values.items() if name != "enabled" and value is not None}
         for name in plain:
@@ -63,20 +63,20 @@ class HiresWish:
         return cls(bool(values.get("enabled", True)), settings)
 
 
-def arm(p: Any, wish: HiresWish) -> None:
+def install(p: Any, request: HiresRequest) -> None:
     """Have the second pass of the host's parameters `p` done by tiles, in this run. Raises `UpscalePlusError`."""
-    disarm(p)
-    if not wish.enabled or not getattr(p, "enable_hr", False):
+    uninstall(p)
+    if not request.enabled or not getattr(p, "enable_hr", False):
         return
-    hires_rules.check(p, wish.settings)
-    told = wish.settings.changed(method=Method.TILES).to_infotext(PREFIX)
+    hires_rules.check(p, request.settings)
+    told = request.settings.changed(method=RedrawMethod.TILES).to_infotext(PREFIX)
     p.extra_generation_params = {
-        **p.extra_generation_params, PREFIX: wish.settings.method.value, **told,
+        **p.extra_generation_params, PREFIX: request.settings.method.value, **told,
     }  # fmt: skip
-    p.sample_hr_pass = SecondPass(p, wish.settings, p.sample_hr_pass)
+    p.sample_hr_pass = SecondPass(p, request.settings, p.sample_hr_pass)
 
 
-def disarm(p: Any) -> None:
+def uninstall(p: Any) -> None:
     """Take it off again: parameters are copied, by an X/Y/Z plot for instance, with what was put on them."""
     put_on = vars(p).get("sample_hr_pass")
     if isinstance(put_on, SecondPass):
@@ -105,7 +105,7 @@ class SecondPass:
         size = HiresSize.of(p)
         kept = copy.copy(p.extra_generation_params)
         try:
-            run = second_pass_joint if self._settings.method is Method.JOINT else second_pass_by_tiles
+            run = second_pass_joint if self._settings.method is RedrawMethod.JOINT else second_pass_by_tiles
             given = (samples, decoded_samples, seeds, subseeds, subseed_strength, prompts)
             made = run(p, self._settings, size, self._original, given)
             if host.stop_asked():

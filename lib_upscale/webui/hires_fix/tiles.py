@@ -28,7 +28,7 @@ from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
-from lib_upscale.webui.tiled_sampling.host_patches import Stops, Thumbnail, first_checkpoint_is, quiet
+from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, first_checkpoint_is, quiet
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
 from lib_upscale.webui.tiled_sampling.tile_processing import image_of
 from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
@@ -89,7 +89,7 @@ def _painter(p: Any, number: int, native: int, stops: Stops, encoder_noise: Tens
 
 def _redrawn(p: Any, settings: RedrawSettings, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
     """(3, height, width), -1 to 1. Raises `CancelledError` if the person stopped it: a part is not what they get."""
-    thumbnail = Thumbnail()
+    thumbnail = PreviewThumbnail()
 
     def enlarged(pixels: Pixels, _: Size) -> Pixels:
         thumbnail.begin(pixels)

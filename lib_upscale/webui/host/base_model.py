@@ -9,8 +9,8 @@ from typing import Any
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.models.formats.reader import read_checkpoint
-from lib_upscale.models.identification.other_models import name_foreign
-from lib_upscale.models.model_files import stamp_of
+from lib_upscale.models.identification.other_models import identify_other_model
+from lib_upscale.models.model_files import file_fingerprint
 
 __all__ = ["is_xl", "native_side", "selected_name"]
 
@@ -22,7 +22,7 @@ def native_side(name: str | None = None) -> int:
     path = _path(name)
     if path is None:
         return 512
-    return _side_of(str(path), stamp_of(path))
+    return _side_of(str(path), file_fingerprint(path))
 
 
 def selected_name(name: str | None = None) -> str:
@@ -53,9 +53,9 @@ def _path(name: str | None) -> Path | None:
 
 
 @lru_cache(maxsize=64)
-def _side_of(path: str, stamp: object) -> int:
+def _side_of(path: str, fingerprint: object) -> int:
     try:
-        foreign = name_foreign(read_checkpoint(Path(path)))
+        foreign = identify_other_model(read_checkpoint(Path(path)))
     except (UpscalePlusError, OSError):
         return 512
     architecture = (foreign.architecture if foreign is not None else None) or ""

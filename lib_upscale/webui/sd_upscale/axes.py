@@ -1,4 +1,4 @@
-"""X/Y/Z plot: axes for tile, overlap, strength of flat tiles, order, blend, upscaler and colour lock.
+"""X/Y/Z plot: axes for tile, overlap, strength of flat tiles, order, blend, upscaler and color lock.
 
 The plot is a script of the Script dropdown itself, so ours is not chosen while it runs: an axis marks the parameters
 of its cell, and the script's always-on half then redraws that cell, with the page's other controls as they are.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.settings.redraw import Blend, ColourLock, Mode, Order
+from lib_upscale.settings.redraw import Blend, ColorLock, TileContext, TileOrder
 from lib_upscale.webui.sd_upscale import job as redraw
 from lib_upscale.webui.sd_upscale import page as redraw_page
 from lib_upscale.webui.ui.xyz_axes import Axes
@@ -25,10 +25,10 @@ AXES = Axes(
         ("Scale", "scale", float, None),
         ("Strength for flat tiles", "flat_strength", float, None),
         ("Skip flat tiles", "skip_flat", float, None),
-        ("Order", "order", str, lambda: [each.value for each in Order]),
-        ("Mode", "mode", str, lambda: [each.value for each in Mode]),
+        ("TileOrder", "order", str, lambda: [each.value for each in TileOrder]),
+        ("TileContext", "mode", str, lambda: [each.value for each in TileContext]),
         ("Blend", "blend", str, lambda: [each.value for each in Blend]),
-        ("Colour lock", "colour_lock", str, lambda: [each.value for each in ColourLock]),
+        ("Color lock", "color_lock", str, lambda: [each.value for each in ColorLock]),
         ("Upscaler", "upscaler", str, registry.names),
     ),
     fields=(("Strength", "denoising_strength", float, None),),
@@ -44,4 +44,4 @@ def redraw_cell(p: Any, script: Any) -> None:
     page = dict(zip(redraw_page.FIELDS, part, strict=False))
     if "scale" in marked:
         page["target"] = redraw_page.Target.FACTOR.value
-    redraw.arm(p, redraw_page.wish_of({**page, **marked, "test": False}))
+    redraw.install(p, redraw_page.parse_request({**page, **marked, "test": False}))

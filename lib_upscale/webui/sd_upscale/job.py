@@ -1,6 +1,6 @@
 """A picture redrawn in the host: its own generation, in which encoding and sampling are replaced by ours.
 
-So whatever the host does once for a picture (prompts, scripts, colours, faces, saving, infotext, grids, batch count)
+So whatever the host does once for a picture (prompts, scripts, colors, faces, saving, infotext, grids, batch count)
 it does here, too, and once; only what lies between is a redraw of many tiles.
 """
 
@@ -26,7 +26,7 @@ from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
 from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian, resized
 from lib_upscale.redrawing.tiles.grid import LATENT, Grid, Tile
-from lib_upscale.settings.redraw import Method, Mode, RedrawSettings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings, TileContext
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.sd_upscale import identity as redraw_identity
@@ -34,12 +34,12 @@ from lib_upscale.webui.sd_upscale import timings as redraw_times
 from lib_upscale.webui.sd_upscale.progress_bar import Bar
 from lib_upscale.webui.tiled_sampling import tile_scripts
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
-from lib_upscale.webui.tiled_sampling.host_patches import Stops, Thumbnail, quiet
+from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, quiet
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
 from lib_upscale.webui.tiled_sampling.tile_processing import image_of
 from lib_upscale.webui.upscalers.enlarger import Enlarger, known_name
 
-__all__ = ["PREFIX", "TITLE", "Wish", "arm", "check_sampler", "journal_root", "run"]
+__all__ = ["PREFIX", "TITLE", "RedrawRequest", "check_sampler", "install", "journal_root", "run"]
 
 TITLE = "SD upscale plus"
 """What the Script dropdown calls it."""
@@ -53,7 +53,7 @@ _OWN_STEPS = ("DPM adaptive",)
 
 
 @dataclass(frozen=True)
-class Wish:
+class RedrawRequest:
     """What is asked of a run."""
 
     settings: RedrawSettings
@@ -76,7 +76,7 @@ def check_sampler(name: str | None) -> None:
         )
 
 
-def run(p: Any, wish: Wish) -> Any:
+def run(p: Any, request: RedrawRequest) -> Any:
     """Redraw the picture of `p`, as often as its batch count says; the host's `Processed`. `p` stays as it is.
 
     Raises `UpscalePlusError` for what can't be done, before anything is computed wherever that is known before.
@@ -84,7 +84,7 @@ def run(p: Any, wish: Wish) -> Any:
     from modules.processing import process_images
 
     own = copy.copy(p)
-    job = arm(own, wish, random_seed=_wants_random_seed(p))
+    job = install(own, request, random_seed=_wants_random_seed(p))
     try:
         processed = process_images(own)
     finally:
@@ -94,14 +94,14 @@ def run(p: Any, wish: Wish) -> Any:
     return processed
 
 
-def arm(p: Any, wish: Wish, *, random_seed: bool = False) -> PictureJob:
+def install(p: Any, request: RedrawRequest, *, random_seed: bool = False) -> PictureJob:
     """Have the host's `process_images(p)` redraw by tiles. `p` must be a copy of nobody else's concern.
 
     With `random_seed` its seed may be exchanged for that of an unfinished job like this one.
     """
     p.extra_generation_params = dict(p.extra_generation_params)
     p.override_settings, p.comments = dict(p.override_settings), dict(p.comments)
-    job = PictureJob(p, wish, random_seed)
+    job = PictureJob(p, request, random_seed)
     p.extra_generation_params.update(job.infotext())
     p.upscale_plus_runner = p.scripts_value
     p.scripts_value = tile_scripts.for_picture(p.scripts_value)
@@ -111,7 +111,7 @@ def arm(p: Any, wish: Wish, *, random_seed: bool = False) -> PictureJob:
     if getattr(p, "refiner_checkpoint", None) not in (None, "", "None", "none"):
         p.refiner_checkpoint = None
         p.comment("The refiner is off: SD upscale plus redraws with one model.")
-    if wish.test:
+    if request.test:
         p.do_not_save_samples = p.do_not_save_grid = True
         p.n_iter = 1
     p.init, p.sample = job.init, job.sample
@@ -121,10 +121,10 @@ def arm(p: Any, wish: Wish, *, random_seed: bool = False) -> PictureJob:
 class PictureJob:
     """One run: what is known of it before, and what replaces the host's encoding and sampling."""
 
-    def __init__(self, p: Any, wish: Wish, random_seed: bool) -> None:
-        self._p, self._wish = p, wish
-        self._settings = _usable(wish).changed(batch_size=max(1, int(p.batch_size or 1)))
-        if self._settings.method is Method.TILES:
+    def __init__(self, p: Any, request: RedrawRequest, random_seed: bool) -> None:
+        self._p, self._wish = p, request
+        self._settings = _usable(request).changed(batch_size=max(1, int(p.batch_size or 1)))
+        if self._settings.method is RedrawMethod.TILES:
             check_sampler(p.sampler_name)
         self._pixels = _picture(p)
         self._mask = _mask(p, Size(self._pixels.shape[1], self._pixels.shape[0]))
@@ -135,7 +135,7 @@ class PictureJob:
         )  # fmt: skip
         self._check(p)
         self._is_random = random_seed
-        self._own_colours = p.color_corrections is None
+        self._own_colors = p.color_corrections is None
         self._stops = Stops()
         self._bar = Bar(self.plan.tiles, p.n_iter, self._stops)
         self._enlarge = Enlarger(self._settings.upscaler, self._bar.upscaling, keeps=p.n_iter > 1)
@@ -178,13 +178,13 @@ class PictureJob:
         p = self._p
         self._stops.begin_picture()
         self._bar.begin_picture()
-        thumbnail = Thumbnail()
+        thumbnail = PreviewThumbnail()
         negative = p.all_negative_prompts[p.iteration]
         key, journal = self._journal()
         seeds = Seeds(
             key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w
         )  # fmt: skip
-        joint = self._settings if self._settings.method is Method.JOINT else None
+        joint = self._settings if self._settings.method is RedrawMethod.JOINT else None
         painter = HostPainter(p, negative, seeds, self._native, self._stops, joint)
 
         def enlarge(pixels: Pixels, size: Size) -> Pixels:
@@ -273,7 +273,7 @@ class PictureJob:
         if self._wish.test:
             return
         upscaled = image_of(result.upscaled)
-        if opts.img2img_color_correction and self._own_colours:
+        if opts.img2img_color_correction and self._own_colors:
             p.color_corrections = [setup_color_correction(upscaled)]
         if self._mask is not None and result.plan.layout.offset is None:
             self._overlay(upscaled, result)
@@ -286,7 +286,7 @@ class PictureJob:
                 )  # fmt: skip
 
     def _overlay(self, upscaled: Image.Image, result: RedrawResult) -> None:
-        """What is not masked stays as it is, whatever is done to the picture's colours or faces later."""
+        """What is not masked stays as it is, whatever is done to the picture's colors or faces later."""
         assert self._mask is not None
         last = result.plan.passes[-1]
         mask = resized(self._mask, last.enlarged)
@@ -313,13 +313,13 @@ class PictureJob:
         return _as_samples(self._pixels)
 
 
-def _usable(wish: Wish) -> RedrawSettings:
+def _usable(request: RedrawRequest) -> RedrawSettings:
     """The settings as far as they apply. A test is of a tile redrawn by itself: in lockstep none is ever alone."""
-    settings = wish.settings
-    if wish.test:
-        return settings.changed(method=Method.TILES)
-    if settings.method is Method.JOINT:  # one latent is redrawn: nothing is skipped, mended or seen by a neighbour
-        return settings.changed(skip_flat=0.0, flat_strength=None, seam_pass=False, mode=Mode.INDEPENDENT)
+    settings = request.settings
+    if request.test:
+        return settings.changed(method=RedrawMethod.TILES)
+    if settings.method is RedrawMethod.JOINT:  # one latent is redrawn: nothing is skipped, mended or seen by a neighbor
+        return settings.changed(skip_flat=0.0, flat_strength=None, seam_pass=False, mode=TileContext.INDEPENDENT)
     return settings
 
 

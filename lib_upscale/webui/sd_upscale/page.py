@@ -18,14 +18,14 @@ from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.sd_upscale import timings as redraw_times
-from lib_upscale.webui.sd_upscale.job import PREFIX, TITLE, Wish, check_sampler, journal_root
+from lib_upscale.webui.sd_upscale.job import PREFIX, TITLE, RedrawRequest, check_sampler, journal_root
 from lib_upscale.webui.sd_upscale.source import WHERE, Source, seen, source_of, tabs_of
 from lib_upscale.webui.ui.plan_line import line_of
 from lib_upscale.webui.ui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.enlarger import known_name
 
-__all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "say_plan", "target_of", "wish_of"]
+__all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "parse_request", "plan_summary", "target_of"]
 
 _ID = "upscale_plus_redraw"
 _FORETOLD = 16_000_000
@@ -52,7 +52,7 @@ _TIPS = {
     "test_tile": "Which tile to test, counted by rows from 1. 0 is the middle one.",
 }
 _FOLDED = (
-    ("vae", "shift"), ("order", "mode", "blend"), ("colour_lock", "skip_flat", "flat_strength"),
+    ("vae", "shift"), ("order", "mode", "blend"), ("color_lock", "skip_flat", "flat_strength"),
     ("passes", "strengths"), ("prompt_source", "tile_prompt"), ("regions",),
     ("seam_pass", "save_upscaled", "resume", "mask_padding"),
 )  # fmt: skip
@@ -71,14 +71,14 @@ HOST_CONTROLS = {
 """The host's components that the line depends on, by their ids."""
 
 
-def wish_of(values: Mapping[str, Any]) -> Wish:
+def parse_request(values: Mapping[str, Any]) -> RedrawRequest:
     """What the controls say. A value that is missing or None is the setting's default. Raises `SettingsError`."""
     target = Target(values.get("target") or Target.FACTOR)
     unused = {name for kind, names in _TARGETS.items() if kind is not target for name in names}
     names = [name for name in options(RedrawSettings) if name in FIELDS and name not in unused]
     settings = RedrawSettings.from_dict(plain(values, names))
     parse_regions(settings.regions)
-    return Wish(settings, bool(values.get("test")), int(values.get("test_tile") or 0))
+    return RedrawRequest(settings, bool(values.get("test")), int(values.get("test_tile") or 0))
 
 
 class RedrawPage:
@@ -126,7 +126,7 @@ class RedrawPage:
         def line(known: Source | None, told: str, *values: Any) -> str:
             host_values = dict(zip(names, values[: len(names)], strict=True))
             source = seen(told, known or Source())
-            return say_plan(source, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
+            return plan_summary(source, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
 
         def picture_changed(picture: Any, told: str, *values: Any) -> tuple[Source, str]:
             known = source_of(picture)
@@ -151,28 +151,28 @@ def _arrives(picture: Any) -> Any:
     return picture.upload if hasattr(picture, "upload") else picture.change
 
 
-def say_plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+def plan_summary(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """The line under the controls: what will happen, or why it can't. Never raises."""
     return line_of(lambda: _plan(source, theirs, values))
 
 
 def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    wish = wish_of(values)
+    request = parse_request(values)
     check_sampler(theirs.get("sampler"))
-    known_name(wish.settings.upscaler)
+    known_name(request.settings.upscaler)
     if source.batch:
         return "Every picture of the batch gets its own size and tiles. img2img's own width and height are ignored."
     if source.size is None:
         return "Put a picture into img2img, and this line says what size it will get and in how many tiles."
     strength = float(theirs.get("strength") or 0.0)
     size = Size(*source.size)
-    plan = plan_redraw(size, wish.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
-    skipped = _foretold(source, plan, wish.settings)
+    plan = plan_redraw(size, request.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
+    skipped = _foretold(source, plan, request.settings)
     rate = redraw_times.per_megapixel(base_model.selected_name(), int(theirs.get("steps") or 20), strength)
     text = f"{size} -> {plan.describe(skipped, rate)}. img2img's own width and height are ignored"
     if source.masked:
         text += "; only the tiles that the mask touches are redrawn"
-    if wish.settings.skip_flat > 0 and skipped is None:
+    if request.settings.skip_flat > 0 and skipped is None:
         text += "; how many flat tiles are skipped is known once it is enlarged"
     if waiting := _unfinished():
         text += f"; {waiting} unfinished, the same picture with the same settings is resumed"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.models.runtime.measurements import Notes
+from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.redrawing.result import RedrawResult
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host import environment as host
 
 __all__ = ["note", "per_megapixel"]
 
-_notes: list[Notes] = []
+_notes: list[MeasurementStore] = []
 
 
 def per_megapixel(checkpoint: str, steps: int, strength: float) -> float | None:
@@ -33,7 +33,7 @@ def _evaluated(steps: int, strength: float) -> int:
     return steps if host.option("img2img_fix_steps", False) else int(min(strength, 0.999) * steps) + 1
 
 
-def _store() -> Notes:
+def _store() -> MeasurementStore:
     if not _notes:
-        _notes.append(Notes(host.data_path() / "upscale-plus" / "times.json"))
+        _notes.append(MeasurementStore(host.data_path() / "upscale-plus" / "times.json"))
     return _notes[0]

@@ -17,7 +17,7 @@ from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.webui.host import environment as host
 
-__all__ = ["Stops", "Thumbnail", "first_checkpoint_is", "quiet", "small_previews"]
+__all__ = ["PreviewThumbnail", "Stops", "first_checkpoint_is", "quiet", "small_previews"]
 
 _THUMBNAIL = 768
 
@@ -60,7 +60,7 @@ class Stops:
             state.stopping_generation = True
 
 
-class Thumbnail:
+class PreviewThumbnail:
     """The canvas so far, small, as the live preview."""
 
     def __init__(self) -> None:

@@ -73,13 +73,13 @@ def _with_mask(tile: Any, job: TileJob) -> None:
     tile.mask = tile.nmask = tile.latent_mask = tile.mask_for_overlay = tile.overlay_images = tile.paste_to = None
     tile.image_mask = None
     if job.mask is not None and not bool((job.mask >= 1).all()):
-        tile.image_mask = _grey(job.mask)
+        tile.image_mask = _gray(job.mask)
         tile.mask_blur_x = tile.mask_blur_y = 0  # the mask has been blurred already
         tile.inpainting_mask_invert, tile.inpaint_full_res = 0, False
         tile.inpainting_fill = 1  # the tile is to be redrawn from what is there
 
 
-def _grey(mask: Plane) -> Image.Image:
+def _gray(mask: Plane) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8), "L")
 
 

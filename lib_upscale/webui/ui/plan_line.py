@@ -23,5 +23,5 @@ def line_of(plan: Callable[[], str]) -> str:
 
 
 def shown(text: str, *, good: bool) -> str:
-    """The text as HTML, in the colour of what will happen or of what can't."""
+    """The text as HTML, in the color of what will happen or of what can't."""
     return f"<div class='upscale-plus-{'good' if good else 'bad'}'>{html.escape(text)}</div>"

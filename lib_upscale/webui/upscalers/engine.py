@@ -12,12 +12,12 @@ from lib_upscale.errors import ModelFileError, OutOfMemoryError, UnknownModelErr
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Catalog, Entry
-from lib_upscale.models.model_files import stamp_of
-from lib_upscale.models.runtime.measurements import Notes
-from lib_upscale.models.runtime.model_cache import Models, Pool
+from lib_upscale.models.model_files import file_fingerprint
+from lib_upscale.models.runtime.measurements import MeasurementStore
+from lib_upscale.models.runtime.model_cache import ModelCache, Models
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import Job, plan_upscale, upscale
+from lib_upscale.upscaling.run import UpscalePlan, plan_upscale, upscale
 from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.upscalers import settings_page as options
 
@@ -40,7 +40,7 @@ class Engine:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._catalog: Catalog | None = None
-        self._pool: Pool | None = None
+        self._pool: ModelCache | None = None
         self._timer: threading.Timer | None = None
         self._loose: tuple[Entry, ...] = ()
         self._loose_problems: tuple[str, ...] = ()
@@ -60,8 +60,8 @@ class Engine:
         """What the library is given."""
         with self._lock:
             if self._pool is None:
-                notes = Notes(_CACHE / "notes.json")
-                self._pool = Pool(host.device(), max_models=options.most_models(), notes=notes)
+                notes = MeasurementStore(_CACHE / "notes.json")
+                self._pool = ModelCache(host.device(), max_models=options.most_models(), notes=notes)
             return Models(self.catalog, self._pool)
 
     def refresh(self) -> None:
@@ -100,7 +100,7 @@ class Engine:
         loose = next((entry for entry in self._loose if entry.name == name), None)
         return loose or self.catalog.find(name)
 
-    def plan(self, size: Size, settings: UpscaleSettings) -> Job:
+    def plan(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
         """What would be done. Models are loaded for it unless a job is running, which needs the memory."""
         job = plan_upscale(size, self._with_paths(settings), self.models, load=not host.is_busy())
         if not host.is_busy() and self.models.pool.device.type != "cpu":
@@ -111,10 +111,10 @@ class Engine:
         """The size of the result alone; loads nothing."""
         return plan_upscale(size, self._with_paths(settings), self.models, load=False).output
 
-    def stamp(self, name: str) -> tuple[int, ...]:
+    def fingerprint(self, name: str) -> tuple[int, ...]:
         """What changes when the file of the model of that name does."""
         path = next((entry.path for entry in self.entries() if entry.name == name), None)
-        return (stamp_of(path) if path is not None else None) or ()
+        return (file_fingerprint(path) if path is not None else None) or ()
 
     def run(self, picture: Image.Image, settings: UpscaleSettings, progress: Progress = SILENT) -> Image.Image:
         """A larger picture, as the settings say. Raises `UpscalePlusError`."""

@@ -89,7 +89,7 @@ def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[],
     )  # fmt: skip
     add(
         _TAKE_OVER, "Run the WebUI's own upscalers with Upscale Plus", gr.Checkbox, None, models_changed,
-        "They keep their names and places in the lists. They become faster, true in colour and free of seams, and "
+        "They keep their names and places in the lists. They become faster, true in color and free of seams, and "
         "say why when they fail. LDSR stays the WebUI's.",
     )  # fmt: skip
     add(

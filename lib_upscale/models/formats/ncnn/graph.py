@@ -3,7 +3,7 @@
 The same network is written differently by onnx2ncnn, pnnx and ncnnoptimize: activations of their own
 or inside the convolution, `Eltwise` with factors or `BinaryOp` after `BinaryOp`, with or without
 `Split`. Here a value is a number, a `Split` is nothing, and every operation stands alone, so that a
-network is recognised by what is connected to what and never by a name.
+network is recognized by what is connected to what and never by a name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Op(Enum):
     OFFSET = "an addition of a number"  # (the number)
     SCALE = "a multiplication by a number"  # (the number)
     CONCAT = "a concatenation"
-    NEAREST = "a nearest-neighbour enlargement"  # (factor)
+    NEAREST = "a nearest-neighbor enlargement"  # (factor)
     BICUBIC = "a bicubic resize"  # (factor)
     SHUFFLE = "a pixel shuffle"  # (factor)
     UNSHUFFLE = "a pixel unshuffle"  # (factor)
@@ -120,7 +120,7 @@ def build_graph(layers: tuple[Layer, ...]) -> Graph:
     blobs: dict[str, int] = {}
     for index, layer in enumerate(layers):
         values = tuple(_blob(blobs, name, layer) for name in layer.inputs)
-        result = _LOWER[layer.kind](graph, _Site(index, layer, values, layer.parameters()))
+        result = _LOWER[layer.kind](graph, _LayerContext(index, layer, values, layer.parameters()))
         if len(layer.outputs) != 1 and layer.kind != "Split":
             raise BadGraphError(f"layer '{layer.name}' has {len(layer.outputs)} outputs")
         for name in layer.outputs:
@@ -157,7 +157,7 @@ def _find_ends(graph: Graph) -> None:
 
 
 @dataclass(frozen=True)
-class _Site:
+class _LayerContext:
     """Where a layer stands: what the functions below turn into nodes."""
 
     index: int
@@ -182,25 +182,25 @@ class _Site:
         return UnlikeError(f"its layer '{self.name}' is {what}")
 
 
-def _input(graph: Graph, site: _Site) -> int:
+def _input(graph: Graph, site: _LayerContext) -> int:
     if site.inputs:
         raise BadGraphError(f"the input '{site.name}' takes something")
     return graph.add(site.node(Op.INPUT, ()))
 
 
-def _alias(graph: Graph, site: _Site) -> int:
+def _alias(graph: Graph, site: _LayerContext) -> int:
     return site.one()
 
 
-def _dropout(graph: Graph, site: _Site) -> int:
+def _dropout(graph: Graph, site: _LayerContext) -> int:
     return _scaled(graph, site, site.one(), site.parameters.real(0, 1.0))
 
 
-def _scaled(graph: Graph, site: _Site, value: int, factor: float) -> int:
+def _scaled(graph: Graph, site: _LayerContext, value: int, factor: float) -> int:
     return value if factor == 1.0 else graph.add(site.node(Op.SCALE, (value,), factor))
 
 
-def _convolution(graph: Graph, site: _Site) -> int:
+def _convolution(graph: Graph, site: _LayerContext) -> int:
     p, value = site.parameters, site.one()
     outputs = p.integer(0, 0, 1, MAX_CHANNELS)
     kernel = p.integer(1, 0, 1, 64)
@@ -231,7 +231,7 @@ def _keeps_size(p: Parameters, kernel: int) -> bool:
     return all(pad in same or pad == (kernel - 1) // 2 for pad in pads) and p.real(18, 0.0) == 0.0
 
 
-def _activation(graph: Graph, site: _Site, value: int, kind: int, numbers: tuple[float, ...]) -> int:
+def _activation(graph: Graph, site: _LayerContext, value: int, kind: int, numbers: tuple[float, ...]) -> int:
     if kind == 0:
         return value
     if kind == 1:
@@ -245,26 +245,26 @@ def _activation(graph: Graph, site: _Site, value: int, kind: int, numbers: tuple
     raise site.unlike("a convolution with an activation that those do not have")
 
 
-def _prelu(graph: Graph, site: _Site) -> int:
+def _prelu(graph: Graph, site: _LayerContext) -> int:
     slopes = site.parameters.integer(0, 0, 1, MAX_CHANNELS)
     return graph.add(Node(Op.PRELU, (site.one(),), site.index, slopes=slopes))
 
 
-def _relu(graph: Graph, site: _Site) -> int:
+def _relu(graph: Graph, site: _LayerContext) -> int:
     return graph.add(site.node(Op.LEAKY, (site.one(),), site.parameters.real(0, 0.0)))
 
 
-def _clip(graph: Graph, site: _Site) -> int:
+def _clip(graph: Graph, site: _LayerContext) -> int:
     if (site.parameters.real(0, -1.0), site.parameters.real(1, -1.0)) != (0.0, 1.0):
         raise site.unlike("a clip to other limits than 0 and 1")
     return graph.add(site.node(Op.CLIP, (site.one(),)))
 
 
-def _unary(op: Op) -> Callable[[Graph, _Site], int]:
+def _unary(op: Op) -> Callable[[Graph, _LayerContext], int]:
     return lambda graph, site: graph.add(site.node(op, (site.one(),)))
 
 
-def _binary(graph: Graph, site: _Site) -> int:
+def _binary(graph: Graph, site: _LayerContext) -> int:
     kind = site.parameters.integer(0, 0)
     if site.parameters.integer(1, 0):
         return _binary_with_number(graph, site, kind, site.parameters.real(2, 0.0))
@@ -276,7 +276,7 @@ def _binary(graph: Graph, site: _Site) -> int:
     return graph.add(site.node(op, site.inputs))
 
 
-def _binary_with_number(graph: Graph, site: _Site, kind: int, number: float) -> int:
+def _binary_with_number(graph: Graph, site: _LayerContext, kind: int, number: float) -> int:
     value = site.one()
     if kind == 0:
         return graph.add(site.node(Op.OFFSET, (value,), number))
@@ -289,7 +289,7 @@ def _binary_with_number(graph: Graph, site: _Site, kind: int, number: float) -> 
     raise site.unlike("an arithmetic that those do not have")
 
 
-def _eltwise(graph: Graph, site: _Site) -> int:
+def _eltwise(graph: Graph, site: _LayerContext) -> int:
     kind, factors = site.parameters.integer(0, 0), site.parameters.reals(1)
     if len(site.inputs) < 2 or (factors and len(factors) != len(site.inputs)):
         raise BadGraphError(f"layer '{site.name}' has {len(site.inputs)} inputs and {len(factors)} factors")
@@ -304,13 +304,13 @@ def _eltwise(graph: Graph, site: _Site) -> int:
     return result
 
 
-def _concat(graph: Graph, site: _Site) -> int:
+def _concat(graph: Graph, site: _LayerContext) -> int:
     if site.parameters.integer(0, 0) != 0 or not site.inputs:
         raise site.unlike("a concatenation of something other than channels")
     return graph.add(site.node(Op.CONCAT, site.inputs))
 
 
-def _interp(graph: Graph, site: _Site) -> int:
+def _interp(graph: Graph, site: _LayerContext) -> int:
     p = site.parameters
     high, wide = p.real(1, 1.0), p.real(2, 1.0)
     if len(site.inputs) != 1 or any(p.integer(key, 0) for key in (3, 4, 5)):
@@ -323,8 +323,8 @@ def _interp(graph: Graph, site: _Site) -> int:
     return site.inputs[0] if high == 1 else graph.add(site.node(op, site.inputs, high))
 
 
-def _pixel_shuffle(op: Op) -> Callable[[Graph, _Site], int]:
-    def lower(graph: Graph, site: _Site) -> int:
+def _pixel_shuffle(op: Op) -> Callable[[Graph, _LayerContext], int]:
+    def lower(graph: Graph, site: _LayerContext) -> int:
         factor = site.parameters.integer(0, 1, 1, MAX_FACTOR)
         if site.parameters.integer(1, 0):
             raise site.unlike("a pixel shuffle with another order of channels")
@@ -333,7 +333,7 @@ def _pixel_shuffle(op: Op) -> Callable[[Graph, _Site], int]:
     return lower
 
 
-def _memory_data(graph: Graph, site: _Site) -> int:
+def _memory_data(graph: Graph, site: _LayerContext) -> int:
     p = site.parameters
     if site.inputs:
         raise BadGraphError(f"the constant '{site.name}' takes something")
@@ -343,7 +343,7 @@ def _memory_data(graph: Graph, site: _Site) -> int:
     return graph.add(Node(Op.CONSTANT, (), site.index, size=(size[0], size[1], size[2])))
 
 
-_LOWER: dict[str, Callable[[Graph, _Site], int]] = {
+_LOWER: dict[str, Callable[[Graph, _LayerContext], int]] = {
     "Input": _input,
     "Split": _alias,
     "Noop": _alias,

@@ -1,6 +1,6 @@
 """A network played over an ncnn graph operation by operation, and the account of what it needs.
 
-A recogniser asks for each operation at its place; the graph is that network if every operation is
+A recognizer asks for each operation at its place; the graph is that network if every operation is
 there and none is left over. Meanwhile it notes which tensors spandrel's network has, and where in the
 `.bin` file their numbers lie.
 """
@@ -14,13 +14,23 @@ from lib_upscale.models.formats.ncnn.graph import Filter, Graph, Node, Op, Unlik
 from lib_upscale.models.formats.ncnn.param_file import BadGraphError
 from lib_upscale.models.formats.ncnn.weights import Part
 
-__all__ = ["Constant", "Corner", "Eye", "Fill", "Network", "Replay", "Shape", "Source", "equal"]
+__all__ = [
+    "Constant",
+    "ConstantTensor",
+    "GraphMatcher",
+    "IdentityTensor",
+    "Network",
+    "Shape",
+    "Source",
+    "StoredTensor",
+    "equal",
+]
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Corner:
+class StoredTensor:
     """Stored numbers of shape `inner`, times `factor`, in the first places of a tensor of zeros."""
 
     layer: int
@@ -30,18 +40,18 @@ class Corner:
 
 
 @dataclass(frozen=True)
-class Fill:
+class ConstantTensor:
     """One value everywhere."""
 
     value: float
 
 
 @dataclass(frozen=True)
-class Eye:
+class IdentityTensor:
     """The 1 by 1 convolution that hands its inputs on, as far as there are outputs, and makes zeros beyond."""
 
 
-Source: TypeAlias = "Corner | Fill | Eye"
+Source: TypeAlias = "StoredTensor | ConstantTensor | IdentityTensor"
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Constant:
 
 @dataclass
 class Network:
-    """What a graph was recognised as."""
+    """What a graph was recognized as."""
 
     architecture: str
     """spandrel's id."""
@@ -64,7 +74,7 @@ class Network:
     constants: list[Constant] = field(default_factory=list)
 
 
-class Replay:
+class GraphMatcher:
     """Walks over a graph and keeps account of what was met."""
 
     def __init__(self, graph: Graph) -> None:
@@ -133,9 +143,12 @@ class Replay:
         """Note the weights and biases of a convolution as the tensors of `name`."""
         shape, layer = self.filter(value), self.node(value).layer
         weight = (shape.outputs, shape.inputs, shape.kernel, shape.kernel)
-        network.tensors[f"{name}.weight"] = weight, Corner(layer, Part.WEIGHT, weight)
+        network.tensors[f"{name}.weight"] = weight, StoredTensor(layer, Part.WEIGHT, weight)
         bias = (shape.outputs,)
-        network.tensors[f"{name}.bias"] = bias, Corner(layer, Part.BIAS, bias) if shape.bias else Fill(0.0)
+        network.tensors[f"{name}.bias"] = (
+            bias,
+            StoredTensor(layer, Part.BIAS, bias) if shape.bias else ConstantTensor(0.0),
+        )
 
     def finish(self, value: int) -> None:
         """Check that `value` is the output, clipped or not, and that nothing was left out.

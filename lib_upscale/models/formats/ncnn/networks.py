@@ -1,4 +1,4 @@
-"""ESRGAN, Compact and SPAN recognised in an ncnn graph, with the tensors that spandrel's network needs.
+"""ESRGAN, Compact and SPAN recognized in an ncnn graph, with the tensors that spandrel's network needs.
 
 What spandrel's networks cannot be told (the growth of a dense block, the slope of a LeakyReLU, the mean
 that SPAN subtracts) is compared, so that what is loaded computes what ncnn computes.
@@ -9,11 +9,20 @@ from __future__ import annotations
 from math import isqrt
 
 from lib_upscale.models.formats.ncnn.graph import MAX_FACTOR, Graph, Op, UnlikeError
-from lib_upscale.models.formats.ncnn.matcher import Constant, Corner, Eye, Fill, Network, Replay, Source, equal
+from lib_upscale.models.formats.ncnn.matcher import (
+    Constant,
+    ConstantTensor,
+    GraphMatcher,
+    IdentityTensor,
+    Network,
+    Source,
+    StoredTensor,
+    equal,
+)
 from lib_upscale.models.formats.ncnn.param_file import BadGraphError
 from lib_upscale.models.formats.ncnn.weights import Part
 
-__all__ = ["recognise"]
+__all__ = ["recognize"]
 
 _LEAKY_SLOPE = 0.2
 _RESIDUAL_SCALE = 0.2
@@ -23,7 +32,7 @@ _SPAN_RANGE = 255.0
 _SPAN_MEAN = (0.4488, 0.4371, 0.4040)
 
 
-def recognise(graph: Graph) -> Network:
+def recognize(graph: Graph) -> Network:
     """The network that the graph is.
 
     Raises UnlikeError, which says what keeps it from being one, or BadGraphError where it is one but
@@ -32,7 +41,7 @@ def recognise(graph: Graph) -> Network:
     answers: list[UnlikeError] = []
     for replay in (_esrgan, _compact, _span):
         try:
-            return replay(Replay(graph))
+            return replay(GraphMatcher(graph))
         except UnlikeError as error:
             answers.append(error)
     best = max(answers, key=lambda answer: answer.matched)
@@ -45,7 +54,7 @@ def recognise(graph: Graph) -> Network:
 # https://arxiv.org/abs/2107.10833.
 
 
-def _esrgan(replay: Replay) -> Network:
+def _esrgan(replay: GraphMatcher) -> Network:
     network = Network("ESRGAN")
     unshuffled = replay.may(Op.UNSHUFFLE, replay.input)
     first = replay.convolution(replay.input if unshuffled is None else unshuffled)
@@ -75,19 +84,19 @@ def _esrgan(replay: Replay) -> Network:
     return network
 
 
-def _starts_dense_block(replay: Replay, value: int) -> bool:
+def _starts_dense_block(replay: GraphMatcher, value: int) -> bool:
     convolution = replay.peek(Op.CONVOLUTION, value)
     return convolution is not None and replay.peek(Op.LEAKY, convolution) is not None
 
 
-def _residual_block(replay: Replay, network: Network, name: str, value: int, width: int) -> int:
+def _residual_block(replay: GraphMatcher, network: Network, name: str, value: int, width: int) -> int:
     inner = value
     for number in (1, 2, 3):
         inner = _dense_block(replay, network, f"{name}.rdb{number}", inner, width)
     return _add_scaled(replay, inner, value)
 
 
-def _dense_block(replay: Replay, network: Network, name: str, value: int, width: int) -> int:
+def _dense_block(replay: GraphMatcher, network: Network, name: str, value: int, width: int) -> int:
     features, joined = [value], value
     for number in (1, 2, 3, 4):
         inputs = width + _GROWTH * (number - 1)
@@ -98,17 +107,17 @@ def _dense_block(replay: Replay, network: Network, name: str, value: int, width:
     return _add_scaled(replay, last, value)
 
 
-def _add_scaled(replay: Replay, value: int, base: int) -> int:
+def _add_scaled(replay: GraphMatcher, value: int, base: int) -> int:
     return replay.must(Op.ADD, replay.must(Op.SCALE, value, number=_RESIDUAL_SCALE), base)
 
 
-def _leaky_convolution(replay: Replay, network: Network, name: str, value: int, inputs: int, outputs: int) -> int:
+def _leaky_convolution(replay: GraphMatcher, network: Network, name: str, value: int, inputs: int, outputs: int) -> int:
     convolution = replay.convolution(value, inputs=inputs, outputs=outputs)
     replay.keep(network, name, convolution)
     return replay.must(Op.LEAKY, convolution, number=_LEAKY_SLOPE)
 
 
-def _check_unshuffle(replay: Replay, unshuffled: int | None, first: int, end: int, scale: int) -> None:
+def _check_unshuffle(replay: GraphMatcher, unshuffled: int | None, first: int, end: int, scale: int) -> None:
     """spandrel infers the unshuffle from the channels; it must come to what the graph says."""
     inputs, outputs = replay.filter(first).inputs, replay.filter(end).outputs
     inferred = {4 * outputs: 2, 16 * outputs: 4}.get(inputs, 1)
@@ -120,7 +129,7 @@ def _check_unshuffle(replay: Replay, unshuffled: int | None, first: int, end: in
 # Compact, or SRVGGNet: https://github.com/xinntao/Real-ESRGAN
 
 
-def _compact(replay: Replay) -> Network:
+def _compact(replay: GraphMatcher) -> Network:
     network = Network("Compact")
     value, place, width, inputs = replay.input, 0, 0, 0
     while True:
@@ -147,12 +156,12 @@ def _compact(replay: Replay) -> Network:
     return network
 
 
-def _put_activation(replay: Replay, network: Network, name: str, value: int) -> int | None:
+def _put_activation(replay: GraphMatcher, network: Network, name: str, value: int) -> int | None:
     """spandrel's Compact has a PReLU; a LeakyReLU is one with equal slopes."""
     shape = (replay.filter(value).outputs,)
     leaky = replay.may(Op.LEAKY, value)
     if leaky is not None:
-        network.tensors[f"{name}.weight"] = shape, Fill(replay.node(leaky).number)
+        network.tensors[f"{name}.weight"] = shape, ConstantTensor(replay.node(leaky).number)
         return leaky
     activated = replay.may(Op.PRELU, value)
     if activated is None:
@@ -160,11 +169,11 @@ def _put_activation(replay: Replay, network: Network, name: str, value: int) -> 
     node = replay.node(activated)
     if node.slopes not in (1, shape[0]):
         raise BadGraphError(f"the PReLU of '{name}' has {node.slopes} slopes for {shape[0]} channels")
-    network.tensors[f"{name}.weight"] = shape, Corner(node.layer, Part.SLOPE, (node.slopes,))
+    network.tensors[f"{name}.weight"] = shape, StoredTensor(node.layer, Part.SLOPE, (node.slopes,))
     return activated
 
 
-def _final_resize(replay: Replay, network: Network, value: int, scale: int) -> int:
+def _final_resize(replay: GraphMatcher, network: Network, value: int, scale: int) -> int:
     """Real-ESRGAN's animevideov3 for 2 and 3 is the one for 4 with a bicubic resize at its end."""
     resized = replay.may(Op.BICUBIC, value)
     if resized is None:
@@ -172,16 +181,16 @@ def _final_resize(replay: Replay, network: Network, value: int, scale: int) -> i
     target = _whole(scale * replay.node(resized).number)
     if target is None:
         raise replay.unlike("it resizes its result to a broken factor")
-    network.tensors["resized_to"] = (target,), Fill(0.0)
+    network.tensors["resized_to"] = (target,), ConstantTensor(0.0)
     return resized
 
 
 # SPAN: Wan et al. 2023, https://arxiv.org/abs/2311.12770
 
 
-def _span(replay: Replay) -> Network:
+def _span(replay: GraphMatcher) -> Network:
     network = Network("SPAN")
-    value, factor = _normalised(replay, network)
+    value, factor = _normalized(replay, network)
     first = replay.convolution(value)
     inputs, width = replay.filter(first).inputs, replay.filter(first).outputs
     _put_fused(replay, network, "conv_1", first, factor)
@@ -206,7 +215,7 @@ def _span(replay: Replay) -> Network:
     return network
 
 
-def _normalised(replay: Replay, network: Network) -> tuple[int, float]:
+def _normalized(replay: GraphMatcher, network: Network) -> tuple[int, float]:
     """What the first convolution sees, and the factor for its weights.
 
     spandrel either subtracts the mean of DIV2K and multiplies by 255, or does neither. Another range
@@ -214,10 +223,10 @@ def _normalised(replay: Replay, network: Network) -> tuple[int, float]:
     """
     mean = next((i for i, node in enumerate(replay.nodes) if node.op is Op.CONSTANT), None)
     if mean is None:
-        network.tensors["no_norm"] = (1,), Fill(0.0)
+        network.tensors["no_norm"] = (1,), ConstantTensor(0.0)
         return replay.input, 1.0
     if replay.node(mean).size != (1, 1, 3):
-        raise replay.unlike("it has a constant that is no colour")
+        raise replay.unlike("it has a constant that is no color")
     replay.must(Op.CONSTANT)
     value = replay.must(Op.SUBTRACT, replay.input, mean)
     network.constants.append(Constant(replay.node(mean).layer, _SPAN_MEAN, "the mean that it subtracts"))
@@ -228,7 +237,7 @@ def _normalised(replay: Replay, network: Network) -> tuple[int, float]:
     return scaled, 1.0 if equal(number, _SPAN_RANGE) else number / _SPAN_RANGE
 
 
-def _attention_block(replay: Replay, network: Network, name: str, value: int, width: int) -> tuple[int, int]:
+def _attention_block(replay: GraphMatcher, network: Network, name: str, value: int, width: int) -> tuple[int, int]:
     """The block's result, and what its first convolution gives after the activation."""
     inner = value
     activated = []
@@ -243,14 +252,14 @@ def _attention_block(replay: Replay, network: Network, name: str, value: int, wi
     return result, activated[0]
 
 
-def _silu(replay: Replay, value: int) -> int:
+def _silu(replay: GraphMatcher, value: int) -> int:
     activated = replay.may(Op.SILU, value)
     if activated is not None:
         return activated
     return replay.must(Op.MULTIPLY, value, replay.must(Op.SIGMOID, value))
 
 
-def _put_fused(replay: Replay, network: Network, name: str, value: int, factor: float = 1.0) -> None:
+def _put_fused(replay: GraphMatcher, network: Network, name: str, value: int, factor: float = 1.0) -> None:
     """A fused convolution as the branches that spandrel fuses at every call.
 
     `sk` is zero; of the three convolutions in a row the first and the last hand on what they get, and
@@ -259,18 +268,18 @@ def _put_fused(replay: Replay, network: Network, name: str, value: int, factor: 
     shape, layer = replay.filter(value), replay.node(value).layer
     inputs, outputs = shape.inputs, shape.outputs
     weight, bias = (outputs, inputs, 3, 3), (outputs,)
-    weights = Corner(layer, Part.WEIGHT, weight, factor)
-    biases: Source = Corner(layer, Part.BIAS, bias) if shape.bias else Fill(0.0)
+    weights = StoredTensor(layer, Part.WEIGHT, weight, factor)
+    biases: Source = StoredTensor(layer, Part.BIAS, bias) if shape.bias else ConstantTensor(0.0)
     network.tensors.update(
         {
-            f"{name}.sk.weight": ((outputs, inputs, 1, 1), Fill(0.0)),
-            f"{name}.sk.bias": (bias, Fill(0.0)),
-            f"{name}.conv.0.weight": ((2 * inputs, inputs, 1, 1), Eye()),
-            f"{name}.conv.0.bias": ((2 * inputs,), Fill(0.0)),
+            f"{name}.sk.weight": ((outputs, inputs, 1, 1), ConstantTensor(0.0)),
+            f"{name}.sk.bias": (bias, ConstantTensor(0.0)),
+            f"{name}.conv.0.weight": ((2 * inputs, inputs, 1, 1), IdentityTensor()),
+            f"{name}.conv.0.bias": ((2 * inputs,), ConstantTensor(0.0)),
             f"{name}.conv.1.weight": ((2 * outputs, 2 * inputs, 3, 3), weights),
             f"{name}.conv.1.bias": ((2 * outputs,), biases),
-            f"{name}.conv.2.weight": ((outputs, 2 * outputs, 1, 1), Eye()),
-            f"{name}.conv.2.bias": (bias, Fill(0.0)),
+            f"{name}.conv.2.weight": ((outputs, 2 * outputs, 1, 1), IdentityTensor()),
+            f"{name}.conv.2.bias": (bias, ConstantTensor(0.0)),
             f"{name}.eval_conv.weight": (weight, weights),
             f"{name}.eval_conv.bias": (bias, biases),
         }

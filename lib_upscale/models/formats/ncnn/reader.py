@@ -15,11 +15,19 @@ import numpy as np
 
 from lib_upscale.errors import DamagedFileError, ModelFileError
 from lib_upscale.models.formats.ncnn.graph import UnlikeError, build_graph
-from lib_upscale.models.formats.ncnn.matcher import Constant, Corner, Eye, Fill, Network, Shape, Source
-from lib_upscale.models.formats.ncnn.networks import recognise
+from lib_upscale.models.formats.ncnn.matcher import (
+    Constant,
+    ConstantTensor,
+    IdentityTensor,
+    Network,
+    Shape,
+    Source,
+    StoredTensor,
+)
+from lib_upscale.models.formats.ncnn.networks import recognize
 from lib_upscale.models.formats.ncnn.param_file import MAX_TEXT, TEXT_MAGIC, BadGraphError, parse_param
 from lib_upscale.models.formats.ncnn.weights import Array, Key, Layout, Part, read_layout, read_numbers
-from lib_upscale.models.formats.reader import Checkpoint, Container, ForeignContainerError, TensorInfo
+from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo, UnsupportedContainerError
 from lib_upscale.models.identity import Kind
 
 if TYPE_CHECKING:
@@ -61,7 +69,7 @@ def read_ncnn(path: Path) -> Checkpoint:
         raise _damaged(param, error) from error
     except UnlikeError as error:
         problem = f"is an ncnn network that cannot be run here: {error}"
-        raise ForeignContainerError(param, problem, _USE_ANOTHER, Kind.NCNN) from error
+        raise UnsupportedContainerError(param, problem, _USE_ANOTHER, Kind.NCNN) from error
     except OSError as error:
         raise ModelFileError(param, f"cannot be read ({error.strerror or error})", _MAY_READ) from error
 
@@ -123,7 +131,7 @@ def _read_pair(param: Path) -> tuple[Network, Layout, Path]:
     if len(text) > MAX_TEXT:
         raise BadGraphError(f"its text has more than {MAX_TEXT >> 20} MB")
     graph = build_graph(parse_param(text))
-    network = recognise(graph)
+    network = recognize(graph)
     weights = _bin_of(param)
     layout = read_layout(graph, weights)
     keys = [(constant.layer, Part.DATA) for constant in network.constants]
@@ -139,7 +147,7 @@ def _check_constant(constant: Constant, numbers: Array) -> None:
 
 
 def _dtype(shape: Shape, source: Source, layout: Layout) -> str:
-    if isinstance(source, Corner) and source.inner == shape and source.factor == 1.0:
+    if isinstance(source, StoredTensor) and source.inner == shape and source.factor == 1.0:
         return layout.stretches[source.layer, source.part].dtype
     return "float32"
 
@@ -148,7 +156,7 @@ def _load(weights: Path, network: Network, layout: Layout, names: Iterable[str])
     import torch
 
     chosen = {name: network.tensors[name] for name in names}
-    corners = [source for _, source in chosen.values() if isinstance(source, Corner)]
+    corners = [source for _, source in chosen.values() if isinstance(source, StoredTensor)]
     numbers = read_numbers(weights, layout, {(corner.layer, corner.part) for corner in corners})
     return {
         name: torch.from_numpy(_build(shape, source, _dtype(shape, source, layout), numbers))
@@ -157,10 +165,10 @@ def _load(weights: Path, network: Network, layout: Layout, names: Iterable[str])
 
 
 def _build(shape: Shape, source: Source, dtype: str, numbers: dict[Key, Array]) -> Array:
-    if isinstance(source, Fill):
+    if isinstance(source, ConstantTensor):
         return np.full(shape, source.value, dtype)
     result = np.zeros(shape, dtype)
-    if isinstance(source, Eye):
+    if isinstance(source, IdentityTensor):
         places = np.arange(min(shape[:2]))
         result[places, places] = 1
         return result

@@ -66,7 +66,7 @@ class Layout:
     stretches: dict[Key, Stretch]
 
 
-class _Walk:
+class _BinCursor:
     """Goes through the file from its begin to its end, and never beyond it."""
 
     def __init__(self, stream: BinaryIO, size: int, graph: Graph) -> None:
@@ -75,7 +75,7 @@ class _Walk:
         self._graph = graph
         self._at = 0
         self.stretches: dict[Key, Stretch] = {}
-        self.quantised = ""
+        self.quantized = ""
         """How the first weights that are no floats are stored."""
 
     def finish(self) -> None:
@@ -99,10 +99,10 @@ class _Walk:
             self.stretches[layer, part] = Stretch(self._at, count, half=True)
             self._skip(_padded(2 * count), layer)
         elif tag == _TAG_BYTES:
-            self.quantised = self.quantised or "8-bit integers"
+            self.quantized = self.quantized or "8-bit integers"
             self._skip(_padded(count), layer)
         else:
-            self.quantised = self.quantised or "places in a table of 256 values"
+            self.quantized = self.quantized or "places in a table of 256 values"
             self._skip(_TABLE + _padded(count), layer)
 
     def _skip(self, size: int, layer: int) -> None:
@@ -124,7 +124,7 @@ def read_layout(graph: Graph, path: Path) -> Layout:
     """
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
-        walk = _Walk(stream, size, graph)
+        walk = _BinCursor(stream, size, graph)
         for node in graph.nodes:
             if node.op is Op.CONVOLUTION and node.filter is not None:
                 shape = node.filter
@@ -137,16 +137,16 @@ def read_layout(graph: Graph, path: Path) -> Layout:
             elif node.op is Op.CONSTANT:
                 walk.floats(node.layer, Part.DATA, node.size[0] * node.size[1] * node.size[2])
     walk.finish()
-    if walk.quantised:
-        raise UnlikeError(f"its weights are stored as {walk.quantised}, which are not read")
+    if walk.quantized:
+        raise UnlikeError(f"its weights are stored as {walk.quantized}, which are not read")
     return Layout(size, walk.stretches)
 
 
-def _skip_int8_scales(walk: _Walk, graph: Graph, layer: int, outputs: int) -> None:
+def _skip_int8_scales(walk: _BinCursor, graph: Graph, layer: int, outputs: int) -> None:
     scales = graph.layers[layer].parameters().integer(8, 0)
     if not scales:
         return
-    walk.quantised = walk.quantised or "8-bit integers"
+    walk.quantized = walk.quantized or "8-bit integers"
     walk.floats(layer, Part.DATA, outputs + 1 + (1 if scales > 100 else 0))
 
 

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lib_upscale.models.formats.dtypes import SIZES, STORAGE_CLASSES
-from lib_upscale.models.formats.pickle.values import Opaque, PickleDamaged, PickleUnsafe, StorageRef, TensorRef
+from lib_upscale.models.formats.pickle.values import (
+    DamagedPickleError,
+    Opaque,
+    StorageRef,
+    TensorRef,
+    UnsafePickleError,
+)
 
 __all__ = ["KNOWN", "Global", "inert", "is_key", "tensor"]
 
@@ -47,21 +53,21 @@ def is_key(value: object) -> bool:
 def tensor(storage: object, dtype: str | None, offset: object, shape: object, stride: object) -> TensorRef:
     """A checked view: nothing of it may lie outside its storage."""
     if type(storage) is not StorageRef or type(offset) is not int or offset < 0:
-        raise PickleDamaged("a tensor without a storage")
+        raise DamagedPickleError("a tensor without a storage")
     if type(shape) is not tuple or type(stride) is not tuple or len(shape) != len(stride):
-        raise PickleDamaged("a tensor without a shape")
+        raise DamagedPickleError("a tensor without a shape")
     if len(shape) > _MAX_SIDES:
-        raise PickleDamaged("a tensor of impossible shape")
+        raise DamagedPickleError("a tensor of impossible shape")
     dtype = dtype or storage.dtype or "uint8"
     size, last = 1, offset
     for side, step in zip(shape, stride, strict=True):
         if type(side) is not int or type(step) is not int or side < 0 or step < 0:
-            raise PickleDamaged("a tensor of impossible shape")
+            raise DamagedPickleError("a tensor of impossible shape")
         size *= side
         last += (side - 1) * step
     numel = storage.numel if dtype == storage.dtype else storage.numel * _width(storage.dtype) // SIZES[dtype]
     if size and last >= numel:
-        raise PickleDamaged("a tensor that lies outside its storage")
+        raise DamagedPickleError("a tensor that lies outside its storage")
     return TensorRef(storage, dtype, offset, shape, stride)
 
 
@@ -76,7 +82,7 @@ def _rebuild_tensor(args: Any) -> Any:
 def _rebuild_tensor_v3(args: Any) -> Any:
     storage, offset, shape, stride, _requires_grad, _hooks, dtype = args[:7]
     if type(dtype) is not Global or not dtype.name.startswith("torch."):
-        raise PickleDamaged("a tensor without a type")
+        raise DamagedPickleError("a tensor without a type")
     name = dtype.name[len("torch.") :]
     if name not in SIZES:
         return Opaque(dtype.name)
@@ -91,9 +97,9 @@ def _rebuild_from_type(args: Any) -> Any:
     """`(function, type, arguments, state)`: a tensor that carries attributes. Only the tensor is wanted."""
     function, arguments = args[0], args[2]
     if type(function) is not Global or type(arguments) is not tuple:
-        raise PickleDamaged("a tensor without a function to build it")
+        raise DamagedPickleError("a tensor without a function to build it")
     if function.copies or function.build is _rebuild_from_type:
-        raise PickleDamaged("a tensor without a function to build it")
+        raise DamagedPickleError("a tensor without a function to build it")
     return function.build(arguments)
 
 
@@ -112,7 +118,7 @@ def _ordered_dict(args: Any) -> dict[Any, Any]:
 
 def _size(args: Any) -> Any:
     if len(args) != 1 or type(args[0]) not in (tuple, list):
-        raise PickleDamaged("a size without numbers")
+        raise DamagedPickleError("a size without numbers")
     return tuple(args[0])
 
 
@@ -194,7 +200,7 @@ _BUILTIN_MODULES = ("builtins", "__builtin__")
 
 
 def inert(module: str, name: str, seen: Iterable[str]) -> Global:
-    """A placeholder for a name that is known to be harmless. Raises `PickleUnsafe` for any other.
+    """A placeholder for a name that is known to be harmless. Raises `UnsafePickleError` for any other.
 
     `seen` holds the modules that the pickle has mentioned before.
     """
@@ -205,5 +211,5 @@ def inert(module: str, name: str, seen: Iterable[str]) -> Global:
     if name == "getattr" and module in _BUILTIN_MODULES:
         harmless = any(earlier.startswith(_DETECTOR_MODULES) for earlier in seen)
     if not harmless:
-        raise PickleUnsafe(full)
+        raise UnsafePickleError(full)
     return Global(full, _placeholder(full))

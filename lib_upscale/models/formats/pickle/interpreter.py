@@ -20,24 +20,24 @@ from lib_upscale.models.formats.dtypes import STORAGE_CLASSES
 from lib_upscale.models.formats.pickle.allowed_globals import KNOWN, Global, inert, tensor
 from lib_upscale.models.formats.pickle.opcodes import RARE, call, put
 from lib_upscale.models.formats.pickle.values import (
+    DamagedPickleError,
     Opaque,
-    PickleDamaged,
-    PickleTruncated,
-    PickleUnsafe,
     StorageRef,
     TensorRef,
+    TruncatedPickleError,
+    UnsafePickleError,
 )
 
 __all__ = [
     "MAX_BYTES",
     "MAX_OPCODES",
+    "DamagedPickleError",
     "Opaque",
-    "PickleDamaged",
-    "PickleTruncated",
-    "PickleUnsafe",
     "Reading",
     "StorageRef",
     "TensorRef",
+    "TruncatedPickleError",
+    "UnsafePickleError",
     "interpret",
 ]
 
@@ -142,7 +142,7 @@ class Machine:
                 elif op == 0x28:  # MARK
                     marks.append(len(stack))
                     if len(marks) > MAX_MARKS:
-                        raise PickleDamaged("a pickle that is nested too deeply")
+                        raise DamagedPickleError("a pickle that is nested too deeply")
                 elif op == 0x74:  # TUPLE
                     start = marks.pop()
                     items = tuple(stack[start:])
@@ -160,7 +160,7 @@ class Machine:
                 elif op == 0x58:  # BINUNICODE
                     end = position + 4 + _U32(data, position)[0]
                     if end > len(data):
-                        raise PickleTruncated
+                        raise TruncatedPickleError
                     stack.append(str(data[position + 4 : end], "utf-8"))
                     position = end
                 elif op == 0x52:  # REDUCE
@@ -194,9 +194,9 @@ class Machine:
         except (IndexError, struct.error) as error:
             # Where the pickle ends, or where it takes from an empty stack: the position tells which.
             if max(position, self.position) > size - 8:
-                raise PickleTruncated("a pickle that ends too early") from error
+                raise TruncatedPickleError("a pickle that ends too early") from error
             raise
-        raise PickleDamaged("a pickle with too many instructions")
+        raise DamagedPickleError("a pickle with too many instructions")
 
     def whole_tensor(self, position: int) -> int:
         """Do at one stroke the forty instructions that follow the fetching of `_rebuild_tensor_v2`.
@@ -238,7 +238,7 @@ class Machine:
         """The next `count` bytes."""
         end = self.position + count
         if count < 0 or end > len(self.data):
-            raise PickleTruncated
+            raise TruncatedPickleError
         taken = self.data[self.position : end]
         self.position = end
         return taken
@@ -251,7 +251,7 @@ class Machine:
         """The text up to the next newline."""
         end = self.data.find(b"\n", self.position, self.position + 1000)
         if end < 0:
-            raise PickleTruncated
+            raise TruncatedPickleError
         text = self.data[self.position : end]
         self.position = end + 1
         return text.decode("utf-8")
@@ -264,11 +264,11 @@ class Machine:
         return items
 
     def count_copy(self, content: object) -> None:
-        """Called before a container is copied. Raises `PickleDamaged` where that was too much in all."""
+        """Called before a container is copied. Raises `DamagedPickleError` where that was too much in all."""
         if type(content) in (dict, list):
             self.copied += len(content)  # type: ignore[arg-type]
             if self.copied > MAX_COPIED:
-                raise PickleDamaged("a pickle that copies its contents over and over")
+                raise DamagedPickleError("a pickle that copies its contents over and over")
 
     def storage(self, reference: object) -> Any:
         """The storage that a persistent id names: ("storage", class, key, device, elements[, window]).
@@ -278,31 +278,31 @@ class Machine:
         if type(reference) is tuple and len(reference) == 4 and reference[0] == "module":
             return reference[1]
         if type(reference) is not tuple or len(reference) < 5 or reference[0] != "storage":
-            raise PickleDamaged("a reference to something that is no storage")
+            raise DamagedPickleError("a reference to something that is no storage")
         kind, key, numel = reference[1], reference[2], reference[4]
         if type(kind) is not Global or type(key) is not str or type(numel) is not int or numel < 0:
-            raise PickleDamaged("a storage without a description")
+            raise DamagedPickleError("a storage without a description")
         if not kind.storage:
-            raise PickleDamaged(f"a storage of type {kind.name}, which is not supported")
+            raise DamagedPickleError(f"a storage of type {kind.name}, which is not supported")
         dtype = STORAGE_CLASSES[kind.name.rpartition(".")[2]]
         if self.storages.setdefault(key, (dtype, numel)) != (dtype, numel):
-            raise PickleDamaged("a storage with two descriptions")
+            raise DamagedPickleError("a storage with two descriptions")
         window = reference[5] if len(reference) > 5 else None
         if window is None:
             return StorageRef(key, dtype, numel)
         view_key, start, view_numel = window
         if type(view_key) is not str or type(start) is not int or type(view_numel) is not int:
-            raise PickleDamaged("a storage without a description")
+            raise DamagedPickleError("a storage without a description")
         if start < 0 or view_numel < 0 or start + view_numel > numel:
-            raise PickleDamaged("a storage outside its file")
+            raise DamagedPickleError("a storage outside its file")
         return StorageRef(key, dtype, view_numel, start)
 
     def find(self, module: object, name: object) -> Global:
-        """The description of a global. Raises `PickleUnsafe` for one that is neither known nor inert."""
+        """The description of a global. Raises `UnsafePickleError` for one that is neither known nor inert."""
         if type(module) is not str or type(name) is not str:
-            raise PickleDamaged("a global without a name")
+            raise DamagedPickleError("a global without a name")
         if len(module) + len(name) > MAX_NAME:
-            raise PickleDamaged("a global with an impossible name")
+            raise DamagedPickleError("a global with an impossible name")
         key = (module, name)
         found = self.globals.get(key)
         if found is None:
@@ -327,14 +327,15 @@ class Reading:
 def interpret(data: bytes, position: int = 0) -> Reading:
     """Read the pickle that begins at `position`.
 
-    Raises `PickleUnsafe`, `PickleTruncated` or `PickleDamaged`, and nothing else, whatever the bytes are.
+    Raises `UnsafePickleError`, `TruncatedPickleError` or `DamagedPickleError`, and nothing else, whatever the bytes
+    are.
     """
     machine = Machine(data, position)
     try:
         value = machine.run()
-    except (PickleDamaged, PickleUnsafe):
+    except (DamagedPickleError, UnsafePickleError):
         raise
     except (LookupError, struct.error, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        raise PickleDamaged("a pickle that contradicts itself") from error
+        raise DamagedPickleError("a pickle that contradicts itself") from error
     names = frozenset(known.name for known in machine.globals.values())
     return Reading(value, machine.position, names, machine.storages)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lib_upscale.models.formats.pickle.allowed_globals import Global, is_key
-from lib_upscale.models.formats.pickle.values import Opaque, PickleDamaged, PickleUnsafe
+from lib_upscale.models.formats.pickle.values import DamagedPickleError, Opaque, UnsafePickleError
 
 if TYPE_CHECKING:
     from lib_upscale.models.formats.pickle.interpreter import Machine
@@ -28,7 +28,7 @@ def call(m: Machine, function: object, args: object) -> Any:
         return function.build(args)
     if type(function) is Opaque:
         return function
-    raise PickleDamaged("a call of something that is no function")
+    raise DamagedPickleError("a call of something that is no function")
 
 
 def put(target: object, key: object, value: object) -> None:
@@ -38,7 +38,7 @@ def put(target: object, key: object, value: object) -> None:
         if is_key(key):
             target[key] = value
     elif type(target) is not Opaque:
-        raise PickleDamaged("entries of something that is no dictionary")
+        raise DamagedPickleError("entries of something that is no dictionary")
 
 
 def put_all(target: object, items: list[Any]) -> None:
@@ -50,12 +50,12 @@ def _append(target: object, items: list[Any]) -> None:
     if type(target) is list:
         target.extend(items)
     elif type(target) is not Opaque:
-        raise PickleDamaged("items of something that is no list")
+        raise DamagedPickleError("items of something that is no list")
 
 
 def _op_proto(m: Machine) -> None:
     if m.take(1)[0] > 5:
-        raise PickleDamaged("a pickle of a version that does not exist")
+        raise DamagedPickleError("a pickle of a version that does not exist")
 
 
 def _op_global(m: Machine) -> None:
@@ -69,7 +69,7 @@ def _op_stack_global(m: Machine) -> None:
 
 
 def _op_extension(m: Machine) -> None:
-    raise PickleUnsafe("an object of Python's extension registry")
+    raise UnsafePickleError("an object of Python's extension registry")
 
 
 def _op_inst(m: Machine) -> None:
@@ -97,7 +97,7 @@ def _op_build(m: Machine) -> None:
     """State for the object below it: attributes, which no value here has."""
     m.stack.pop()
     if not m.stack:
-        raise PickleDamaged("a state without an object")
+        raise DamagedPickleError("a state without an object")
 
 
 def _op_setitems(m: Machine) -> None:
@@ -157,7 +157,7 @@ def _op_memoize(m: Machine) -> None:
 def _op_put(m: Machine) -> None:
     place = _decimal(m.line())
     if not 0 <= place < 1 << 32:
-        raise PickleDamaged("a place in the memo that does not exist")
+        raise DamagedPickleError("a place in the memo that does not exist")
     m.memo[place] = m.stack[-1]
 
 
@@ -166,7 +166,7 @@ def _op_get(m: Machine) -> None:
 
 
 def _op_persid(m: Machine) -> None:
-    raise PickleDamaged("a reference to something that is no storage")
+    raise DamagedPickleError("a reference to something that is no storage")
 
 
 def _op_int(m: Machine) -> None:
@@ -185,7 +185,7 @@ def _op_float(m: Machine) -> None:
 def _op_string(m: Machine) -> None:
     text = m.line()
     if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
-        raise PickleDamaged("text without quotation marks")
+        raise DamagedPickleError("text without quotation marks")
     m.stack.append(text[1:-1])
 
 
@@ -199,13 +199,13 @@ def _op_binfloat(m: Machine) -> None:
 
 def _decimal(text: str) -> int:
     if len(text) > 40:
-        raise PickleDamaged("a number that is too long")
+        raise DamagedPickleError("a number that is too long")
     return int(text)
 
 
 def _integer(raw: bytes) -> int:
     if len(raw) > MAX_INT_BYTES:
-        raise PickleDamaged("a number that is too long")
+        raise DamagedPickleError("a number that is too long")
     return int.from_bytes(raw, "little", signed=True)
 
 

@@ -5,18 +5,18 @@ Floor: no torch.
 
 from __future__ import annotations
 
-__all__ = ["Opaque", "PickleDamaged", "PickleTruncated", "PickleUnsafe", "StorageRef", "TensorRef"]
+__all__ = ["DamagedPickleError", "Opaque", "StorageRef", "TensorRef", "TruncatedPickleError", "UnsafePickleError"]
 
 
-class PickleDamaged(Exception):  # noqa: N818  (it names a state, as the errors of users do)
+class DamagedPickleError(Exception):
     """The bytes are no pickle of tensors."""
 
 
-class PickleTruncated(PickleDamaged):
+class TruncatedPickleError(DamagedPickleError):
     """The bytes end before the pickle does."""
 
 
-class PickleUnsafe(Exception):  # noqa: N818
+class UnsafePickleError(Exception):
     """The pickle asks for something that has no business in a file of weights: `args[0]` names it."""
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lib_upscale.redrawing.latent.joint_denoiser import LatentTile
-from lib_upscale.redrawing.latent.sdxl_conditioning import told_of_tile
+from lib_upscale.redrawing.latent.sdxl_conditioning import with_tile_coordinates
 
 __all__ = ["NONE", "Encoded", "Side", "TileConditioning"]
 
@@ -62,7 +62,9 @@ class TileConditioning:
         for name in _VECTORS:
             if isinstance(told.get(name), Tensor):
                 rows = told[name].chunk(len(tiles))
-                told[name] = torch.cat([told_of_tile(row, tile.pixels) for row, tile in zip(rows, tiles, strict=True)])
+                told[name] = torch.cat(
+                    [with_tile_coordinates(row, tile.pixels) for row, tile in zip(rows, tiles, strict=True)]
+                )
         prompt = self.prompts.get(tiles[0].index)  # one for all of the batch: see `group`
         if prompt is None or self.encode is None or Side.PROMPT not in sides:
             return told

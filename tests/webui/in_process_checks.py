@@ -278,7 +278,7 @@ def body_the_order_of_the_host_s_settings_is_kept(_: Path) -> None:
     arguments = scripts.scripts_postproc.create_args_for_run({"Upscale": theirs, extras.NAME: ours})
     for order, size in ((["Upscale", extras.NAME], (33, 20)), ([extras.NAME, "Upscale"], (66, 40))):
         with setting("postprocessing_operation_order", order):
-            said = extras.say_plan((20, 12), theirs, ours, as_html=False)
+            said = extras.plan_summary((20, 12), theirs, ours, as_html=False)
             pictures, *_rest = postprocessing.run_postprocessing(
                 0, picture(), None, "", "", True, *arguments, save_output=False
             )
@@ -333,7 +333,7 @@ def body_room_is_made_before_a_network_runs(_: Path) -> None:
 
 
 def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: Path) -> None:
-    class Pool:
+    class ModelCache:
         device = SimpleNamespace(type="cuda")
         cleared = threading.Event()
 
@@ -342,15 +342,15 @@ def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: P
 
     size, settings = Size(20, 12), UpscaleSettings(model=NEAREST)
     with (
-        exchanged(engine.engine, "_pool", Pool()),
+        exchanged(engine.engine, "_pool", ModelCache()),
         exchanged(engine, "plan_upscale", lambda *_, **__: None),
         exchanged(engine, "_PLANNED_FOR", 3600.0),
     ):
         engine.engine.plan(size, settings)
-        assert not Pool.cleared.is_set()
+        assert not ModelCache.cleared.is_set()
         engine._PLANNED_FOR = 0.01
         engine.engine.plan(size, settings)
-        assert Pool.cleared.wait(60)
+        assert ModelCache.cleared.wait(60)
 
 
 def body_there_are_no_routes_without_the_api(_: Path) -> None:
@@ -403,18 +403,18 @@ def body_the_first_values_of_the_controls_are_settings(_: Path) -> None:
 
 def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 3}
-    text = extras.say_plan((50, 40), {}, values, as_html=False)
+    text = extras.plan_summary((50, 40), {}, values, as_html=False)
     assert "50x40 -> 150x120" in text
     assert NEAREST in text
     assert "2 passes" in text
     assert "2 tiles" in text, text
-    assert "models/Lora" in extras.say_plan((50, 40), {}, {**values, "model": LORA}, as_html=False)
-    assert "choose one" in extras.say_plan((50, 40), {}, {**values, "model": None}, as_html=False)
-    assert "2x_Loose" in extras.say_plan((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
-    before = extras.say_plan(None, {}, values, as_html=False)
+    assert "models/Lora" in extras.plan_summary((50, 40), {}, {**values, "model": LORA}, as_html=False)
+    assert "choose one" in extras.plan_summary((50, 40), {}, {**values, "model": None}, as_html=False)
+    assert "2x_Loose" in extras.plan_summary((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
+    before = extras.plan_summary(None, {}, values, as_html=False)
     assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
     theirs = {"upscale_enabled": True, "upscaler_1_name": OURS, "upscale_by": 2, "upscale_mode": 0}
-    assert "50x40 -> 300x240 in all" in extras.say_plan((50, 40), theirs, values, as_html=False)
+    assert "50x40 -> 300x240 in all" in extras.plan_summary((50, 40), theirs, values, as_html=False)
 
 
 def body_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:

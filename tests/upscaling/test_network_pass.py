@@ -10,13 +10,13 @@ import torch
 
 from lib_upscale.errors import OutOfMemoryError
 from lib_upscale.image.geometry import Size
-from lib_upscale.models.identity import Tiling as Word
+from lib_upscale.models.identity import TilingSupport as Word
 from lib_upscale.models.runtime.model_cache import Model, Models
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.network_pass import grain_of, run_pass, tiling_for
+from lib_upscale.upscaling.network_pass import choose_tiling, run_pass, size_constraint_of
 from lib_upscale.upscaling.run import plan_upscale
+from tests.helpers import compact, models_in, picture, write
 from tests.models.networks import save, weights
-from tests.owned import compact, models_in, picture, write
 
 AUTO = UpscaleSettings(model="net")
 
@@ -42,7 +42,7 @@ def short_of_memory(model: Model, pixels: int) -> None:
 def test_a_network_that_tiles_internally_gets_the_whole_picture_or_refuses(tmp_path: Path) -> None:
     _, model = owned(tmp_path)
     model.facts = replace(model.facts, tiling=Word.INTERNAL)
-    assert tiling_for(model, Size(3000, 2000), AUTO.changed(tile=64)).plan(Size(3000, 2000)).single
+    assert choose_tiling(model, Size(3000, 2000), AUTO.changed(tile=64)).plan(Size(3000, 2000)).single
     short_of_memory(model, 50 * 50)
     with pytest.raises(OutOfMemoryError, match="even with one tile"):
         run_pass(picture(80, 60).pixels, model, AUTO, 8)
@@ -53,7 +53,7 @@ def test_where_tiling_is_discouraged_tiles_are_as_large_as_fits_and_it_says_so(t
     models = models_in(tmp_path)
     model = models.pool.get(models.find("net").identity)
     large = Size(900, 700)
-    assert tiling_for(model, large, AUTO).plan(large).single
+    assert choose_tiling(model, large, AUTO).plan(large).single
     line = plan_upscale(Size(120, 100), AUTO.changed(tile=64), models).describe()
     assert "works best on the whole picture" in line
 
@@ -65,15 +65,15 @@ def test_the_tile_that_fitted_is_remembered(tmp_path: Path) -> None:
     run_pass(source.pixels, model, AUTO, 8)
     again = models_in(tmp_path, tmp_path / "notes.json")
     fresh = again.pool.get(again.find("net").identity)
-    assert max(tiling_for(fresh, source.size, AUTO).plan(source.size).tile_size) <= 110
+    assert max(choose_tiling(fresh, source.size, AUTO).plan(source.size).tile_size) <= 110
     assert models.pool.loaded(model.path) is model
 
 
 def test_the_measured_radius_is_remembered_and_used(tmp_path: Path) -> None:
     _, model = owned(tmp_path)
-    cut = tiling_for(model, Size(900, 900), AUTO.changed(tile=128))
+    cut = choose_tiling(model, Size(900, 900), AUTO.changed(tile=128))
     assert model.known("radius") is not None
-    assert not cut.fade
+    assert not cut.feather
     assert cut.overlap == 2 * model.known("radius")
     # Four convolutions of 3x3 see four pixels far.
     assert 3 <= model.known("radius") <= 8
@@ -81,21 +81,21 @@ def test_the_measured_radius_is_remembered_and_used(tmp_path: Path) -> None:
 
 def test_nothing_is_measured_where_the_picture_is_one_tile(tmp_path: Path) -> None:
     _, model = owned(tmp_path)
-    tiling_for(model, Size(100, 90), AUTO)
+    choose_tiling(model, Size(100, 90), AUTO)
     assert model.known("radius") is None
 
 
 def test_an_overlap_too_small_for_a_hard_cut_fades(tmp_path: Path) -> None:
     _, model = owned(tmp_path)
     model.learn(radius=12)
-    assert tiling_for(model, Size(500, 500), AUTO.changed(tile=128, overlap=8)).fade
-    assert not tiling_for(model, Size(500, 500), AUTO.changed(tile=128, overlap=24)).fade
+    assert choose_tiling(model, Size(500, 500), AUTO.changed(tile=128, overlap=8)).feather
+    assert not choose_tiling(model, Size(500, 500), AUTO.changed(tile=128, overlap=24)).feather
 
 
 def test_the_window_of_a_transformer_aligns_its_tiles(tmp_path: Path) -> None:
     save(tmp_path / "net.pth", weights("SwinIR"))
     models = models_in(tmp_path)
     model = models.pool.get(models.find("net").identity)
-    assert grain_of(model).align % 8 == 0
-    plan = tiling_for(model, Size(300, 200), AUTO.changed(tile=96, overlap=16)).plan(Size(300, 200))
+    assert size_constraint_of(model).align % 8 == 0
+    plan = choose_tiling(model, Size(300, 200), AUTO.changed(tile=96, overlap=16)).plan(Size(300, 200))
     assert all(tile.source.x % 8 == 0 and tile.source.y % 8 == 0 for tile in plan)

@@ -16,7 +16,7 @@ from lib_upscale.progress import Callback
 from lib_upscale.vae.bands import Moments, Scratch
 from lib_upscale.vae.layers import read_decoder
 from lib_upscale.vae.tiled import MARGIN, Spill, VaeMode, decode, encode, host_memory
-from tests.redraw.vae_network import Attention, Decoder, Encoder, picture
+from tests.vae.vae_network import Attention, Decoder, Encoder, picture
 
 FACTOR = 4  # of the small networks
 

@@ -1,4 +1,4 @@
-"""Runs the bodies inside a process of a host: `python inside.py emulation|WEBUI_DIR DATA_DIR`.
+"""Runs the checks inside a process of a host: `python run_in_host.py emulation|WEBUI_DIR DATA_DIR`.
 
 Prints one JSON object a line: {"name": ..., "problem": null or a traceback}.
 """
@@ -38,11 +38,11 @@ def main(host: str, data: Path) -> None:
     script_callbacks.before_ui_callback()
     ui.create_ui()
     sys.path.append(str(ROOT))
-    from tests.webui import bodies
+    from tests.webui import in_process_checks
 
-    for name in sorted(vars(bodies)):
+    for name in sorted(vars(in_process_checks)):
         if name.startswith("body_"):
-            line = json.dumps({"name": name, "problem": run(getattr(bodies, name), data)})
+            line = json.dumps({"name": name, "problem": run(getattr(in_process_checks, name), data)})
             sys.stdout.write(f"\n{line}\n")
             sys.stdout.flush()
     os._exit(0)  # threads of the host would keep the process

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Catalog
-from lib_upscale.models.runtime.measurements import Notes
-from lib_upscale.models.runtime.model_cache import Models, Pool
+from lib_upscale.models.runtime.measurements import MeasurementStore
+from lib_upscale.models.runtime.model_cache import ModelCache, Models
 
 
 def compact(scale: int = 2, channels: int = 3, convolutions: int = 2) -> dict[str, torch.Tensor]:
-    """The weights of a small random Compact network that gives a picture recognisably larger.
+    """The weights of a small random Compact network that gives a picture recognizably larger.
 
-    Its last layer is the nearest-neighbour base that the architecture adds anyway, plus a little of its own.
+    Its last layer is the nearest-neighbor base that the architecture adds anyway, plus a little of its own.
     """
     from spandrel.architectures.Compact import Compact
 
@@ -39,7 +39,7 @@ def write(path: Path, weights: dict[str, torch.Tensor]) -> Path:
 
 def models_in(folder: Path, notes: Path | None = None, **pool: Any) -> Models:
     """What the command line would make of a folder, on the CPU."""
-    return Models(Catalog([folder], embedded=False), Pool("cpu", notes=Notes(notes), **pool))
+    return Models(Catalog([folder], embedded=False), ModelCache("cpu", notes=MeasurementStore(notes), **pool))
 
 
 def whole(models: Models, name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

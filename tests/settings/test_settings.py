@@ -90,7 +90,7 @@ def test_targets(values: dict[str, object], target: object) -> None:
         ({"scale": "two"}, "must be a number"),
         ({"scale": True}, "must be a number"),
         ({"fit": "squeeze"}, "one of contain, cover, pad, stretch"),
-        ({"padding": "sky"}, "blur or a colour"),
+        ({"padding": "sky"}, "blur or a color"),
         ({"tile": 64, "overlap": 64}, "leaves nothing"),
         ({"before": 3}, "list of names"),
         ({"model": 3}, "must be text"),

@@ -19,7 +19,7 @@ from lib_upscale.models.runtime.model_cache import Models
 from lib_upscale.progress import Callback
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.run import plan_upscale, upscale
-from tests.owned import compact, models_in, picture, whole, write
+from tests.helpers import compact, models_in, picture, whole, write
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("models")
     for scale in (1, 2, 4):
         write(folder / f"x{scale}.safetensors", compact(scale))
-    write(folder / "grey.safetensors", compact(2, channels=1))
+    write(folder / "gray.safetensors", compact(2, channels=1))
     write(folder / "rgba.safetensors", compact(2, channels=4))
     return models_in(folder)
 
@@ -162,7 +162,7 @@ def test_metadata_travels(models: Models) -> None:
     assert upscale(source, X2.changed(scale=3), models).metadata == source.metadata
 
 
-@pytest.mark.parametrize("name", ["x2", "grey", "rgba"])
+@pytest.mark.parametrize("name", ["x2", "gray", "rgba"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_any_channels_through_any_model(models: Models, name: str, channels: int, alpha: bool) -> None:
@@ -170,7 +170,7 @@ def test_any_channels_through_any_model(models: Models, name: str, channels: int
     result = upscale(source, UpscaleSettings(model=name), models)
     assert result.pixels.shape == (60, 80, channels)
     assert (result.alpha is not None) == alpha
-    # Colours are kept: what the network makes of a picture looks like the picture.
+    # Colors are kept: what the network makes of a picture looks like the picture.
     small = result.pixels.reshape(30, 2, 40, 2, channels).mean((1, 3))
     if not alpha:
         assert np.corrcoef(small.ravel(), source.pixels.ravel())[0, 1] > 0.9
@@ -194,8 +194,8 @@ def test_the_smallest_tile_is_named_and_works(models: Models) -> None:
 
 
 def test_an_unknown_model_offers_the_nearest_names(models: Models) -> None:
-    with pytest.raises(UnknownModelError, match=r"gray.*grey"):
-        upscale(picture(8, 8), UpscaleSettings(model="gray"), models)
+    with pytest.raises(UnknownModelError, match=r"grey.*gray"):
+        upscale(picture(8, 8), UpscaleSettings(model="grey"), models)
 
 
 def test_a_target_beyond_all_bounds_is_refused_before_the_work(models: Models) -> None:

@@ -1,7 +1,7 @@
-"""The colour lock: a redrawn tile keeps its detail, and the coarse colours of the picture that it was made from.
+"""The color lock: a redrawn tile keeps its detail, and the coarse colors of the picture that it was made from.
 
-The idea of exchanging low frequencies is StableSR's (Wang et al. 2023, "wavelet colour fix"); here it is done for
-each tile, with the tile's own surroundings, so that no tile drifts against its neighbours.
+The idea of exchanging low frequencies is StableSR's (Wang et al. 2023, "wavelet color fix"); here it is done for
+each tile, with the tile's own surroundings, so that no tile drifts against its neighbors.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from lib_upscale.redrawing.tiles.filters import Pixels, a_trous, gaussian
-from lib_upscale.settings.redraw import ColourLock
+from lib_upscale.settings.redraw import ColorLock
 
-__all__ = ["locked"]
+__all__ = ["match_low_frequencies"]
 
 _LEVELS = 5
 """Wavelet levels: everything coarser than about 18 pixels follows the source."""
@@ -19,13 +19,13 @@ _SIGMA = 32.0
 """Pixels: only what is coarser follows the source where the gaussian is chosen."""
 
 
-def locked(redrawn: Pixels, source: Pixels, lock: ColourLock) -> Pixels:
+def match_low_frequencies(redrawn: Pixels, source: Pixels, lock: ColorLock) -> Pixels:
     """`redrawn` with the low frequencies of `source`, the same tile before; both (height, width, 3).
 
     Borders are reflected in both alike, so a tile that was not changed stays as it is. Not clipped to 0..1.
     """
-    if lock is ColourLock.OFF:
+    if lock is ColorLock.OFF:
         return redrawn
     change = redrawn - source
-    coarse = a_trous(change, _LEVELS) if lock is ColourLock.WAVELET else gaussian(change, _SIGMA)
+    coarse = a_trous(change, _LEVELS) if lock is ColorLock.WAVELET else gaussian(change, _SIGMA)
     return np.asarray(redrawn - coarse, dtype=np.float32)

@@ -15,7 +15,7 @@ def seeded(draw: int) -> torch.Tensor:
 
 
 @given(st.integers(0, 6))
-def test_neighbours_have_the_same_noise_where_they_overlap(draw: int) -> None:
+def test_neighbors_have_the_same_noise_where_they_overlap(draw: int) -> None:
     grid = plan_grid(Size(400, 320), native=128)
     noise = CanvasNoise(seeded)
     whole = seeded(draw)

@@ -10,8 +10,8 @@ import torch
 from lib_upscale.errors import CancelledError
 from lib_upscale.models.identity import NetworkFacts
 from lib_upscale.progress import Callback
-from lib_upscale.tiling.plan import Grain
-from lib_upscale.tiling.receptive_field import Reach, known_reach, measure_reach
+from lib_upscale.tiling.plan import SizeConstraint
+from lib_upscale.tiling.receptive_field import ReceptiveField, known_receptive_field, measure_receptive_field
 
 
 @dataclass
@@ -53,14 +53,14 @@ class Pooled(torch.nn.Module):
 
 @pytest.mark.parametrize("radius", [1, 4, 11, 20])
 def test_the_radius_of_a_known_filter_is_found_with_a_margin(radius: int) -> None:
-    reach = measure_reach(Network(Mean(radius)), Grain(), 256)
+    reach = measure_receptive_field(Network(Mean(radius)), SizeConstraint(), 256)
     assert reach is not None
     assert reach.radius is not None
     assert radius <= reach.radius <= 1.25 * radius + 3
 
 
 def test_a_network_with_global_pooling_has_no_radius() -> None:
-    assert measure_reach(Network(Pooled()), Grain(), 256) == Reach(None)
+    assert measure_receptive_field(Network(Pooled()), SizeConstraint(), 256) == ReceptiveField(None)
 
 
 def test_alignment_is_heeded_while_measuring() -> None:
@@ -70,7 +70,10 @@ def test_alignment_is_heeded_while_measuring() -> None:
             means = torch.nn.functional.avg_pool2d(image, 8)
             return torch.nn.functional.interpolate(means, scale_factor=8)
 
-    assert measure_reach(Network(Windows()), Grain(8, 16), 256) in (Reach(0), Reach(1))
+    assert measure_receptive_field(Network(Windows()), SizeConstraint(8, 16), 256) in (
+        ReceptiveField(0),
+        ReceptiveField(1),
+    )
 
 
 def test_with_little_memory_it_is_measured_on_a_smaller_picture() -> None:
@@ -80,7 +83,7 @@ def test_with_little_memory_it_is_measured_on_a_smaller_picture() -> None:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory")
             return super().forward(image)
 
-    reach = measure_reach(Network(Short(4)), Grain(), 512)
+    reach = measure_receptive_field(Network(Short(4)), SizeConstraint(), 512)
     assert reach is not None
     assert reach.radius is not None
     assert 4 <= reach.radius <= 8
@@ -96,18 +99,18 @@ def test_without_memory_for_it_nothing_is_concluded() -> None:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory")
             return super().forward(image)
 
-    assert measure_reach(Network(Tiny(4)), Grain(), 512) is None
+    assert measure_receptive_field(Network(Tiny(4)), SizeConstraint(), 512) is None
 
 
 def test_measuring_can_be_cancelled() -> None:
     with pytest.raises(CancelledError):
-        measure_reach(Network(Mean(3)), Grain(), 256, Callback(lambda *_: None, lambda: True))
+        measure_receptive_field(Network(Mean(3)), SizeConstraint(), 256, Callback(lambda *_: None, lambda: True))
 
 
 def test_what_ships_is_for_the_networks_it_was_measured_on() -> None:
     compact = NetworkFacts("Compact", "Compact", "SR", 4, 3, 3, ("64nf", "16nc"))
     larger = NetworkFacts("Compact", "Compact", "SR", 4, 3, 3, ("64nf", "32nc"))
-    assert known_reach(compact, 1) == Reach(18)
-    assert known_reach(larger, 1) is None
-    assert known_reach(compact, 2) is None
-    assert known_reach(NetworkFacts("HAT", "HAT", "SR", 4, 3, 3), 16) == Reach(None)
+    assert known_receptive_field(compact, 1) == ReceptiveField(18)
+    assert known_receptive_field(larger, 1) is None
+    assert known_receptive_field(compact, 2) is None
+    assert known_receptive_field(NetworkFacts("HAT", "HAT", "SR", 4, 3, 3), 16) == ReceptiveField(None)

@@ -17,7 +17,7 @@ from lib_upscale.redrawing.painter import FunctionPainter, TileJob
 from lib_upscale.redrawing.result import RedrawPicture
 from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels, gaussian, resized
-from lib_upscale.settings.redraw import Blend, ColourLock, Mode, Order, PromptSource, RedrawSettings
+from lib_upscale.settings.redraw import Blend, ColorLock, PromptSource, RedrawSettings, TileContext, TileOrder
 
 LEVEL = 1 / 255
 FIELD = np.random.default_rng(5).standard_normal((100, 100, 1)).astype(np.float32)
@@ -49,10 +49,10 @@ any_settings = st.builds(
     scale=st.sampled_from([1.0, 1.5, 2.0]),
     tile=st.sampled_from([64, 72, 96]),
     overlap=st.sampled_from([None, 0, 8, 24]),
-    order=st.sampled_from(list(Order)),
-    mode=st.sampled_from(list(Mode)),
+    order=st.sampled_from(list(TileOrder)),
+    mode=st.sampled_from(list(TileContext)),
     blend=st.sampled_from(list(Blend)),
-    colour_lock=st.sampled_from(list(ColourLock)),
+    color_lock=st.sampled_from(list(ColorLock)),
     batch_size=st.integers(1, 4),
     passes=st.integers(1, 2),
     seam_pass=st.booleans(),
@@ -76,24 +76,26 @@ def test_a_painter_that_adds_a_constant_gives_a_constant(
     chosen: RedrawSettings, width: int, height: int, constant: float
 ) -> None:
     plain = RedrawPicture(np.full((height, width, 3), 0.5, np.float32), 0.4)
-    chosen = chosen.changed(colour_lock=ColourLock.OFF, mode=Mode.INDEPENDENT, passes=1)
+    chosen = chosen.changed(color_lock=ColorLock.OFF, mode=TileContext.INDEPENDENT, passes=1)
     result = redraw(plain, chosen, FunctionPainter(lambda job: job.pixels + np.float32(constant)), enlarge)
     np.testing.assert_allclose(result.pixels, 0.5 + constant, atol=LEVEL / 4)
 
 
 @given(st.floats(0.0, 0.3))
 @settings(max_examples=10, deadline=None)
-def test_the_colour_lock_takes_back_a_drift_of_colour(constant: float) -> None:
-    for lock in (ColourLock.WAVELET, ColourLock.GAUSSIAN):
-        chosen = RedrawSettings(tile=64, colour_lock=lock)
+def test_the_color_lock_takes_back_a_drift_of_color(constant: float) -> None:
+    for lock in (ColorLock.WAVELET, ColorLock.GAUSSIAN):
+        chosen = RedrawSettings(tile=64, color_lock=lock)
         result = redraw(picture(2, 50, 40), chosen, FunctionPainter(lambda j: j.pixels + np.float32(constant)), enlarge)
         np.testing.assert_allclose(result.pixels, result.upscaled, atol=LEVEL)
 
 
 @settings(max_examples=15, deadline=None)
-@given(any_settings, st.sampled_from(list(Order)), st.integers(1, 4))
-def test_neither_order_nor_batch_changes_independent_tiles(chosen: RedrawSettings, order: Order, batch: int) -> None:
-    chosen = chosen.changed(mode=Mode.INDEPENDENT)
+@given(any_settings, st.sampled_from(list(TileOrder)), st.integers(1, 4))
+def test_neither_order_nor_batch_changes_independent_tiles(
+    chosen: RedrawSettings, order: TileOrder, batch: int
+) -> None:
+    chosen = chosen.changed(mode=TileContext.INDEPENDENT)
     subject, painter = picture(3, 90, 70), FunctionPainter(noisy)
     one = redraw(subject, chosen, painter, enlarge)
     other = redraw(subject, chosen.changed(order=order, batch_size=batch), painter, enlarge)
@@ -103,15 +105,15 @@ def test_neither_order_nor_batch_changes_independent_tiles(chosen: RedrawSetting
 @settings(max_examples=15, deadline=None)
 @given(any_settings, st.integers(1, 4))
 def test_the_batch_changes_no_sequential_tile_either(chosen: RedrawSettings, batch: int) -> None:
-    chosen = chosen.changed(mode=Mode.SEQUENTIAL)
+    chosen = chosen.changed(mode=TileContext.SEQUENTIAL)
     subject, painter = picture(3, 90, 70), FunctionPainter(noisy)
     one = redraw(subject, chosen, painter, enlarge)
     other = redraw(subject, chosen.changed(batch_size=batch), painter, enlarge)
     np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
-def test_a_sequential_tile_sees_its_redrawn_neighbour_and_an_independent_one_does_not() -> None:
-    def seen(mode: Mode) -> list[float]:
+def test_a_sequential_tile_sees_its_redrawn_neighbor_and_an_independent_one_does_not() -> None:
+    def seen(mode: TileContext) -> list[float]:
         shown = []
 
         def white(job: TileJob) -> Pixels:
@@ -119,12 +121,12 @@ def test_a_sequential_tile_sees_its_redrawn_neighbour_and_an_independent_one_doe
             return np.ones_like(job.pixels)
 
         black = RedrawPicture(np.zeros((64, 120, 3), np.float32), 0.4)
-        chosen = RedrawSettings(scale=1.0, tile=64, mode=mode, colour_lock=ColourLock.OFF)
+        chosen = RedrawSettings(scale=1.0, tile=64, mode=mode, color_lock=ColorLock.OFF)
         redraw(black, chosen, FunctionPainter(white), enlarge)
         return shown
 
-    assert seen(Mode.INDEPENDENT) == [0, 0]
-    assert seen(Mode.SEQUENTIAL) == [0, 1]
+    assert seen(TileContext.INDEPENDENT) == [0, 0]
+    assert seen(TileContext.SEQUENTIAL) == [0, 1]
 
 
 class Killed(Exception):
@@ -171,10 +173,10 @@ def test_a_killed_job_goes_on_where_it_stopped(
     assert not (root / key.folder).exists()
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_what_is_finished_stays_when_stopped(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", list(TileContext))
+def test_what_is_finished_stays_when_stopped(tmp_path: Path, mode: TileContext) -> None:
     subject = RedrawPicture(np.zeros((128, 128, 3), np.float32), 0.4)
-    chosen = RedrawSettings(scale=1.0, tile=64, overlap=0, colour_lock=ColourLock.OFF, mode=mode)
+    chosen = RedrawSettings(scale=1.0, tile=64, overlap=0, color_lock=ColorLock.OFF, mode=mode)
     done: list[Region] = []
     painter = FunctionPainter(lambda job: np.ones_like(job.pixels))
     progress = Callback(lambda fraction, text: None, lambda: len(done) == 3)
@@ -190,7 +192,7 @@ def test_what_is_finished_stays_when_stopped(tmp_path: Path, mode: Mode) -> None
 
 
 def test_after_a_stop_the_later_passes_only_enlarge() -> None:
-    chosen = RedrawSettings(scale=4.0, tile=64, passes=2, colour_lock=ColourLock.OFF)
+    chosen = RedrawSettings(scale=4.0, tile=64, passes=2, color_lock=ColorLock.OFF)
     painter = Counting()
     progress = Callback(lambda fraction, text: None, lambda: len(painter.names) > 0)
     result = redraw(picture(1, 60, 60), chosen, painter, enlarge, progress)
@@ -215,7 +217,7 @@ def test_nothing_outside_a_mask_is_touched(chosen: RedrawSettings, seed: int, so
         seen.append(job.region)
         return np.ones_like(job.pixels)
 
-    chosen = chosen.changed(passes=1, colour_lock=ColourLock.OFF)
+    chosen = chosen.changed(passes=1, color_lock=ColorLock.OFF)
     result = redraw(subject, chosen, FunctionPainter(white), enlarge)
     covered = resized(mask, result.plan.output)
     np.testing.assert_array_equal(result.pixels[covered == 0], result.upscaled[covered == 0])
@@ -387,16 +389,14 @@ def test_the_size_is_exact_in_every_shape(fit: Fit, passes: int) -> None:
 
 
 def test_the_seam_pass_mends_a_border_that_stands_out_and_leaves_the_others() -> None:
-    grain = np.random.default_rng(1).normal(0.5, 0.05, (256, 256, 1)).astype(np.float32).repeat(3, axis=2)
+    constraint = np.random.default_rng(1).normal(0.5, 0.05, (256, 256, 1)).astype(np.float32).repeat(3, axis=2)
 
     def painted(job: TileJob) -> Pixels:
         """A third tile that came out much darker, but not so where a tile of the seam pass lies."""
         return job.pixels - np.float32(0.4 if job.name == "0-2" else 0.0)
 
-    chosen = RedrawSettings(
-        scale=1.0, tile=136, overlap=16, seam_pass=True, colour_lock=ColourLock.OFF, blend=Blend.CUT
-    )
-    subject = RedrawPicture(grain, 0.4)
+    chosen = RedrawSettings(scale=1.0, tile=136, overlap=16, seam_pass=True, color_lock=ColorLock.OFF, blend=Blend.CUT)
+    subject = RedrawPicture(constraint, 0.4)
     seen = redraw(subject, chosen.changed(seam_pass=False), FunctionPainter(painted), enlarge)
     mended = redraw(subject, chosen, FunctionPainter(painted), enlarge)
     # Tile 2 lies at the lower left: its borders are to the tile above it and to that on its right.

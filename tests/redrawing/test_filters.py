@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.tiles.filters import a_trous, gaussian, reflected, resized
+from lib_upscale.redrawing.tiles.filters import a_trous, gaussian, reflect_pad, resized
 
 
 def spread(blurred: np.ndarray) -> float:
@@ -41,7 +41,7 @@ def test_a_blur_keeps_a_constant_however_small_the_picture(w: int, h: int, sigma
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 70), st.integers(0, 70))
 def test_reflection_keeps_the_picture_and_invents_no_value(w: int, h: int, right: int, below: int) -> None:
     picture = np.random.default_rng(w).random((h, w, 3), dtype=np.float32)
-    grown = reflected(picture, Size(w + right, h + below))
+    grown = reflect_pad(picture, Size(w + right, h + below))
     assert grown.shape == (h + below, w + right, 3)
     np.testing.assert_array_equal(grown[:h, :w], picture)
     assert set(grown[:, :, 0].ravel()) == set(picture[:, :, 0].ravel())

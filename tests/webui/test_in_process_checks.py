@@ -18,7 +18,7 @@ from tests.webui.models import place_models
 HERE = Path(__file__).parent
 BODIES = sorted(
     node.name
-    for node in ast.parse((HERE / "bodies.py").read_text()).body
+    for node in ast.parse((HERE / "in_process_checks.py").read_text()).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("body_")
 )
 
@@ -52,7 +52,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "CUDA_VISIBLE_DEVICES": ""}
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [str(python), str(HERE / "inside.py"), host, str(data)], capture_output=True, text=True, check=False,
+        [str(python), str(HERE / "run_in_host.py"), host, str(data)], capture_output=True, text=True, check=False,
         env={**environment, **offline}, timeout=600,
     )  # fmt: skip
     shutil.rmtree(data, ignore_errors=True)

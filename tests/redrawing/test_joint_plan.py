@@ -12,7 +12,7 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redrawing.plan import plan_redraw
-from lib_upscale.settings.redraw import Method, RedrawSettings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 
 
 @given(
@@ -53,7 +53,7 @@ def test_an_overlap_of_half_a_tile_is_refused() -> None:
 
 
 def test_the_plan_of_a_redraw_in_lockstep_is_one_canvas_and_counts_the_latent_tiles() -> None:
-    settings = RedrawSettings(scale=2.0, method=Method.JOINT, tile=512, overlap=64)
+    settings = RedrawSettings(scale=2.0, method=RedrawMethod.JOINT, tile=512, overlap=64)
     plan = plan_redraw(Size(500, 511), settings, native=512, multiple=8, strength=0.3)
     (step,) = plan.passes
     assert step.grid.tile == step.grid.canvas == Size(1000, 1024)
