@@ -120,7 +120,7 @@ class RedrawSettings(Settings):
         "What enlarges the picture before it is redrawn. Empty: the default model. None: a plain filter.",
     )
     method: RedrawMethod = option(
-        RedrawMethod.TILES, "RedrawMethod",
+        RedrawMethod.TILES, "Method",
         "tiles redraws one tile after the other and can resume; joint denoises all tiles together, step by step, which "
         "needs more memory on the host and leaves no borders at all.",
     )  # fmt: skip
@@ -137,12 +137,12 @@ class RedrawSettings(Settings):
         minimum=0, maximum=2048, step=8,
     )  # fmt: skip
     order: TileOrder = option(
-        TileOrder.ROWS, "TileOrder",
+        TileOrder.ROWS, "Order",
         "In which order tiles are redrawn: rows, checkerboard (every second tile first), or spiral from the center. "
         "It changes the result only in sequential mode.",
     )  # fmt: skip
     mode: TileContext = option(
-        TileContext.INDEPENDENT, "TileContext",
+        TileContext.INDEPENDENT, "Mode",
         "independent redraws each tile from the enlarged picture, so the order does not matter; sequential shows a "
         "tile its redrawn neighbors, which helps at high denoising strength.",
     )  # fmt: skip

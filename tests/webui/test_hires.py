@@ -134,7 +134,7 @@ def test_the_infotext_names_the_section_and_by_position_it_does_the_same(webui: 
     assert "Hires fix plus: joint, Hires fix plus tile: 128" in told(answer)
     scripts = webui.call("/sdapi/v1/script-info")[1]
     labels = [a["label"] for s in scripts if s["name"] == "hires fix plus" for a in s["args"]]
-    values = {"Hires fix plus": True, "RedrawMethod": "joint", "Tile": 128, "Overlap": 32}
+    values = {"Hires fix plus": True, "Method": "joint", "Tile": 128, "Overlap": 32}
     assert set(values) <= set(labels)
     by_position = drawn(webui, [values.get(label) for label in labels])
     assert np.array_equal(by_position[0], pixels(answer["images"][0]))

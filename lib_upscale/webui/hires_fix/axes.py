@@ -14,7 +14,7 @@ AXES = Axes(
     TITLE,
     "AxisOptionTxt2Img",
     (
-        ("RedrawMethod", "method", str, lambda: [each.value for each in RedrawMethod]),
+        ("Method", "method", str, lambda: [each.value for each in RedrawMethod]),
         ("Tile", "tile", int, None),
         ("Overlap", "overlap", int, None),
         ("VAE", "vae", str, lambda: [each.value for each in VaeMode]),
