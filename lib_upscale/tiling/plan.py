@@ -19,6 +19,7 @@ from itertools import product
 
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.spread import ceil_div, count_tiles, spread
 
 __all__ = ["Plan", "SizeConstraint", "Tile", "plan_tiles", "smallest_tile"]
 
@@ -36,7 +37,7 @@ class SizeConstraint:
 
     def ceil(self, pixels: int) -> int:
         """The smallest allowed side that is not shorter than `pixels`."""
-        return -(-max(pixels, self.minimum) // self.align) * self.align
+        return ceil_div(max(pixels, self.minimum), self.align) * self.align
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def plan_tiles(
     """
     region = region or Region.whole(size)
     largest = tile // constraint.align * constraint.align
-    reach = -(-overlap // 2)
+    reach = ceil_div(overlap, 2)
     axes = (
         _Axis(size.width, region.x, region.right, reach, constraint.align),
         _Axis(size.height, region.y, region.bottom, reach, constraint.align),
@@ -145,7 +146,7 @@ class _Axis:
     def extent(self) -> int:
         """Aligned length that the sources cover, from `first`."""
         last = min(self.length, self.end + self.reach)
-        return -(-(last - self.first) // self.align) * self.align
+        return ceil_div(last - self.first, self.align) * self.align
 
     def needs_more_than(self, tile: int) -> bool:
         return self.extent > tile
@@ -154,11 +155,9 @@ class _Axis:
         """The smallest aligned side with which the fewest possible tiles still overlap enough."""
         if not self.needs_more_than(largest):
             return constraint.ceil(self.extent)
-        units, unit_overlap = self.extent // self.align, -(-overlap // self.align)
-        top = largest // self.align
-        count = -(-(units - unit_overlap) // (top - unit_overlap))
-        least = -(-(units + (count - 1) * unit_overlap) // count)
-        return max(constraint.ceil(1), least * self.align)
+        count = count_tiles(self.extent, largest, overlap, self.align)
+        shared = (count - 1) * ceil_div(overlap, self.align)
+        return max(constraint.ceil(1), ceil_div(self.extent // self.align + shared, count) * self.align)
 
     def spans(self, side: int, overlap: int) -> tuple[_Span, ...]:
         """Tiles of that side, spread evenly, each cut on the midline of what it shares with the next."""
@@ -179,8 +178,5 @@ class _Axis:
         if side >= self.extent:
             # One that must be longer than needed begins earlier: there are pixels, and what lies beyond the border
             # is made up.
-            return [min(self.first, max(0, -(-(self.length - side) // self.align) * self.align))]
-        units, tile = self.extent // self.align, side // self.align
-        step = tile - -(-overlap // self.align)
-        gaps = -(-(units - tile) // step)
-        return [self.first + (units - tile) * i // gaps * self.align for i in range(gaps + 1)]
+            return [min(self.first, max(0, ceil_div(self.length - side, self.align) * self.align))]
+        return [self.first + origin for origin in spread(self.extent, side, overlap, self.align)]
