@@ -8,7 +8,7 @@ from typing import Protocol
 
 from lib_upscale.errors import CancelledError
 
-__all__ = ["SILENT", "Callback", "Progress", "Silent", "Span", "check"]
+__all__ = ["SILENT", "Callback", "Progress", "Silent", "Span", "check", "duration"]
 
 
 class Progress(Protocol):
@@ -74,3 +74,15 @@ def check(progress: Progress) -> None:
     """Raise `CancelledError` if the person asked to stop."""
     if progress.cancelled():
         raise CancelledError()
+
+
+def duration(seconds: float) -> str:
+    """Put a time into words: "0.4 s", "12 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.errors import CancelledError, FileError, TileTooSmallError, UnknownModelError
-from lib_upscale.progress import SILENT, Callback, Span, check
+from lib_upscale.progress import SILENT, Callback, Span, check, duration
 
 
 @given(st.lists(st.floats(-1, 2), min_size=1))
@@ -37,3 +37,11 @@ def test_errors_open_with_the_file_and_end_with_advice() -> None:
     assert str(FileError("folder/net.pth", "is empty", "download it again")) == "net.pth is empty: download it again"
     assert str(UnknownModelError("gray", ("gray",))) == "There is no model called 'gray': did you mean 'gray'?"
     assert "set the tile to 96" in str(TileTooSmallError("A tile of 40 is too small", 96))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.44, "0.4 s"), (11.6, "12 s"), (59.7, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_a_time_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

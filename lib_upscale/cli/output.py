@@ -10,9 +10,9 @@ from tqdm import tqdm
 from lib_upscale.cli.app import say, shown
 from lib_upscale.cli.batch import Interrupt, Outcome, Result
 from lib_upscale.cli.inputs import FileJob
-from lib_upscale.progress import Callback
+from lib_upscale.progress import Callback, duration
 
-__all__ = ["Bar", "duration", "looking", "table"]
+__all__ = ["Bar", "looking", "table"]
 
 _FORMAT = "{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}"
 
@@ -85,15 +85,3 @@ def table(results: Sequence[Result], total: int, missing: Sequence[tuple[str, st
     width = max((len(shown(name)) for name, _ in failed), default=0)
     lines += [f"  {shown(name):<{width}}  {shown(reason)}" for name, reason in failed]
     return lines
-
-
-def duration(seconds: float) -> str:
-    """A time in the words of everyday: "0.4 s", "12 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.cli.manifest import Ledger
-from lib_upscale.cli.output import Bar, duration
+from lib_upscale.cli.output import Bar
 from lib_upscale.errors import OutputError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.files import (
@@ -26,7 +26,7 @@ from lib_upscale.image.io.opening import open_image, opened
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL
 from lib_upscale.models.runtime.model_cache import Models
-from lib_upscale.progress import Progress, Span
+from lib_upscale.progress import Progress, Span, duration
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.run import plan_upscale, upscale
 

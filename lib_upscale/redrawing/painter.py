@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.redrawing.plan import PassPlan
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane
 
-__all__ = ["FunctionPainter", "Painter", "TileJob", "Upscaler"]
+__all__ = ["Painter", "TileJob", "Upscaler"]
 
 
 class Upscaler(Protocol):
@@ -54,8 +55,8 @@ class Painter(Protocol):
     def multiple(self) -> int:
         """What a side of a tile must be a multiple of, itself a multiple of 8."""
 
-    def begin(self, canvas: Size, number: int) -> None:
-        """A pass begins, the first is number 0: make the noise for a canvas of that size, in pixels."""
+    def begin(self, step: PassPlan) -> None:
+        """A pass begins: make the noise for its canvas."""
 
     def batch_key(self, job: TileJob) -> Hashable:
         """Jobs whose keys are equal may share a batch: their prompts have the same token length."""
@@ -71,31 +72,3 @@ class Painter(Protocol):
 
     def reduce_memory(self) -> bool:
         """Do with less memory from now on, as by a tiled VAE; False if nothing is left to be done."""
-
-
-@dataclass
-class FunctionPainter:
-    """A painter that is a function of a job."""
-
-    function: Callable[[TileJob], Pixels]
-    native: int = 512
-    multiple: int = 8
-
-    def begin(self, canvas: Size, number: int) -> None:
-        """Nothing to prepare."""
-
-    def batch_key(self, job: TileJob) -> Hashable:
-        """Any tiles may share a batch."""
-        return None
-
-    def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
-        """Knows no words."""
-        return ""
-
-    def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
-        """The function's answer for each job."""
-        return [self.function(job) for job in batch]
-
-    def reduce_memory(self) -> bool:
-        """Nothing to reduce."""
-        return False

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Layout, layout
+from lib_upscale.progress import duration
 from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
-from lib_upscale.redrawing.tiles.filters import Plane, resized
+from lib_upscale.redrawing.prompts import PromptRegion, parse_regions
+from lib_upscale.redrawing.tiles.filters import Plane, resize
 from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
 from lib_upscale.redrawing.tiles.masks import masked_region
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 
-__all__ = ["PassPlan", "RedrawPlan", "duration", "plan_redraw"]
+__all__ = ["PassPlan", "RedrawPlan", "plan_redraw"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,21 @@ class PassPlan:
         """The size of the picture that is redrawn."""
         return self.crop.size if self.crop else self.enlarged
 
+    def cut(self, enlarged: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is redrawn of the enlarged picture, or of a mask of its size: `crop`, or all. A view."""
+        return enlarged[self.crop.rows, self.crop.columns] if self.crop else enlarged
+
 
 @dataclass(frozen=True)
 class RedrawPlan:
-    """All passes of a redraw of a picture of the size `source`."""
+    """All that running needs to know of a redraw of a picture of the size `source`."""
 
     source: Size
+    settings: RedrawSettings
     layout: Layout
     passes: tuple[PassPlan, ...]
+    regions: tuple[PromptRegion, ...]
+    """The prompts that parts of the picture have of their own."""
 
     @property
     def output(self) -> Size:
@@ -98,13 +110,32 @@ class RedrawPlan:
 
 
 def plan_redraw(
-    source: Size, settings: RedrawSettings, *, native: int, multiple: int, strength: float, mask: Plane | None = None
+    source: Size,
+    settings: RedrawSettings,
+    *,
+    native: int,
+    multiple: int,
+    strength: float,
+    mask: Plane | None = None,
+    is_aligned: bool = False,
 ) -> RedrawPlan:
-    """The plan for a picture of that size. `native` and `multiple` are the painter's, `strength` the host's.
+    """Plan the redraw of a picture.
 
-    `mask` is (height, width) of the source, above 0 where to redraw. Raises `SettingsError` for what can't be done.
+    Args:
+        source: The picture's size.
+        settings: What is asked for.
+        native: The side in pixels at which the base model was trained.
+        multiple: What a side of a tile must be a multiple of, in pixels.
+        strength: The denoising strength of passes that have none of their own, 0..1.
+        mask: (height, width) of the source, above 0 where to redraw; None: everywhere.
+        is_aligned: Whether latent tiles of the joint method begin where the UNet's insides have whole pixels, as
+            ControlNet needs it.
+
+    Raises:
+        SettingsError: These settings can't be followed for that picture.
     """
     goal = layout(source, settings.target)
+    regions = parse_regions(settings.regions)
     strengths = settings.strength_of_passes(strength)
     steps = []
     for number, own_strength in enumerate(strengths):
@@ -119,9 +150,9 @@ def plan_redraw(
             size, native=native, tile=max(size) + multiple if is_joint else settings.tile,
             overlap=None if is_joint else settings.overlap, multiple=multiple, within=within,
         )  # fmt: skip
-        joint = joint_settings(grid.tile, settings, native) if is_joint else None
+        joint = joint_settings(grid.tile, settings, native, is_aligned=is_aligned) if is_joint else None
         steps.append(PassPlan(number, enlarged, crop, grid, own_strength, joint))
-    return RedrawPlan(source, goal, tuple(steps))
+    return RedrawPlan(source, settings, goal, tuple(steps), regions)
 
 
 def _between(source: Size, goal: Size, share: float) -> Size:
@@ -135,14 +166,6 @@ def _masked_part(
 ) -> Region | None:
     if mask is None:
         return None
-    at_size = resized(mask, enlarged)
+    at_size = resize(mask, enlarged)
     shown = at_size[crop.rows, crop.columns] if crop else at_size
     return masked_region(shown, settings.mask_padding, settings.tile or native)
-
-
-def duration(seconds: float) -> str:
-    """A time in words, as exact as an estimate deserves."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

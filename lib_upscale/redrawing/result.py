@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.plan import RedrawPlan, duration
+from lib_upscale.progress import duration
+from lib_upscale.redrawing.plan import RedrawPlan
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane
 
 __all__ = ["RedrawPicture", "RedrawResult", "TileCount"]
@@ -13,12 +14,10 @@ __all__ = ["RedrawPicture", "RedrawResult", "TileCount"]
 
 @dataclass(frozen=True, eq=False)
 class RedrawPicture:
-    """What is to be redrawn, and what the host knows of it."""
+    """What is to be redrawn."""
 
     pixels: Pixels
     """(height, width, 3), 0 to 1, before it is enlarged."""
-    strength: float
-    """The host's denoising strength, 0 to 1."""
     prompt: str = ""
     mask: Plane | None = None
     """(height, width) of `pixels`: 1 where to redraw, 0 where to leave every pixel as it is. None: everywhere."""
@@ -62,6 +61,7 @@ class RedrawResult:
     upscaled: Pixels
     """The same, enlarged and not redrawn."""
     plan: RedrawPlan
+    """What was followed."""
     partial: bool
     """Whether it was stopped: tiles that were not finished show the enlarged picture."""
     count: TileCount

@@ -1,4 +1,4 @@
-"""The redraw: a picture is enlarged, redrawn tile by tile, and put together again without seams."""
+"""Runs a redraw: the picture is enlarged, redrawn tile by tile, and put together again without seams."""
 
 from __future__ import annotations
 
@@ -7,50 +7,87 @@ import numpy as np
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.painter import Painter, Upscaler
-from lib_upscale.redrawing.plan import PassPlan, plan_redraw
+from lib_upscale.redrawing.plan import PassPlan, RedrawPlan, plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
-from lib_upscale.redrawing.tile_loop import OnTileDone, Run, TileFilter
+from lib_upscale.redrawing.tile_loop import OnTileDone, TileFilter, TileLoop
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.padding import pad_or_crop
 from lib_upscale.settings.redraw import RedrawSettings, TileContext
 
-__all__ = ["redraw"]
+__all__ = ["plan_and_redraw", "redraw"]
 
 
 def redraw(
-    picture: RedrawPicture, settings: RedrawSettings, painter: Painter, upscaler: Upscaler,
-    progress: Progress = SILENT, journal: Journal | None = None, *,
-    only: TileFilter | None = None, shown: OnTileDone | None = None,
-) -> RedrawResult:  # fmt: skip
-    """Enlarge `picture` to exactly the size that the settings ask for and have `painter` redraw it.
+    picture: RedrawPicture,
+    plan: RedrawPlan,
+    painter: Painter,
+    upscaler: Upscaler,
+    progress: Progress = SILENT,
+    journal: Journal | None = None,
+    *,
+    only: TileFilter | None = None,
+    on_tile_done: OnTileDone | None = None,
+) -> RedrawResult:
+    """Enlarge `picture` to exactly the size that was planned and have `painter` redraw it.
 
-    Tiles in `journal` are not painted again; it is discarded at the end of a run that was not stopped. `only` chooses
-    the tiles to paint, as for a test of one; `shown` is told of each finished tile. Stopping is no error: where
-    `progress.cancelled()`, asked before each batch, says so, or the painter raises `CancelledError`, the result is
-    partial. Raises `SettingsError` before anything is done, and what the painter raises; the journal then holds
-    every finished tile.
+    Stopping is no error: where `progress.cancelled()`, asked before each batch, says so, or the painter raises
+    `CancelledError`, the result is partial.
+
+    Args:
+        picture: The picture and its prompt; of the size and with the mask that `plan` was made for.
+        plan: What to do, from `plan_redraw`.
+        painter: What redraws tiles.
+        upscaler: What enlarges the picture before each pass.
+        progress: Hears of every finished tile.
+        journal: Keeps finished tiles. Those in it are not painted again. It is discarded at the end of a run that was
+            not stopped; after an error it holds every finished tile.
+        only: Chooses the tiles to paint, as for a test of one.
+        on_tile_done: Called with each finished tile.
+
+    Raises:
+        ValueError: The plan is for a picture of another size.
+        UpscalePlusError: What the painter and the upscaler raise.
     """
-    plan = plan_redraw(
-        picture.size, settings, native=painter.native, multiple=painter.multiple,
-        strength=picture.strength, mask=picture.mask,
-    )  # fmt: skip
-    if only is not None and settings.mode is TileContext.SEQUENTIAL:
+    if picture.size != plan.source:
+        raise ValueError(f"the plan is for a picture of {plan.source}, not of {picture.size}")
+    if only is not None and plan.settings.mode is TileContext.SEQUENTIAL:
         journal = None  # a tile painted without its neighbors is not the one of a whole run
-    run = Run(picture, settings, painter, plan.tiles, progress, journal, only, shown)
+    loop = TileLoop(picture, plan, painter, progress, journal, only, on_tile_done)
     pixels = upscaled = picture.pixels
     for step in plan.passes:
-        upscaled = _enlarged(pixels, step, upscaler)
-        pixels = run.redrawn(upscaled, step)
+        upscaled = _enlarge(pixels, step, upscaler)
+        pixels = loop.run_pass(upscaled, step)
     if len(plan.passes) > 1:
-        upscaled = _enlarged(picture.pixels, plan.passes[-1], upscaler)
-    if journal is not None and only is None and not run.stopped:
+        upscaled = _enlarge(picture.pixels, plan.passes[-1], upscaler)
+    if journal is not None and only is None and not loop.stopped:
         journal.discard()
     result, plain = (pad_or_crop(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
-    return RedrawResult(result, plain, plan, run.stopped, run.count, run.seconds)
+    return RedrawResult(result, plain, plan, loop.stopped, loop.count, loop.seconds)
 
 
-def _enlarged(pixels: Pixels, step: PassPlan, upscaler: Upscaler) -> Pixels:
+def plan_and_redraw(
+    picture: RedrawPicture,
+    settings: RedrawSettings,
+    painter: Painter,
+    upscaler: Upscaler,
+    progress: Progress = SILENT,
+    journal: Journal | None = None,
+    *,
+    strength: float,
+    only: TileFilter | None = None,
+    on_tile_done: OnTileDone | None = None,
+) -> RedrawResult:
+    """Plan and run in one go; the plan is in the result. `strength` is the denoising strength, above 0 to 1.
+
+    Raises `SettingsError` before anything is done, and what `redraw` raises.
+    """
+    native, multiple = painter.native, painter.multiple
+    plan = plan_redraw(picture.size, settings, native=native, multiple=multiple, strength=strength, mask=picture.mask)
+    return redraw(picture, plan, painter, upscaler, progress, journal, only=only, on_tile_done=on_tile_done)
+
+
+def _enlarge(pixels: Pixels, step: PassPlan, upscaler: Upscaler) -> Pixels:
     enlarged = np.asarray(upscaler(pixels, step.enlarged), dtype=np.float32)
     if enlarged.shape != (step.enlarged.height, step.enlarged.width, 3):
         raise ValueError(f"the upscaler made {enlarged.shape} instead of {step.enlarged}")
-    return enlarged[step.crop.rows, step.crop.columns] if step.crop else enlarged
+    return step.cut(enlarged)

@@ -13,17 +13,17 @@ from lib_upscale.settings.redraw import RedrawSettings
 __all__ = ["likely_skipped"]
 
 
-def likely_skipped(brightness: Plane, plan: RedrawPlan, settings: RedrawSettings) -> int:
+def likely_skipped(brightness: Plane, plan: RedrawPlan) -> int:
     """How many tiles of all passes look flat when `brightness` (height, width) of the source is enlarged by Lanczos.
 
     A model draws more detail than that, so it may skip fewer.
     """
-    return sum(_flat_tiles(brightness, step, settings) for step in plan.passes)
+    return sum(_flat_tiles(brightness, step, plan.settings) for step in plan.passes)
 
 
 def _flat_tiles(brightness: Plane, step: PassPlan, settings: RedrawSettings) -> int:
     size = (step.enlarged.width, step.enlarged.height)
     enlarged: Plane = np.asarray(Image.fromarray(brightness).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
-    shown = reflect_pad(enlarged[step.crop.rows, step.crop.columns] if step.crop else enlarged, step.grid.canvas)
+    shown = reflect_pad(step.cut(enlarged), step.grid.canvas)
     regions = [tile.region for tile in step.grid.tiles]
     return sum(is_flat(detail_of_plane(shown[region.rows, region.columns]), settings) for region in regions)

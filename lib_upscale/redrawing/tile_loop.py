@@ -16,20 +16,20 @@ from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.latent.canvas_noise import latent_region
 from lib_upscale.redrawing.painter import Painter, TileJob
 from lib_upscale.redrawing.patches import blend_patch, patch_region
-from lib_upscale.redrawing.plan import PassPlan
-from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
+from lib_upscale.redrawing.plan import PassPlan, RedrawPlan
+from lib_upscale.redrawing.prompts import tile_prompt
 from lib_upscale.redrawing.result import RedrawPicture, TileCount
 from lib_upscale.redrawing.tiles.canvas import Canvas, as_float, as_levels
 from lib_upscale.redrawing.tiles.color_lock import match_low_frequencies
 from lib_upscale.redrawing.tiles.detail import detail, is_flat, tile_strength
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane, resized
+from lib_upscale.redrawing.tiles.filters import Pixels, resize
 from lib_upscale.redrawing.tiles.grid import Grid, Tile
 from lib_upscale.redrawing.tiles.masks import composite
 from lib_upscale.redrawing.tiles.order import stages
 from lib_upscale.redrawing.tiles.seams import Border, borders, discontinuity, stands_out
-from lib_upscale.settings.redraw import PromptSource, RedrawSettings, TileContext
+from lib_upscale.settings.redraw import PromptSource, TileContext
 
-__all__ = ["OnTileDone", "Run", "TileFilter"]
+__all__ = ["OnTileDone", "TileFilter", "TileLoop"]
 
 TileFilter = Callable[[Grid], Iterable[Tile]]
 """Which tiles of a grid to paint, as for a test of one."""
@@ -40,40 +40,39 @@ OnTileDone = Callable[[Region, Pixels, Size], None]
 _Levels = NDArray[np.uint16]
 
 
-class Run:
+class TileLoop:
     """What all passes of one redraw share, and how a pass is done."""
 
     def __init__(
-        self, picture: RedrawPicture, settings: RedrawSettings, painter: Painter, total: int, progress: Progress,
-        journal: Journal | None, only: TileFilter | None, shown: OnTileDone | None,
-    ) -> None:  # fmt: skip
-        self._picture, self._settings, self._painter = picture, settings, painter
-        self._progress, self._journal, self._only, self._shown = progress, journal, only, shown
-        self._regions = parse_regions(settings.regions)
-        self._brush = BatchedPainter(painter, settings.batch_size, progress)
-        self.count = TileCount(total)
+        self,
+        picture: RedrawPicture,
+        plan: RedrawPlan,
+        painter: Painter,
+        progress: Progress,
+        journal: Journal | None,
+        only: TileFilter | None,
+        on_tile_done: OnTileDone | None,
+    ) -> None:
+        self._picture, self._plan, self._settings, self._painter = picture, plan, plan.settings, painter
+        self._progress, self._journal, self._only, self._on_tile_done = progress, journal, only, on_tile_done
+        self._batched = BatchedPainter(painter, plan.settings.batch_size, progress)
+        self.count = TileCount(plan.tiles)
         self.seconds = 0.0
         self.stopped = False
 
-    def redrawn(self, source: Pixels, step: PassPlan) -> Pixels:
-        """One pass over an enlarged picture; a run that was stopped leaves it as it is."""
+    def run_pass(self, source: Pixels, step: PassPlan) -> Pixels:
+        """Redraw an enlarged picture, (height, width, 3); after a stop it is returned as it is."""
         if self.stopped:
             return source
-        mask = self._mask(step)
+        mask = None if self._picture.mask is None else step.cut(resize(self._picture.mask, step.enlarged))
         canvas = Canvas(step.grid, source, mask)
-        self._painter.begin(step.grid.canvas, step.number)
+        self._painter.begin(step)
         for stage in stages(step.grid, self._settings.order, self._settings.mode):
             self._paint_stage(stage, canvas, step)
         merged = canvas.merged(self._settings.blend)
         if self._settings.seam_pass and self._only is None and not self.stopped:
             self._mend_seams(merged, canvas, step)
         return composite(source, canvas.cropped(merged), mask)
-
-    def _mask(self, step: PassPlan) -> Plane | None:
-        if self._picture.mask is None:
-            return None
-        mask = resized(self._picture.mask, step.enlarged)
-        return mask[step.crop.rows, step.crop.columns] if step.crop else mask
 
     def _paint_stage(self, stage: Sequence[Tile], canvas: Canvas, step: PassPlan) -> None:
         """Redraw those tiles of one stage that need it; none of them sees another of the same stage."""
@@ -88,11 +87,8 @@ class Run:
             elif (levels := self._kept(name, tile.region)) is not None:
                 kept.append((tile, levels))
             elif not self.stopped:
-                pixels = (
-                    canvas.seen_by(tile)
-                    if self._settings.mode is TileContext.SEQUENTIAL
-                    else canvas.source(tile.region)
-                )
+                is_sequential = self._settings.mode is TileContext.SEQUENTIAL
+                pixels = canvas.seen_by(tile) if is_sequential else canvas.source(tile.region)
                 try:
                     jobs.append(self._job(name, tile.region, pixels, strength, canvas, step))
                     tiles[name] = tile
@@ -123,7 +119,7 @@ class Run:
         self, name: str, region: Region, pixels: Pixels, strength: float, canvas: Canvas, step: PassPlan
     ) -> TileJob:
         # With the joint method regions belong to its latent tiles, which the painter knows.
-        regions = self._regions if step.joint is None else ()
+        regions = self._plan.regions if step.joint is None else ()
         prompt = tile_prompt(self._general_prompt(canvas.source(region)), regions, region, step.size)
         return TileJob(name, region, pixels, strength, prompt, canvas.mask(region), latent_region(region))
 
@@ -142,7 +138,7 @@ class Run:
         """Each job with its finished tile, which is in the journal before it comes out here."""
         started = time.monotonic()
         try:
-            for job, pixels in self._brush.paint(jobs):
+            for job, pixels in self._batched.paint(jobs):
                 levels = as_levels(match_low_frequencies(pixels, canvas.source(job.region), self._settings.color_lock))
                 if self._journal is not None:
                     self._journal.put(job.name, levels)
@@ -155,8 +151,8 @@ class Run:
 
     def _finish(self, canvas: Canvas, tile: Tile, levels: _Levels) -> None:
         canvas.finish(tile, levels)
-        if self._shown is not None:
-            self._shown(tile.region, as_float(levels), canvas.grid.canvas)
+        if self._on_tile_done is not None:
+            self._on_tile_done(tile.region, as_float(levels), canvas.grid.canvas)
         self._progress.report(self.count.done / self.count.total, f"tile {self.count.done} of {self.count.total}")
 
     def _mend_seams(self, merged: Pixels, canvas: Canvas, step: PassPlan) -> None:

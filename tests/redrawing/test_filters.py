@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.tiles.filters import a_trous, gaussian, reflect_pad, resized
+from lib_upscale.redrawing.tiles.filters import a_trous, gaussian, reflect_pad, resize
 
 
 def spread(blurred: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def test_reflection_keeps_the_picture_and_invents_no_value(w: int, h: int, right
 
 def test_a_mask_that_is_made_larger_stays_between_0_and_1() -> None:
     mask = (np.random.default_rng(0).random((9, 7)) > 0.5).astype(np.float32)
-    larger = resized(mask, Size(50, 31))
+    larger = resize(mask, Size(50, 31))
     assert larger.shape == (31, 50)
     assert larger.min() >= 0
     assert larger.max() <= 1

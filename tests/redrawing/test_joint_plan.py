@@ -45,6 +45,9 @@ def test_a_large_picture_costs_no_more_than_tiles_one_after_the_other() -> None:
 def test_for_controlnet_tiles_begin_where_the_unets_insides_have_whole_pixels() -> None:
     joint = joint_settings(Size(2048, 1216), RedrawSettings(), 512, is_aligned=True)
     assert all(origin % 8 == 0 for origins in joint.origins(Size(256, 152)) for origin in origins)
+    settings = RedrawSettings(scale=1.0, method=RedrawMethod.JOINT)
+    plan = plan_redraw(Size(2048, 1216), settings, native=512, multiple=8, strength=0.3, is_aligned=True)
+    assert plan.passes[0].joint == joint
 
 
 def test_an_overlap_of_half_a_tile_is_refused() -> None:

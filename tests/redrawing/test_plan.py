@@ -6,14 +6,13 @@ from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.painter import FunctionPainter
 from lib_upscale.redrawing.plan import plan_redraw
 from lib_upscale.redrawing.prompts import parse_regions
 from lib_upscale.redrawing.result import RedrawPicture
-from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.skip_forecast import likely_skipped
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.settings.redraw import RedrawSettings
+from tests.redrawing.helpers import FunctionPainter, run
 
 
 def test_the_line_before_a_run_says_size_grid_and_cost() -> None:
@@ -38,8 +37,8 @@ def test_the_tiles_that_are_going_to_be_skipped_are_foretold() -> None:
         return np.dstack([np.asarray(plane) for plane in planes]).clip(0, 1)
 
     painter = FunctionPainter(lambda job: job.pixels)
-    result = redraw(RedrawPicture(pixels, 0.4), chosen, painter, enlarged)
-    told = likely_skipped(pixels[:, :, 0].copy(), result.plan, chosen)
+    result = run(RedrawPicture(pixels), chosen, painter, enlarged)
+    told = likely_skipped(pixels[:, :, 0].copy(), result.plan)
     assert 0 < told == result.count.skipped < result.plan.tiles
 
 

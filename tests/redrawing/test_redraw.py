@@ -13,23 +13,25 @@ from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Callback
 from lib_upscale.redrawing.journal import Journal, job_key
-from lib_upscale.redrawing.painter import FunctionPainter, TileJob
+from lib_upscale.redrawing.painter import TileJob
+from lib_upscale.redrawing.plan import plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture
 from lib_upscale.redrawing.run import redraw
-from lib_upscale.redrawing.tiles.filters import Pixels, gaussian, resized
+from lib_upscale.redrawing.tiles.filters import Pixels, gaussian, resize
 from lib_upscale.settings.redraw import Blend, ColorLock, PromptSource, RedrawSettings, TileContext, TileOrder
+from tests.redrawing.helpers import FunctionPainter, run
 
 LEVEL = 1 / 255
 FIELD = np.random.default_rng(5).standard_normal((100, 100, 1)).astype(np.float32)
 
 
 def enlarge(pixels: Pixels, size: Size) -> Pixels:
-    return np.dstack([resized(pixels[:, :, c], size) for c in range(3)])
+    return np.dstack([resize(pixels[:, :, c], size) for c in range(3)])
 
 
 def picture(seed: int, width: int, height: int, **more: object) -> RedrawPicture:
     pixels = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
-    return RedrawPicture(pixels, 0.4, **more)  # type: ignore[arg-type]
+    return RedrawPicture(pixels, **more)  # type: ignore[arg-type]
 
 
 def unchanged(job: TileJob) -> Pixels:
@@ -64,7 +66,7 @@ any_settings = st.builds(
 def test_a_painter_that_changes_nothing_gives_back_the_upscaled_picture(
     chosen: RedrawSettings, width: int, height: int
 ) -> None:
-    result = redraw(picture(1, width, height), chosen.changed(passes=1), FunctionPainter(unchanged), enlarge)
+    result = run(picture(1, width, height), chosen.changed(passes=1), FunctionPainter(unchanged), enlarge)
     assert result.pixels.shape == (result.plan.output.height, result.plan.output.width, 3)
     np.testing.assert_allclose(result.pixels, result.upscaled, atol=LEVEL / 2)
     assert not result.partial
@@ -75,9 +77,9 @@ def test_a_painter_that_changes_nothing_gives_back_the_upscaled_picture(
 def test_a_painter_that_adds_a_constant_gives_a_constant(
     chosen: RedrawSettings, width: int, height: int, constant: float
 ) -> None:
-    plain = RedrawPicture(np.full((height, width, 3), 0.5, np.float32), 0.4)
+    plain = RedrawPicture(np.full((height, width, 3), 0.5, np.float32))
     chosen = chosen.changed(color_lock=ColorLock.OFF, mode=TileContext.INDEPENDENT, passes=1)
-    result = redraw(plain, chosen, FunctionPainter(lambda job: job.pixels + np.float32(constant)), enlarge)
+    result = run(plain, chosen, FunctionPainter(lambda job: job.pixels + np.float32(constant)), enlarge)
     np.testing.assert_allclose(result.pixels, 0.5 + constant, atol=LEVEL / 4)
 
 
@@ -86,7 +88,7 @@ def test_a_painter_that_adds_a_constant_gives_a_constant(
 def test_the_color_lock_takes_back_a_drift_of_color(constant: float) -> None:
     for lock in (ColorLock.WAVELET, ColorLock.GAUSSIAN):
         chosen = RedrawSettings(tile=64, color_lock=lock)
-        result = redraw(picture(2, 50, 40), chosen, FunctionPainter(lambda j: j.pixels + np.float32(constant)), enlarge)
+        result = run(picture(2, 50, 40), chosen, FunctionPainter(lambda j: j.pixels + np.float32(constant)), enlarge)
         np.testing.assert_allclose(result.pixels, result.upscaled, atol=LEVEL)
 
 
@@ -97,8 +99,8 @@ def test_neither_order_nor_batch_changes_independent_tiles(
 ) -> None:
     chosen = chosen.changed(mode=TileContext.INDEPENDENT)
     subject, painter = picture(3, 90, 70), FunctionPainter(noisy)
-    one = redraw(subject, chosen, painter, enlarge)
-    other = redraw(subject, chosen.changed(order=order, batch_size=batch), painter, enlarge)
+    one = run(subject, chosen, painter, enlarge)
+    other = run(subject, chosen.changed(order=order, batch_size=batch), painter, enlarge)
     np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
@@ -107,8 +109,8 @@ def test_neither_order_nor_batch_changes_independent_tiles(
 def test_the_batch_changes_no_sequential_tile_either(chosen: RedrawSettings, batch: int) -> None:
     chosen = chosen.changed(mode=TileContext.SEQUENTIAL)
     subject, painter = picture(3, 90, 70), FunctionPainter(noisy)
-    one = redraw(subject, chosen, painter, enlarge)
-    other = redraw(subject, chosen.changed(batch_size=batch), painter, enlarge)
+    one = run(subject, chosen, painter, enlarge)
+    other = run(subject, chosen.changed(batch_size=batch), painter, enlarge)
     np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
@@ -120,9 +122,9 @@ def test_a_sequential_tile_sees_its_redrawn_neighbor_and_an_independent_one_does
             shown.append(float(job.pixels.max()))
             return np.ones_like(job.pixels)
 
-        black = RedrawPicture(np.zeros((64, 120, 3), np.float32), 0.4)
+        black = RedrawPicture(np.zeros((64, 120, 3), np.float32))
         chosen = RedrawSettings(scale=1.0, tile=64, mode=mode, color_lock=ColorLock.OFF)
-        redraw(black, chosen, FunctionPainter(white), enlarge)
+        run(black, chosen, FunctionPainter(white), enlarge)
         return shown
 
     assert seen(TileContext.INDEPENDENT) == [0, 0]
@@ -156,10 +158,10 @@ def test_a_killed_job_goes_on_where_it_stopped(
     root = tmp_path_factory.mktemp("journal")
     subject = picture(4, 90, 70)
     key = job_key(subject.pixels, None, chosen, 7, {"checkpoint": "abc"})
-    whole = redraw(subject, chosen, Counting(), enlarge)
+    whole = run(subject, chosen, Counting(), enlarge)
     first = Counting(die_after=after)
     try:
-        redraw(subject, chosen, first, enlarge, journal=Journal(root, key))
+        run(subject, chosen, first, enlarge, journal=Journal(root, key))
     except Killed:
         assert len(Journal(root, key)) == len(first.names)
         kept = sorted((root / key.folder).glob("*.tile"))
@@ -167,7 +169,7 @@ def test_a_killed_job_goes_on_where_it_stopped(
         for path in damaged:  # as a file system may leave a file after a power cut
             path.write_bytes(path.read_bytes()[: data.draw(st.integers(0, 3000))])
         second = Counting()
-        result = redraw(subject, chosen.changed(batch_size=3), second, enlarge, journal=Journal(root, key))
+        result = run(subject, chosen.changed(batch_size=3), second, enlarge, journal=Journal(root, key))
         assert set(second.names) & set(first.names) == {path.stem for path in damaged}
         np.testing.assert_array_equal(result.pixels, whole.pixels)
     assert not (root / key.folder).exists()
@@ -175,14 +177,20 @@ def test_a_killed_job_goes_on_where_it_stopped(
 
 @pytest.mark.parametrize("mode", list(TileContext))
 def test_what_is_finished_stays_when_stopped(tmp_path: Path, mode: TileContext) -> None:
-    subject = RedrawPicture(np.zeros((128, 128, 3), np.float32), 0.4)
+    subject = RedrawPicture(np.zeros((128, 128, 3), np.float32))
     chosen = RedrawSettings(scale=1.0, tile=64, overlap=0, color_lock=ColorLock.OFF, mode=mode)
     done: list[Region] = []
     painter = FunctionPainter(lambda job: np.ones_like(job.pixels))
     progress = Callback(lambda fraction, text: None, lambda: len(done) == 3)
     journal = Journal(tmp_path, job_key(subject.pixels, None, chosen, 1, {}))
-    result = redraw(
-        subject, chosen, painter, enlarge, progress, journal, shown=lambda region, pixels, size: done.append(region)
+    result = run(
+        subject,
+        chosen,
+        painter,
+        enlarge,
+        progress,
+        journal,
+        on_tile_done=lambda region, pixels, size: done.append(region),
     )
     assert result.partial
     assert (result.count.painted, len(journal)) == (3, 3)
@@ -195,7 +203,7 @@ def test_after_a_stop_the_later_passes_only_enlarge() -> None:
     chosen = RedrawSettings(scale=4.0, tile=64, passes=2, color_lock=ColorLock.OFF)
     painter = Counting()
     progress = Callback(lambda fraction, text: None, lambda: len(painter.names) > 0)
-    result = redraw(picture(1, 60, 60), chosen, painter, enlarge, progress)
+    result = run(picture(1, 60, 60), chosen, painter, enlarge, progress)
     assert result.partial
     assert result.pixels.shape == (240, 240, 3)
     assert painter.names == ["0-0"]
@@ -218,8 +226,8 @@ def test_nothing_outside_a_mask_is_touched(chosen: RedrawSettings, seed: int, so
         return np.ones_like(job.pixels)
 
     chosen = chosen.changed(passes=1, color_lock=ColorLock.OFF)
-    result = redraw(subject, chosen, FunctionPainter(white), enlarge)
-    covered = resized(mask, result.plan.output)
+    result = run(subject, chosen, FunctionPainter(white), enlarge)
+    covered = resize(mask, result.plan.output)
     np.testing.assert_array_equal(result.pixels[covered == 0], result.upscaled[covered == 0])
     if covered.max() == 1:
         assert result.pixels[covered == 1].min() > 1 - LEVEL
@@ -228,9 +236,7 @@ def test_nothing_outside_a_mask_is_touched(chosen: RedrawSettings, seed: int, so
 
 def test_an_empty_mask_is_said_before_anything_is_painted() -> None:
     with pytest.raises(SettingsError, match="mask is empty"):
-        redraw(
-            picture(1, 64, 64, mask=np.zeros((64, 64), np.float32)), RedrawSettings(), Counting(die_after=0), enlarge
-        )
+        run(picture(1, 64, 64, mask=np.zeros((64, 64), np.float32)), RedrawSettings(), Counting(die_after=0), enlarge)
 
 
 def test_flat_tiles_are_skipped_and_the_rest_follows_its_detail() -> None:
@@ -245,7 +251,7 @@ def test_flat_tiles_are_skipped_and_the_rest_follows_its_detail() -> None:
         return job.pixels
 
     chosen = RedrawSettings(scale=1.0, tile=64, overlap=0, skip_flat=2.0, flat_strength=0.1)
-    result = redraw(RedrawPicture(pixels, 0.4), chosen, FunctionPainter(note), enlarge)
+    result = run(RedrawPicture(pixels), chosen, FunctionPainter(note), enlarge)
     assert set(strengths) == {"0-1", "0-2"}
     assert 0.1 < strengths["0-1"] < 0.3
     assert strengths["0-2"] == pytest.approx(0.4)
@@ -257,7 +263,7 @@ def test_one_small_thing_keeps_a_flat_tile_from_being_skipped() -> None:
     sky = np.full((512, 512, 3), 0.6, np.float32)
     sky[200:260, 200:260:2] = 0.1
     painter = Counting()
-    redraw(RedrawPicture(sky, 0.4), RedrawSettings(scale=1.0, skip_flat=6.0), painter, enlarge)
+    run(RedrawPicture(sky), RedrawSettings(scale=1.0, skip_flat=6.0), painter, enlarge)
     assert painter.names == ["0-0"]
 
 
@@ -284,14 +290,14 @@ def test_out_of_memory_is_met_by_smaller_batches_then_by_the_painter() -> None:
     painter = Cramped(noisy)
     painter.sizes = []
     chosen = RedrawSettings(scale=1.0, tile=64, batch_size=4)
-    result = redraw(picture(1, 120, 64), chosen, painter, enlarge)
+    result = run(picture(1, 120, 64), chosen, painter, enlarge)
     assert painter.sizes == [2, 1, 1, 1]
-    expected = redraw(picture(1, 120, 64), chosen, FunctionPainter(noisy), enlarge)
+    expected = run(picture(1, 120, 64), chosen, FunctionPainter(noisy), enlarge)
     np.testing.assert_array_equal(result.pixels, expected.pixels)
     hopeless = Cramped(noisy)
     hopeless.sizes, hopeless.can_reduce = [], False
     with pytest.raises(OutOfMemoryError):
-        redraw(picture(1, 120, 64), chosen, hopeless, enlarge)
+        run(picture(1, 120, 64), chosen, hopeless, enlarge)
 
 
 def test_only_tiles_of_one_key_share_a_batch() -> None:
@@ -308,7 +314,7 @@ def test_only_tiles_of_one_key_share_a_batch() -> None:
 
     painter = Keyed()
     chosen = RedrawSettings(scale=1.0, tile=64, overlap=0, batch_size=8, regions="0,0,50,100: a very old oak tree")
-    redraw(picture(1, 256, 64, prompt="wood"), chosen, painter, enlarge)
+    run(picture(1, 256, 64, prompt="wood"), chosen, painter, enlarge)
     assert painter.sizes == [2, 2]
 
 
@@ -335,7 +341,7 @@ def test_where_the_prompt_of_a_tile_comes_from(source: PromptSource, own: str, p
         return job.pixels
 
     chosen = RedrawSettings(prompt_source=source, tile_prompt=own)
-    redraw(picture(1, 40, 40, prompt=prompt), chosen, Captioning(note), enlarge)
+    run(picture(1, 40, 40, prompt=prompt), chosen, Captioning(note), enlarge)
     assert prompts == [expected]
 
 
@@ -353,29 +359,29 @@ def test_a_stop_while_tiles_are_described_keeps_what_is_done(tmp_path: Path) -> 
     journal.put("0-1", np.full((64, 64, 3), 65535, np.uint16))
     painter = Slow()
     progress = Callback(lambda fraction, text: None, lambda: painter.asked > 0)
-    result = redraw(RedrawPicture(subject.pixels, 0.4), chosen, painter, enlarge, progress, journal)
+    result = run(RedrawPicture(subject.pixels), chosen, painter, enlarge, progress, journal)
     assert result.partial
     assert painter.names == []
     assert result.pixels[:, 64:].min() == 1
     wider = picture(1, 192, 64)
-    result = redraw(wider, chosen, (painter := Slow()), enlarge, Callback(lambda f, t: None, lambda: painter.asked > 0))
+    result = run(wider, chosen, (painter := Slow()), enlarge, Callback(lambda f, t: None, lambda: painter.asked > 0))
     assert (painter.asked, painter.names, result.partial) == (1, [], True)
 
 
 def test_values_that_are_no_numbers_are_an_error_and_not_a_black_square() -> None:
     with pytest.raises(UpscalePlusError, match="no numbers"):
-        redraw(picture(1, 40, 40), RedrawSettings(), FunctionPainter(lambda j: j.pixels * np.float32(np.nan)), enlarge)
+        run(picture(1, 40, 40), RedrawSettings(), FunctionPainter(lambda j: j.pixels * np.float32(np.nan)), enlarge)
 
 
 def test_one_chosen_tile_and_its_progress() -> None:
     painter, told = Counting(), []
     progress = Callback(lambda fraction, text: told.append((fraction, text)))
     chosen = RedrawSettings(scale=1.0, tile=64)
-    result = redraw(picture(1, 170, 170), chosen, painter, enlarge, progress, only=lambda grid: [grid.middle])
+    result = run(picture(1, 170, 170), chosen, painter, enlarge, progress, only=lambda grid: [grid.middle])
     assert painter.names == ["0-4"]
     assert not result.partial
     full = Counting()
-    redraw(picture(1, 170, 170), chosen, full, enlarge, progress)
+    run(picture(1, 170, 170), chosen, full, enlarge, progress)
     assert told[-1] == (1.0, "tile 9 of 9")
 
 
@@ -383,7 +389,7 @@ def test_one_chosen_tile_and_its_progress() -> None:
 @pytest.mark.parametrize("passes", [1, 3])
 def test_the_size_is_exact_in_every_shape(fit: Fit, passes: int) -> None:
     chosen = RedrawSettings(width=157, height=101, fit=fit, tile=64, passes=passes)
-    result = redraw(picture(1, 64, 64), chosen, FunctionPainter(unchanged), enlarge)
+    result = run(picture(1, 64, 64), chosen, FunctionPainter(unchanged), enlarge)
     assert result.pixels.shape == ((101, 101, 3) if fit is Fit.CONTAIN else (101, 157, 3))
     assert result.upscaled.shape == result.pixels.shape
 
@@ -396,9 +402,9 @@ def test_the_seam_pass_mends_a_border_that_stands_out_and_leaves_the_others() ->
         return job.pixels - np.float32(0.4 if job.name == "0-2" else 0.0)
 
     chosen = RedrawSettings(scale=1.0, tile=136, overlap=16, seam_pass=True, color_lock=ColorLock.OFF, blend=Blend.CUT)
-    subject = RedrawPicture(constraint, 0.4)
-    seen = redraw(subject, chosen.changed(seam_pass=False), FunctionPainter(painted), enlarge)
-    mended = redraw(subject, chosen, FunctionPainter(painted), enlarge)
+    subject = RedrawPicture(constraint)
+    seen = run(subject, chosen.changed(seam_pass=False), FunctionPainter(painted), enlarge)
+    mended = run(subject, chosen, FunctionPainter(painted), enlarge)
     # Tile 2 lies at the lower left: its borders are to the tile above it and to that on its right.
     assert mended.count.borders == 2
     np.testing.assert_array_equal(mended.pixels[:60, 140:], seen.pixels[:60, 140:])
@@ -410,5 +416,27 @@ def test_a_seam_pass_finds_nothing_where_tiles_agree() -> None:
         return np.clip(gaussian(job.pixels, 1.0) + 0.1 * gaussian(window, 4.0), 0, 1).astype(np.float32)
 
     chosen = RedrawSettings(scale=1.0, tile=128, seam_pass=True)
-    result = redraw(picture(1, 350, 350), chosen, FunctionPainter(agreeing), enlarge)
+    result = run(picture(1, 350, 350), chosen, FunctionPainter(agreeing), enlarge)
     assert (result.count.painted, result.count.borders) == (9, 0)
+
+
+def test_a_plan_is_followed_as_it_is_and_the_result_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = RedrawSettings(scale=2.0, overlap=8, regions="0,0,50,100: an oak")
+    subject, painter = picture(1, 90, 70), Counting()
+    plan = plan_redraw(subject.size, chosen.changed(tile=64), native=512, multiple=8, strength=0.25)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("planned again")
+
+    monkeypatch.setattr("lib_upscale.redrawing.run.plan_redraw", never)
+    monkeypatch.setattr(FunctionPainter, "native", property(never))
+    result = redraw(subject, plan, painter, enlarge)
+    assert result.plan is plan
+    assert len(painter.names) == plan.tiles == len(plan.passes[0].grid.tiles) > 1
+    with pytest.raises(ValueError, match="90x70"):
+        redraw(picture(1, 90, 71), plan, painter, enlarge)
+
+
+def test_regions_that_cannot_be_read_are_said_while_planning() -> None:
+    with pytest.raises(SettingsError, match="Line 1"):
+        plan_redraw(Size(64, 64), RedrawSettings(regions="an oak"), native=512, multiple=8, strength=0.4)

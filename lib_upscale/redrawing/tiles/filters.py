@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_upscale.image.geometry import Size
 
-__all__ = ["Pixels", "Plane", "a_trous", "gaussian", "luma", "reflect_pad", "resized"]
+__all__ = ["Pixels", "Plane", "a_trous", "gaussian", "luma", "reflect_pad", "resize"]
 
 Pixels = NDArray[np.float32]
 """A picture: (height, width, 3), 0 to 1."""
@@ -81,7 +81,7 @@ def reflect_pad(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     return np.pad(values, missing, mode="reflect") if size != Size(width, height) else values
 
 
-def resized(plane: Plane, size: Size) -> Plane:
+def resize(plane: Plane, size: Size) -> Plane:
     """A mask or map of another size, bilinear, its values kept between its smallest and largest."""
     if (size.height, size.width) == plane.shape:
         return plane

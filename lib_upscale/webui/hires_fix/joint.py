@@ -12,11 +12,13 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from lib_upscale.redrawing.latent.joint_plan import joint_settings
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling.host_patches import small_previews
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
 
@@ -28,7 +30,10 @@ def second_pass_joint(
 ) -> list[Tensor]:
     """Pictures (3, height, width), -1 to 1, of `size.canvas`. `original` is the host's pass, `given` its arguments."""
     native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-    run = JointRun.of(p, size.canvas, settings, native, int(p.seeds[0]), host.stop_asked)
+    # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
+    is_aligned = control_units.has_enabled(p.script_args_value or ())
+    joint = joint_settings(size.canvas, settings, native, int(p.seeds[0]), is_aligned=is_aligned)
+    run = JointRun.of(size.canvas, settings, joint, host.stop_asked)
     with ExitStack() as stack:
         stack.enter_context(small_previews())
         stack.enter_context(_filled_up(p, size))

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.plan import plan_redraw
+from lib_upscale.redrawing.plan import RedrawPlan, plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture
 from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels
@@ -62,7 +62,7 @@ def second_pass_by_tiles(
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
         for number, (pixels, noise) in enumerate(zip(pictures, noises, strict=True)):
             bar.begin(number)
-            made.append(_redrawn(p, settings, pixels, _painter(p, number, native, stops, noise), bar))
+            made.append(_redrawn(p, plan, pixels, _painter(p, number, native, stops, noise), bar))
     return made
 
 
@@ -87,7 +87,7 @@ def _painter(p: Any, number: int, native: int, stops: Stops, encoder_noise: Tens
     return HostPainter(_img2img(p, p.all_hr_prompts[index]), p.all_hr_negative_prompts[index], seeds, native, stops)
 
 
-def _redrawn(p: Any, settings: RedrawSettings, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
+def _redrawn(p: Any, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
     """(3, height, width), -1 to 1. Raises `CancelledError` if the person stopped it: a part is not what they get."""
     thumbnail = PreviewThumbnail()
 
@@ -97,8 +97,8 @@ def _redrawn(p: Any, settings: RedrawSettings, pixels: Pixels, painter: HostPain
 
     with quiet():
         result = redraw(
-            RedrawPicture(pixels, p.denoising_strength, painter.prompt), settings, painter, enlarged, bar,
-            shown=lambda region, pixels, _: thumbnail.lay(region, pixels),
+            RedrawPicture(pixels, painter.prompt), plan, painter, enlarged, bar,
+            on_tile_done=lambda region, pixels, _: thumbnail.lay(region, pixels),
         )  # fmt: skip
     if result.partial:
         raise CancelledError()

@@ -24,7 +24,7 @@ from lib_upscale.redrawing.journal import JobKey, Journal, job_key, unfinished
 from lib_upscale.redrawing.plan import RedrawPlan, plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
 from lib_upscale.redrawing.run import redraw
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian, resized
+from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian, resize
 from lib_upscale.redrawing.tiles.grid import LATENT, Grid, Tile
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings, TileContext
 from lib_upscale.webui.host import base_model
@@ -32,6 +32,7 @@ from lib_upscale.webui.host import environment as host
 from lib_upscale.webui.sd_upscale import identity as redraw_identity
 from lib_upscale.webui.sd_upscale import timings as redraw_times
 from lib_upscale.webui.sd_upscale.progress_bar import Bar
+from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling import tile_scripts
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
 from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, quiet
@@ -132,6 +133,7 @@ class PictureJob:
         self.plan: RedrawPlan = plan_redraw(
             Size(self._pixels.shape[1], self._pixels.shape[0]), self._settings, native=self._native,
             multiple=LATENT, strength=p.denoising_strength, mask=self._mask,
+            is_aligned=control_units.has_enabled(p.script_args_value or ()),
         )  # fmt: skip
         self._check(p)
         self._is_random = random_seed
@@ -184,8 +186,7 @@ class PictureJob:
         seeds = Seeds(
             key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w
         )  # fmt: skip
-        joint = self._settings if self._settings.method is RedrawMethod.JOINT else None
-        painter = HostPainter(p, negative, seeds, self._native, self._stops, joint)
+        painter = HostPainter(p, negative, seeds, self._native, self._stops, self._settings)
 
         def enlarge(pixels: Pixels, size: Size) -> Pixels:
             made = self._enlarge(pixels, size)
@@ -196,10 +197,10 @@ class PictureJob:
         try:
             with quiet():
                 result = redraw(
-                    RedrawPicture(self._pixels, p.denoising_strength, p.all_prompts[p.iteration], self._mask),
-                    self._settings, painter, enlarge, self._bar, journal,
+                    RedrawPicture(self._pixels, p.all_prompts[p.iteration], self._mask),
+                    self.plan, painter, enlarge, self._bar, journal,
                     only=self._only() if self._wish.test else None,
-                    shown=lambda region, pixels, _: thumbnail.lay(region, pixels),
+                    on_tile_done=lambda region, pixels, _: thumbnail.lay(region, pixels),
                 )  # fmt: skip
         except CancelledError:
             return self._not_begun()
@@ -289,8 +290,7 @@ class PictureJob:
         """What is not masked stays as it is, whatever is done to the picture's colors or faces later."""
         assert self._mask is not None
         last = result.plan.passes[-1]
-        mask = resized(self._mask, last.enlarged)
-        mask = mask[last.crop.rows, last.crop.columns] if last.crop else mask
+        mask = last.cut(resize(self._mask, last.enlarged))
         self._p.mask_for_overlay = Image.fromarray(np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8), "L")
         overlay = upscaled.convert("RGBA")
         # Soft edges are blended already: only what is untouched is laid over.

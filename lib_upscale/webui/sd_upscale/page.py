@@ -167,7 +167,7 @@ def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) 
     strength = float(theirs.get("strength") or 0.0)
     size = Size(*source.size)
     plan = plan_redraw(size, request.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
-    skipped = _foretold(source, plan, request.settings)
+    skipped = _foretold(source, plan)
     rate = redraw_times.per_megapixel(base_model.selected_name(), int(theirs.get("steps") or 20), strength)
     text = f"{size} -> {plan.describe(skipped, rate)}. img2img's own width and height are ignored"
     if source.masked:
@@ -179,11 +179,11 @@ def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) 
     return f"{text}."
 
 
-def _foretold(source: Source, plan: RedrawPlan, settings: RedrawSettings) -> int | None:
+def _foretold(source: Source, plan: RedrawPlan) -> int | None:
     """How many tiles are going to be skipped, as far as that can be told fast enough for a line of text."""
-    if settings.skip_flat <= 0 or source.brightness is None or plan.output.pixels > _FORETOLD:
+    if plan.settings.skip_flat <= 0 or source.brightness is None or plan.output.pixels > _FORETOLD:
         return None
-    return likely_skipped(source.brightness, plan, settings)
+    return likely_skipped(source.brightness, plan)
 
 
 def _unfinished() -> str:

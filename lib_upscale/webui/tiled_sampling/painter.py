@@ -11,7 +11,9 @@ from typing import Any
 from lib_upscale.device import is_out_of_memory
 from lib_upscale.errors import CancelledError, OutOfMemoryError, UpscalePlusError
 from lib_upscale.image.geometry import Size
+from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.painter import TileJob
+from lib_upscale.redrawing.plan import PassPlan
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import RedrawSettings
@@ -38,10 +40,17 @@ class HostPainter:
     multiple = LATENT
 
     def __init__(
-        self, p: Any, negative: str, seeds: Seeds, native: int, stops: Stops, joint: RedrawSettings | None = None
+        self,
+        p: Any,
+        negative: str,
+        seeds: Seeds,
+        native: int,
+        stops: Stops,
+        settings: RedrawSettings | None = None,
     ) -> None:
-        """With `joint` every tile is a whole canvas, which is denoised by latent tiles in lockstep as these say."""
-        self._joint = joint
+        """`settings` are asked for where the plan is one of the joint method."""
+        self._settings = settings
+        self._joint: JointSettings | None = None
         self._p, self._negative, self._seeds, self._native, self._stops = p, negative, seeds, native, stops
         self._runner = tile_scripts.for_tiles(p.upscale_plus_runner)
         self._canvas = Size(LATENT, LATENT)
@@ -61,8 +70,9 @@ class HostPainter:
         """The side in pixels at which the base model was trained."""
         return self._native
 
-    def begin(self, canvas: Size, number: int) -> None:
-        """A pass begins."""
+    def begin(self, step: PassPlan) -> None:
+        """A pass begins. With the joint method every tile is a whole canvas, denoised by latent tiles."""
+        canvas, self._joint = step.grid.canvas, step.joint
         channels = getattr(host.shared.sd_model, "latent_channels", None) or _latent_channels()
         self._canvas, self._random = canvas, CanvasRandom(self._seeds, canvas, channels)
 
@@ -122,7 +132,9 @@ class HostPainter:
     def _joint_of(self, canvas: Size) -> JointRun | None:
         if self._joint is None:
             return None
-        return JointRun.of(self._p, canvas, self._joint, self._native, self._seeds.seed, self._stops.look)
+        assert self._settings is not None
+        joint = dataclasses.replace(self._joint, seed=self._seeds.seed)
+        return JointRun.of(canvas, self._settings, joint, self._stops.look)
 
     def reduce_memory(self) -> bool:
         """Run the VAE by tiles from now on; that is all that can be done."""

@@ -9,12 +9,11 @@ from typing import Any
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import Callback
-from lib_upscale.redrawing.latent.joint_plan import joint_settings
+from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import PromptSource, RedrawSettings
 from lib_upscale.webui.host import environment as host
-from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling.joint.binding import JointWork, bind
 from lib_upscale.webui.tiled_sampling.joint.prompts import conditioning_of
 from lib_upscale.webui.tiled_sampling.tiled_vae import is_known, tiled_vae
@@ -36,12 +35,9 @@ class JointRun:
 
     @classmethod
     def of(
-        cls, p: Any, canvas: Size, settings: RedrawSettings, native: int, seed: int, is_stopped: Callable[[], bool]
+        cls, canvas: Size, settings: RedrawSettings, joint: JointSettings, is_stopped: Callable[[], bool]
     ) -> JointRun:
-        """`p` are the host's parameters, `native` is the side at which the base model was trained."""
-        # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
-        is_aligned = control_units.has_enabled(p.script_args_value or ())
-        joint = joint_settings(canvas, settings, native, seed, is_aligned=is_aligned)
+        """`joint` is what was planned for `canvas`, with the seed for a grid that shifts."""
         # The bar is the sampler's own: all that is asked is whether to stop.
         return cls(canvas, settings, JointWork(joint, progress=Callback(lambda *_: None, is_stopped)))
 
