@@ -1,0 +1,102 @@
+"""House rules that no linter knows: sizes, spelling, error names, exports, contracts, the border to the host."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+LIBRARY = ROOT / "lib_upscale"
+MOST_MODULES = 14
+
+
+@cache
+def files(*suffixes: str) -> tuple[Path, ...]:
+    """The repository's own files of these suffixes: tracked, or new and not ignored."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    paths = (ROOT / name for name in done.stdout.decode().split("\0") if name)
+    return tuple(sorted(path for path in paths if path.suffix in suffixes and path.is_file()))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def library() -> list[Path]:
+    return [path for path in files(".py") if path.is_relative_to(LIBRARY)]
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> set[str]:
+    """All modules that a file imports, late imports and those for type checkers too."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update(_module(node.module, alias.name) for alias in node.names)
+    return names
+
+
+def _module(source: str, name: str) -> str:
+    """`from a import b` imports a.b where that is a module, a otherwise."""
+    inner = _folder(source) / name
+    return f"{source}.{name}" if inner.is_dir() or inner.with_suffix(".py").is_file() else source
+
+
+class TestSizes:
+    def test_a_folder_holds_few_modules(self) -> None:
+        counts = Counter(path.parent for path in library() if path.name != "__init__.py")
+        assert {shown(folder): n for folder, n in counts.items() if n > MOST_MODULES} == {}
+
+
+class TestNames:
+    def test_every_exception_is_called_error(self) -> None:
+        bases: dict[str, list[str]] = {
+            node.name: [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+            for path in library()
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.ClassDef)
+        }
+
+        def is_exception(name: str) -> bool:
+            own = [base for base in bases.get(name, ()) if base != name]
+            return name.endswith(("Error", "Exception")) or any(map(is_exception, own))
+
+        assert [name for name in bases if is_exception(name) and not name.endswith("Error")] == []
+
+
+class TestPackages:
+    def test_none_is_imported_from_inside_itself(self) -> None:
+        """Its exports would hide the circle from import-linter: a stub is not followed."""
+        for path in library():
+            own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            inside = {name for name in imports(path) if f"{own}.".startswith(f"{name}.") and name != own}
+            assert inside == set(), shown(path)
+
+
+class TestHost:
+    def test_only_the_webui_part_imports_gradio(self) -> None:
+        outside = [path for path in library() if not _is_in(path, [LIBRARY / "webui"])]
+        assert [shown(path) for path in outside if "gradio" in imports(path)] == []
+
+
+def _folder(package: str) -> Path:
+    return ROOT.joinpath(*package.split("."))
+
+
+def _is_in(path: Path, folders: list[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders) or path.parent == ROOT
