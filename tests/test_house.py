@@ -88,10 +88,53 @@ class TestPackages:
             assert inside == set(), shown(path)
 
 
+HOST_FOLDER = LIBRARY / "webui" / "host"
+HOST_PACKAGES = {"modules", "modules_forge", "backend", "ldm_patched"}
+"""What a WebUI's own code is called."""
+
+
 class TestHost:
+    def test_only_one_package_imports_a_webui(self) -> None:
+        outside = [path for path in library() if not path.is_relative_to(HOST_FOLDER)]
+        assert outside
+        trespassers = {shown(path): sorted(names) for path in outside if (names := webui_packages(tree(path)))}
+        assert trespassers == {}, "import it in lib_upscale/webui/host and use that"
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "from modules import shared",
+            "import modules.shared as shared",
+            "def f():\n    from backend.nn import vae",
+            "importlib.import_module('modules.lowvram')",
+            "__import__('ldm_patched.modules')",
+        ],
+    )
+    def test_the_check_sees_every_way_to_import(self, source: str) -> None:
+        assert webui_packages(ast.parse(source))
+
+    def test_a_module_of_ours_may_have_a_webui_s_word_in_its_name(self) -> None:
+        assert not webui_packages(ast.parse("from lib_upscale.models.runtime import backends\nfrom .backend import x"))
+
     def test_only_the_webui_part_imports_gradio(self) -> None:
         outside = [path for path in library() if not _is_in(path, [LIBRARY / "webui"])]
         assert [shown(path) for path in outside if "gradio" in imports(path)] == []
+
+
+def webui_packages(module: ast.Module) -> set[str]:
+    """The packages of a WebUI that a module imports, by a statement or by a call with a plain text."""
+    names = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.append(node.module or "")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+            "import_module",
+            "__import__",
+        ):
+            names += [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
+    return {name.partition(".")[0] for name in names} & HOST_PACKAGES
 
 
 def _folder(package: str) -> Path:

@@ -28,7 +28,7 @@ from lib_upscale.webui.api import upscale as api
 from lib_upscale.webui.callbacks import upscale_plus as glue
 from lib_upscale.webui.extras import accordion as extras
 from lib_upscale.webui.extras import batch
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console
 from lib_upscale.webui.ui import upscale_controls as controls
 from lib_upscale.webui.upscalers import engine, hires_check, registry
 from tests.webui.models import NEAREST
@@ -300,7 +300,7 @@ def body_in_a_generation_a_failure_keeps_the_picture(_: Path) -> None:
     warned: list[str] = []
     script = SimpleNamespace(name="not the one of Extras")
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
-    with exchanged(host, "warn", warned.append):
+    with exchanged(console, "warn", warned.append):
         made = SimpleNamespace(image=picture(), info={})
         glue.process(script, made, values)
         failed = SimpleNamespace(image=picture(), info={})

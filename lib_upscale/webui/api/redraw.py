@@ -12,7 +12,7 @@ from lib_upscale.errors import UpscalePlusError
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.api import upscale as api
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.sd_upscale import job as redraw
 from lib_upscale.webui.sd_upscale.page import FIELDS, parse_request, target_of
 
@@ -90,7 +90,7 @@ class RedrawAnswer(BaseModel):  # type: ignore[misc]
 
 def add_route(app: FastAPI) -> None:
     """Add the endpoint, if the WebUI was started with its API; behind a password, if it has one."""
-    if not host.api_is_on():
+    if not environment.api_is_on():
         return
 
     def redraw_picture(request: RedrawRequest) -> RedrawAnswer:  # type: ignore[valid-type]
@@ -122,5 +122,5 @@ def _answer(app: FastAPI, values: Dict[str, Any]) -> RedrawAnswer:  # noqa: UP00
         "script_args": [arguments.get(name) for name in FIELDS],
         "save_images": own["save_images"], "send_images": own["send_images"],
     }  # fmt: skip
-    answer = host.img2img_by_api(app, asked)
+    answer = jobs.img2img_by_api(app, asked)
     return RedrawAnswer(images=answer.images or [], info=json.loads(answer.info))

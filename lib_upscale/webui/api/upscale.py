@@ -27,7 +27,7 @@ from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.models.identity import Identity
 from lib_upscale.settings.upscale import UpscaleSettings, options
 from lib_upscale.webui.extras import accordion as extras
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as page
 from lib_upscale.webui.upscalers.engine import engine
@@ -112,7 +112,7 @@ class IdentifyRequest(BaseModel):  # type: ignore[misc]
 
 def add_routes(app: FastAPI) -> None:
     """Add the endpoints, if the WebUI was started with its API; behind a password, if it has one."""
-    if not host.api_is_on():
+    if not environment.api_is_on():
         return
     more = protection()
     app.add_api_route(f"{PREFIX}/upscale", _upscale, methods=["POST"], response_model=UpscaleAnswer, **more)
@@ -123,11 +123,11 @@ def add_routes(app: FastAPI) -> None:
 
 def protection() -> Dict[str, Any]:  # noqa: UP006
     """What every route is added with: routes of extensions get nothing of the host's own protection."""
-    return {"tags": ["Upscale Plus"], "dependencies": [Depends(_checked)] if host.api_credentials() else []}
+    return {"tags": ["Upscale Plus"], "dependencies": [Depends(_checked)] if environment.api_credentials() else []}
 
 
 def _checked(given: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noqa: B008 (how FastAPI injects)
-    known = host.api_credentials()
+    known = environment.api_credentials()
     # Every pair is compared to its end, so that the time taken tells nothing of users or passwords.
     results = [
         secrets.compare_digest(given.username.encode(), user.encode())
@@ -147,7 +147,7 @@ def _upscale(request: UpscaleRequest) -> UpscaleAnswer:  # type: ignore[valid-ty
         if not sources:
             raise SettingsError("No image was given", "put at least one into images")
         pictures = [picture(source, f"image {number}") for number, source in enumerate(sources, 1)]
-        with host.queue_lock(), host.api_job(len(pictures)):
+        with jobs.queue_lock(), jobs.api_job(len(pictures)):
             try:
                 done = [_one(picture, settings) for picture in pictures]
             finally:
@@ -174,7 +174,7 @@ def _identify(request: IdentifyRequest) -> ModelItem:
 
 def _refresh() -> List[ModelItem]:  # noqa: UP006
     """Look for new files in the model folders."""
-    with host.queue_lock():
+    with jobs.queue_lock():
         registry.refresh()
     return _models()
 
@@ -214,10 +214,10 @@ def picture(source: str, called: str) -> Picture:
 
 
 def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]":
-    host.shared.state.nextjob()
-    if host.shared.state.interrupted:
+    environment.state().nextjob()
+    if environment.state().interrupted:
         raise CancelledError()
-    with host.picture_progress(counted_already=True) as progress:
+    with jobs.image_progress(counted_already=True) as progress:
         result = engine.upscale(picture, settings, progress)
         plan = engine.plan(picture.size, settings)
     buffer = io.BytesIO()

@@ -10,7 +10,7 @@ from lib_upscale.webui.hires_fix import axes as hires_axes
 from lib_upscale.webui.hires_fix import second_pass as hires
 from lib_upscale.webui.hires_fix.page import HOST_CONTROLS, HiresPage, parse_request
 from lib_upscale.webui.hires_fix.second_pass import TITLE
-from lib_upscale.webui.host import refuse as refusal
+from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 
 __all__ = ["TITLE", "HiresGlue"]
 
@@ -47,11 +47,11 @@ class HiresGlue:
 
     def process(self, p: Any, values: Sequence[Any]) -> None:
         """A generation begins."""
-        refusal.take_back(p)
+        clear_failure(p, TITLE)
         try:
             hires.install(p, hires_axes.with_axes(p, parse_request(values)))
         except UpscalePlusError as error:
-            refusal.refuse(p, error)
+            fail_at_start(p, error, TITLE)
 
     def unloaded(self) -> None:
         """The extension is being unloaded."""

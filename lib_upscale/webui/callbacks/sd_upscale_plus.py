@@ -7,8 +7,9 @@ from typing import Any
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui.api import redraw as redraw_api
-from lib_upscale.webui.host import environment as host
-from lib_upscale.webui.host import refuse as refusal
+from lib_upscale.webui.host import console
+from lib_upscale.webui.host.page import is_canvas_of_parts
+from lib_upscale.webui.host.refuse import fail_at_start
 from lib_upscale.webui.sd_upscale import axes as redraw_axes
 from lib_upscale.webui.sd_upscale import job as redraw
 from lib_upscale.webui.sd_upscale.job import TITLE
@@ -45,7 +46,7 @@ class Glue:
     def component(self, component: Any, **arguments: Any) -> None:
         """A component has been made somewhere on the page."""
         name = arguments.get("elem_id") or getattr(component, "elem_id", None)
-        if name == "img2img_image" and not hasattr(component, "image_mode"):
+        if name == "img2img_image" and is_canvas_of_parts(component):
             self._awaits_canvas = True  # Forge: a canvas of several parts, of which the picture comes later
         elif self._awaits_canvas and "logical_image_background" in (getattr(component, "elem_classes", None) or []):
             self._awaits_canvas = False
@@ -67,7 +68,7 @@ class Glue:
         try:
             return redraw.run(p, parse_request(dict(zip(FIELDS, values, strict=False))))
         except UpscalePlusError as error:
-            host.say(str(error))
+            console.say(str(error))
             raise
 
     def cell(self, p: Any) -> None:
@@ -77,7 +78,7 @@ class Glue:
         try:
             redraw_axes.redraw_cell(p, self._script)
         except UpscalePlusError as error:
-            refusal.refuse(p, error)
+            fail_at_start(p, error, TITLE)
 
     def unloaded(self) -> None:
         """The extension is being unloaded."""

@@ -9,7 +9,9 @@ from typing import Any
 from lib_upscale.webui.api import upscale as api
 from lib_upscale.webui.extras import accordion as extras
 from lib_upscale.webui.extras import batch
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console
+from lib_upscale.webui.host.page import latent_upscalers
+from lib_upscale.webui.host.scripts import extras_scripts, is_of_extras
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as options
 from lib_upscale.webui.upscalers.engine import engine
@@ -20,7 +22,7 @@ _LISTS: Mapping[str, Callable[[], list[str]]] = {
     "extras_upscaler_1": registry.names,
     "extras_upscaler_2": registry.names,
     "upscale_plus_redraw_upscaler": registry.names,
-    "txt2img_hr_upscaler": lambda: [*host.latent_upscalers(), *registry.names()],
+    "txt2img_hr_upscaler": lambda: [*latent_upscalers(), *registry.names()],
 }
 """Id of a list of upscalers that is filled anew -> what it offers."""
 
@@ -50,7 +52,7 @@ class Page:
 
     def accordion(self, script: Any) -> dict[str, Any]:
         """Make the accordion of `script`."""
-        if host.is_of_extras(script):
+        if is_of_extras(script):
             made = extras.Accordion()
             inputs = made.build()
             self._accordion = made  # connected when the rest of the tab is there
@@ -85,7 +87,7 @@ def accordion(script: Any) -> dict[str, Any]:
 
 def process(script: Any, pp: Any, values: Mapping[str, Any]) -> None:
     """One picture of the Extras tab, or of a generation."""
-    extras.process(pp, values, generation=not host.is_of_extras(script))
+    extras.process(pp, values, generation=not is_of_extras(script))
 
 
 def started(app: Any) -> None:
@@ -99,12 +101,12 @@ def unloaded() -> None:
         try:
             undo()
         except Exception:
-            host.report("something of Upscale Plus was left behind")
+            console.report("something of Upscale Plus was left behind")
     # "Reload UI" reads the scripts again and no packages: after an update, new scripts would meet the old package.
     for name in [name for name in sys.modules if name.partition(".")[0] == "lib_upscale"]:
         del sys.modules[name]
 
 
 def _builtin_controls() -> dict[str, Any]:
-    script = next((script for script in host.extras_scripts() if script.name == "Upscale"), None)
+    script = next((script for script in extras_scripts() if script.name == "Upscale"), None)
     return dict(script.controls or {}) if script is not None else {}

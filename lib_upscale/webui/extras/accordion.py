@@ -18,7 +18,9 @@ from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.run import UpscalePlan
 from lib_upscale.webui.extras import builtin_upscale as builtin
 from lib_upscale.webui.extras.builtin_upscale import BuiltIn
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console, environment, jobs
+from lib_upscale.webui.host.page import input_accordion, on_page_load
+from lib_upscale.webui.host.scripts import extras_scripts
 from lib_upscale.webui.ui import plan_line
 from lib_upscale.webui.ui import upscale_controls as controls
 from lib_upscale.webui.upscalers import registry
@@ -65,9 +67,9 @@ class Accordion:
 
     def build(self) -> dict[str, Any]:
         """Make it; the inputs by name, as the host wants them."""
-        with host.input_accordion(False, label=NAME, elem_id=self._prefix) as enabled:
+        with input_accordion(False, label=NAME, elem_id=self._prefix) as enabled:
             made = controls.build(
-                engine.upscalers(), self._prefix, has_tooltips=host.has_tooltips(), for_batches=not self._tab
+                engine.upscalers(), self._prefix, has_tooltips=environment.has_tooltips(), for_batches=not self._tab
             )
             self._line = gr.HTML(
                 plan_summary(None, None, {}), elem_id=f"{self._prefix}_plan", elem_classes=["upscale-plus-plan"]
@@ -120,7 +122,7 @@ class Accordion:
         # A file that came meanwhile is there when somebody opens the accordion or the page, and at the button.
         self._controls.refresh.click(looked, **asked)
         self.inputs["enabled"].change(looked, **asked)
-        host.on_page_load(looked, **asked)
+        on_page_load(looked, **asked)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _plan(
     try:
         count = len(engine.upscalers())
         if not count:
-            folder = host.models_path() / "ESRGAN"
+            folder = environment.models_path() / "ESRGAN"
             return f"No upscaler model was found. Put one into {folder} and press the button above.", False
         found = f"{count} model{'s' if count != 1 else ''} found."
         if not values.get("enabled"):
@@ -172,7 +174,7 @@ def _plan(
     except UpscalePlusError as error:
         return str(error), False
     except Exception as error:  # a line of text must not break the page
-        host.report("the plan could not be made")
+        console.report("the plan could not be made")
         return f"The plan could not be made ({type(error).__name__}: {error})", False
 
 
@@ -211,7 +213,7 @@ def _described(plan: UpscalePlan) -> str:
 
 def _builtin_comes_first() -> bool:
     """Whether the host's accordion runs before ours, as ordered on its settings page."""
-    order = [script.name for script in host.extras_scripts()]
+    order = [script.name for script in extras_scripts()]
     return "Upscale" in order and NAME in order and order.index("Upscale") < order.index(NAME)
 
 
@@ -253,16 +255,16 @@ def process(pp: Any, values: Mapping[str, Any], *, generation: bool = False) -> 
         _process(pp, values, moves_bar=False)
     except UpscalePlusError as error:
         why = "interrupted" if isinstance(error, CancelledError) else str(error)
-        host.say(f"the picture was not upscaled: {why}")
-        host.warn(f"{NAME}: the picture was not upscaled: {why}")
+        console.say(f"the picture was not upscaled: {why}")
+        console.warn(f"{NAME}: the picture was not upscaled: {why}")
 
 
 def _process(pp: Any, values: Mapping[str, Any], *, moves_bar: bool) -> None:
     settings = controls.settings_of(values)
     picture = Picture.from_pil(pp.image)
-    in_extras = host.is_extras_job()
+    in_extras = jobs.is_extras_job()
     try:
-        with host.picture_progress(counted_already=not in_extras, moves_bar=moves_bar) as progress:
+        with jobs.image_progress(counted_already=not in_extras, moves_bar=moves_bar) as progress:
             result = engine.upscale(picture, settings, progress)
             plan = engine.plan(picture.size, settings)
     finally:
@@ -279,7 +281,7 @@ def infotext(settings: UpscaleSettings, plan: UpscalePlan) -> dict[str, Any]:
     return {
         **settings.to_infotext(),
         "Upscale Plus upscaler": entry.name,
-        "Upscale Plus model hash": host.short_hash(entry.path),
+        "Upscale Plus model hash": environment.short_hash(entry.path),
         "Upscale Plus size": str(plan.output),
         "Upscale Plus tiles": plan.tiles,
         RECIPE: recipe(settings),

@@ -27,7 +27,9 @@ from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES
 from lib_upscale.image.io.opening import check_pixels
 from lib_upscale.webui.extras import accordion as extras
 from lib_upscale.webui.extras.builtin_upscale import BuiltIn
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console, environment, jobs
+from lib_upscale.webui.host.images import read_infotext
+from lib_upscale.webui.host.scripts import extras_scripts, postprocessing_module
 from lib_upscale.webui.ui import upscale_controls as controls
 from lib_upscale.webui.upscalers import settings_page as options
 from lib_upscale.webui.upscalers.engine import engine
@@ -43,8 +45,7 @@ _UNREADABLE = "upscale-plus unreadable"
 
 def install() -> None:
     """Wrap the host's function, once."""
-    from modules import postprocessing
-
+    postprocessing = postprocessing_module()
     original = postprocessing.run_postprocessing
     if getattr(original, "upscale_plus", None) is not None:
         return
@@ -53,8 +54,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Put the host's function back. Where another extension has wrapped ours, ours passes everything on from now on."""
-    from modules import postprocessing
-
+    postprocessing = postprocessing_module()
     current = postprocessing.run_postprocessing
     ours = getattr(current, "upscale_plus", None)
     if ours is not None:
@@ -84,7 +84,7 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             run = _Run.of(signature.bind(*arguments, **named).arguments)
         except Exception:  # whatever this host does differently, its own way still works
-            host.report("this Extras job runs without the help of Upscale Plus")
+            console.report("this Extras job runs without the help of Upscale Plus")
             return original(*arguments, **named)
         with run.in_place():
             return run.finished(original(*arguments, **named))
@@ -141,7 +141,7 @@ class _Run:
         """From the arguments of the host's function by name."""
         values = _values_of(extras.NAME, arguments.get("args", ()))
         theirs = BuiltIn.of(_values_of("Upscale", arguments.get("args", ())))
-        order = [script.name for script in host.extras_scripts()]
+        order = [script.name for script in extras_scripts()]
         extras.job.builtin = theirs
         extras.job.builtin_comes_first = extras.NAME in order and "Upscale" in order[: order.index(extras.NAME)]
         return cls(
@@ -155,8 +155,7 @@ class _Run:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Give the host's function its exchanged modules while it runs."""
-        from modules import postprocessing
-
+        postprocessing = postprocessing_module()
         originals = {name: getattr(postprocessing, name) for name in ("images", "scripts", "shared")}
         runner = _Instead(originals["scripts"].scripts_postproc, run=self._run_scripts)
         exchanged = {
@@ -169,13 +168,13 @@ class _Run:
         for name, module in exchanged.items():
             setattr(postprocessing, name, module)
         try:
-            with host.extras_job():
+            with jobs.extras_job():
                 yield
         except Exception as error:
             for line in self._notes.lines():
-                host.say(line)
-            host.say(str(error))
-            host.shared.state.end()  # the host forgets to, and would seem busy
+                console.say(line)
+            console.say(str(error))
+            environment.state().end()  # the host forgets to, and would seem busy
             raise
         finally:
             for name, module in originals.items():
@@ -187,7 +186,7 @@ class _Run:
         """The host's answer with what happened in the text that is shown beside the pictures."""
         lines = self._notes.lines()
         for line in lines:
-            host.say(line)
+            console.say(line)
         if not lines or not isinstance(answer, (tuple, list)) or len(answer) < 2:
             return answer
         outputs, text, *rest = answer
@@ -248,17 +247,17 @@ class _Run:
         try:
             self._run_one(pp, args)
         finally:
-            host.shared.state.job_no += 1
+            environment.state().job_no += 1
             self._begun = False
 
     def _begin_picture(self) -> None:
         """The host counts a picture as done before it begins, so that a single one shows 100% at once: not so."""
         if not self._begun:
-            host.shared.state.job_no -= 1
+            environment.state().job_no -= 1
             self._begun = True
 
     def _run_one(self, pp: Any, args: Any) -> None:
-        state = host.shared.state
+        state = environment.state()
         problem = pp.image.info.get(_UNREADABLE) if pp.image.size == (1, 1) else None
         if problem is not None:
             self._fail(problem)
@@ -279,7 +278,7 @@ class _Run:
             self._fail(str(error) if isinstance(error, UpscalePlusError) else f"{type(error).__name__}: {error}")
 
     def _fail(self, problem: str) -> None:
-        number = host.shared.state.job_no + 1
+        number = environment.state().job_no + 1
         name = Path(self._current).name or f"picture {number} of {self._count}"
         if not problem:
             self._notes.no_pictures += 1
@@ -287,8 +286,8 @@ class _Run:
             raise UpscalePlusError(problem)
         else:
             self._notes.failed.append((name, problem))
-            host.warn(_named(name, problem))
-        host.shared.state.skipped = True
+            console.warn(_named(name, problem))
+        environment.state().skipped = True
 
     def _save(self, image: Any, *arguments: Any, **named: Any) -> Any:
         """Instead of `images.save_image`: into the folder that belongs to the source, over no source, over no other."""
@@ -320,16 +319,16 @@ class _Run:
     # what is done already
 
     def _result_folder(self) -> str:
-        opts = host.shared.opts
+        opts = environment.opts()
         return self._output or getattr(opts, "outdir_samples", "") or getattr(opts, "outdir_extras_samples", "")
 
     def _results_of(self, path: str) -> list[Path]:
         """Where the result of a source lies, if it is there."""
-        if not getattr(host.shared.opts, "use_original_name_batch", False):
+        if not getattr(environment.opts(), "use_original_name_batch", False):
             return []
         self._current = path
         folder = Path(self._folder_for(self._result_folder()))
-        ending = f".{getattr(host.shared.opts, 'samples_format', 'png')}"
+        ending = f".{getattr(environment.opts(), 'samples_format', 'png')}"
         stem = Path(path).stem
         return [folder / f"{stem}{_RESULT}{ending}", folder / f"{stem}{ending}"]
 
@@ -370,7 +369,7 @@ class _Instead:
 
 def _values_of(name: str, args: Any) -> dict[str, Any]:
     """The values of one postprocessor's controls by name."""
-    script = next((script for script in host.extras_scripts() if script.name == name), None)
+    script = next((script for script in extras_scripts() if script.name == name), None)
     if script is None or not script.controls:
         return {}
     return dict(zip(script.controls, args[script.args_from : script.args_to], strict=False))
@@ -401,11 +400,9 @@ def _is_newer(result: Path, source: Path) -> bool:
 
 def _texts(path: Path) -> str:
     """All texts in a result, whatever the host calls the field: it differs between hosts and formats."""
-    from modules import images
-
     try:
         with Image.open(path) as image:
-            parameters, items = images.read_info_from_image(image)
+            parameters, items = read_infotext(image)
     except Exception:  # a result that can't be read is none
         return ""
     return "\n".join(str(value) for value in (parameters, *items.values()) if value)

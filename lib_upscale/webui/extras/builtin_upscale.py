@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.upscalers import list_upscalers
 from lib_upscale.webui.upscalers.registry import Scaler
 
 __all__ = ["NAMES", "BuiltIn"]
@@ -61,7 +61,7 @@ class BuiltIn:
         return self._scaled(size, factor)
 
     def _scaled(self, size: Size, factor: float) -> Size:
-        entry = next((entry for entry in host.shared.sd_upscalers if entry.name == self.upscaler), None)
+        entry = next((entry for entry in list_upscalers() if entry.name == self.upscaler), None)
         if entry is not None and isinstance(entry.scaler, Scaler):
             return Size(max(1, round(size.width * factor)), max(1, round(size.height * factor)))
         # The host's own upscalers give multiples of 8.

@@ -16,8 +16,8 @@ from lib_upscale.redrawing.latent.joint_plan import joint_settings
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
-from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import base_model, jobs
+from lib_upscale.webui.host.model import vae_network
 from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling.host_patches import small_previews
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
@@ -33,7 +33,7 @@ def second_pass_joint(
     # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
     is_aligned = control_units.has_enabled(p.script_args_value or ())
     joint = joint_settings(size.canvas, settings, native, int(p.seeds[0]), is_aligned=is_aligned)
-    run = JointRun.of(size.canvas, settings, joint, host.stop_asked)
+    run = JointRun.of(size.canvas, settings, joint, jobs.stop_requested)
     with ExitStack() as stack:
         stack.enter_context(small_previews())
         stack.enter_context(_filled_up(p, size))
@@ -84,7 +84,7 @@ def _filled_up(p: Any, size: HiresSize) -> Iterator[None]:
     def filled(module: Any, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _reflected(values[0]), *values[1:]
 
-    handle = host.vae_network().encoder.register_forward_pre_hook(filled)
+    handle = vae_network().encoder.register_forward_pre_hook(filled)
     try:
         yield
     finally:

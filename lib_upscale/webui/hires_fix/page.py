@@ -18,7 +18,7 @@ from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, Hir
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.page import input_accordion
 from lib_upscale.webui.ui.plan_line import line_of
 from lib_upscale.webui.ui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 from lib_upscale.webui.upscalers import registry
@@ -62,7 +62,7 @@ class HiresPage:
         """Make them, in the order of `FIELDS`."""
         maker = maker_of(_ID)
         found = self.inputs
-        with host.input_accordion(False, label=TITLE, elem_id=_ID) as enabled:
+        with input_accordion(False, label=TITLE, elem_id=_ID) as enabled:
             found["enabled"] = enabled
             found.update(row(maker, SHOWN, DEFAULTS))
             found.update(fold(maker, _ID, _FOLDED))

@@ -11,7 +11,7 @@ from typing import Any
 from lib_upscale.errors import SettingsError
 from lib_upscale.settings.redraw import PromptSource, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.page import latent_upscalers
 from lib_upscale.webui.sd_upscale.job import check_sampler
 
 __all__ = ["check", "is_latent", "notes", "size_of"]
@@ -21,7 +21,7 @@ _SAME = (None, "", "Use same sampler")
 
 def is_latent(p: Any) -> bool:
     """Whether the upscaler enlarges the latent and not the picture."""
-    return p.hr_upscaler is None or p.hr_upscaler in host.shared.latent_upscale_modes
+    return p.hr_upscaler is None or p.hr_upscaler in latent_upscalers()
 
 
 def check(p: Any, settings: RedrawSettings) -> None:

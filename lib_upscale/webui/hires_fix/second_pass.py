@@ -23,7 +23,9 @@ from lib_upscale.webui.hires_fix import rules as hires_rules
 from lib_upscale.webui.hires_fix.joint import second_pass_joint
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import second_pass_by_tiles
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console, jobs
+from lib_upscale.webui.host.model import apply_token_merging, give_memory_back
+from lib_upscale.webui.host.processing import as_decoded_samples, decode_latents
 
 __all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresRequest", "install", "uninstall"]
 
@@ -100,7 +102,7 @@ class SecondPass:
     ) -> Any:
         """The finished pictures, or those of the first pass."""
         p = self._p
-        if host.stop_asked():
+        if jobs.stop_requested():
             return _first_pass(p, samples, decoded_samples)
         size = HiresSize.of(p)
         kept = copy.copy(p.extra_generation_params)
@@ -108,9 +110,9 @@ class SecondPass:
             run = second_pass_joint if self._settings.method is RedrawMethod.JOINT else second_pass_by_tiles
             given = (samples, decoded_samples, seeds, subseeds, subseed_strength, prompts)
             made = run(p, self._settings, size, self._original, given)
-            if host.stop_asked():
+            if jobs.stop_requested():
                 raise CancelledError()
-            return _decoded([_exact(picture, size) for picture in made])
+            return as_decoded_samples([_exact(picture, size) for picture in made])
         except CancelledError:
             p.extra_generation_params = {**kept, f"{PREFIX} partial": "first pass"}
             p.comment("Hires fix was stopped: this is the picture of the first pass.")
@@ -126,24 +128,20 @@ def _tell(p: Any, error: Exception) -> None:
     """What went wrong, where the person looks."""
     if isinstance(error, UpscalePlusError):
         text = str(error)
-        host.say(text)
+        console.say(text)
     else:
         text = f"{type(error).__name__}: {error}"
-        host.report("hires fix failed")
+        console.report("hires fix failed")
     p.comment(f"Hires fix failed, this is the picture of the first pass. {text}")
-    host.warn(f"Hires fix failed: {text}")
+    console.warn(f"Hires fix failed: {text}")
 
 
 def _put_back(p: Any) -> None:
     """What the host's own pass leaves behind, whatever has happened."""
-    from modules import sd_models
-
     p.is_hr_pass = False
     p.sampler = None
-    apply = getattr(sd_models, "apply_token_merging", None)
-    if apply is not None and not hasattr(p.sd_model, "forge_objects"):
-        apply(p.sd_model, p.get_token_merging_ratio())
-    host.give_memory_back()
+    apply_token_merging(p)
+    give_memory_back()
 
 
 def _exact(picture: Tensor, size: HiresSize) -> Tensor:
@@ -153,21 +151,12 @@ def _exact(picture: Tensor, size: HiresSize) -> Tensor:
     return picture[:, size.crop.rows, size.crop.columns].contiguous()
 
 
-def _decoded(pictures: list[Tensor]) -> Any:
-    from modules.processing import DecodedSamples
-
-    return DecodedSamples(pictures)
-
-
 def _first_pass(p: Any, samples: Any, decoded_samples: Any) -> Any:
     """The pictures of the first pass as the host takes them: (3, height, width), -1 to 1, on the CPU."""
-    from modules import devices
-    from modules.processing import decode_latent_batch
-
     if decoded_samples is not None:
-        return _decoded([picture.float().cpu() for picture in decoded_samples])
+        return as_decoded_samples([picture.float().cpu() for picture in decoded_samples])
     image = getattr(p, "firstpass_image", None)
     if image is not None:
         values = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32).copy())
-        return _decoded([values.permute(2, 0, 1) / 127.5 - 1])
-    return decode_latent_batch(p.sd_model, samples, target_device=devices.cpu, check_for_nans=True)
+        return as_decoded_samples([values.permute(2, 0, 1) / 127.5 - 1])
+    return decode_latents(p.sd_model, samples)

@@ -5,7 +5,6 @@ The steps, sampler, prompts and networks are those that hires fix was given; wha
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -25,12 +24,13 @@ from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import RedrawSettings, VaeMode
 from lib_upscale.webui.hires_fix.size import HiresSize
-from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import base_model, environment
+from lib_upscale.webui.host.images import resize_image, save_image, to_pil
+from lib_upscale.webui.host.model import apply_circular, vae_network
+from lib_upscale.webui.host.processing import create_infotext, decode_first_stage, new_img2img
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
 from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, first_checkpoint_is, quiet
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
-from lib_upscale.webui.tiled_sampling.tile_processing import image_of
 from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
 
 __all__ = ["second_pass_by_tiles", "tiles_settings"]
@@ -115,10 +115,10 @@ class _Bar:
 
     def __init__(self, tiles: int, pictures: int, stops: Stops) -> None:
         self._tiles, self._stops = tiles, stops
-        self._start = host.shared.state.job_no
+        self._start = environment.state().job_no
         more = max(0, tiles * pictures - 1)
         # Every batch of the run has such a pass, and each adds its own.
-        host.shared.state.job_count += more
+        environment.state().job_count += more
         self._first = self._start
 
     def begin(self, number: int) -> None:
@@ -129,7 +129,7 @@ class _Bar:
     def report(self, fraction: float, text: str = "") -> None:
         """So much of the tiles is done."""
         done = round(fraction * self._tiles)
-        state = host.shared.state
+        state = environment.state()
         state.job_no, state.sampling_step = self._first + done, 0
         state.textinfo = text if text.startswith("border") else f"tile {min(done + 1, self._tiles)} of {self._tiles}"
 
@@ -140,12 +140,7 @@ class _Bar:
 
 def _img2img(p: Any, prompt: str) -> Any:
     """The host's parameters of an img2img with what hires fix was given."""
-    from modules.processing import StableDiffusionProcessingImg2Img
-
-    fields = [f.name for f in dataclasses.fields(StableDiffusionProcessingImg2Img) if f.init]
-    made = StableDiffusionProcessingImg2Img(
-        **{name: getattr(p, name) for name in fields if hasattr(p, name) and name not in ("sd_model", "sampler_index")}
-    )
+    made = new_img2img(p)
     made.upscale_plus_runner = p.scripts_value
     made.scripts_value, made.script_args_value = p.scripts_value, p.script_args_value
     made.upscale_plus_steps = made.steps = p.hr_second_pass_steps or p.steps
@@ -167,27 +162,23 @@ def _pictures(p: Any, size: HiresSize, samples: Any, decoded: Any, settings: Red
         return [_enlarged(p, size, picture, number) for number, picture in enumerate(decoded)]
     made = []
     side = settings.tile or base_model.native_side(None)
-    with tiled_vae(host.vae_network(), side, VaeMode(settings.vae)):
+    with tiled_vae(vae_network(), side, VaeMode(settings.vae)):
         for number in range(len(samples)):
             made.append(_decoded(p, size, samples[number : number + 1], number))
     return made
 
 
 def _enlarged(p: Any, size: HiresSize, picture: Tensor, number: int) -> Pixels:
-    from modules import images
-
     # Not rounded: so the host makes pictures of what its VAE decodes.
     first = Image.fromarray((_pixels(picture) * 255).astype(np.uint8))
     _save_first(p, first, number)
-    enlarged = images.resize_image(0, first, *size.enlarged, upscaler_name=p.hr_upscaler)
+    enlarged = resize_image(first, size.enlarged.width, size.enlarged.height, p.hr_upscaler)
     return _middle(np.asarray(enlarged.convert("RGB"), dtype=np.float32) / np.float32(255), size)
 
 
 def _decoded(p: Any, size: HiresSize, sample: Tensor, number: int) -> Pixels:
-    from modules.processing import decode_first_stage
-
     if _saves_first(p):
-        _save_first(p, image_of(_pixels(decode_first_stage(p.sd_model, sample)[0])), number)
+        _save_first(p, to_pil(_pixels(decode_first_stage(p.sd_model, sample)[0])), number)
     whole = size.enlarged.rounded_up(LATENT)
     scale_mode = p.latent_scale_mode
     high_wide = (whole.height // LATENT, whole.width // LATENT)
@@ -202,21 +193,18 @@ def _middle(pixels: Pixels, size: HiresSize) -> Pixels:
 
 
 def _saves_first(p: Any) -> bool:
-    return bool(p.save_samples() and host.option("save_images_before_highres_fix", False))
+    return bool(p.save_samples() and environment.option("save_images_before_highres_fix", False))
 
 
 def _save_first(p: Any, image: Image.Image, number: int) -> None:
     """The picture before the second pass, where the person has asked for that in the settings."""
-    from modules import images
-    from modules.processing import create_infotext
-
     if not _saves_first(p):
         return
     text = create_infotext(
         p, p.all_prompts, p.all_seeds, p.all_subseeds, [], iteration=p.iteration, position_in_batch=number
     )
-    images.save_image(
-        image, p.outpath_samples, "", p.seeds[number], p.prompts[number], host.shared.opts.samples_format, info=text,
+    save_image(
+        image, p.outpath_samples, "", p.seeds[number], p.prompts[number], environment.opts().samples_format, info=text,
         p=p, suffix=_SUFFIX,
     )  # fmt: skip
 
@@ -229,8 +217,4 @@ def _pixels(picture: Tensor) -> Pixels:
 
 def _circular_again(p: Any) -> None:
     """Tiles are never circular; the next first pass is, where the person wants seamless textures."""
-    from modules import sd_hijack
-
-    apply = getattr(getattr(sd_hijack, "model_hijack", None), "apply_circular", None)
-    if apply is not None:
-        apply(p.tiling)
+    apply_circular(p.tiling)

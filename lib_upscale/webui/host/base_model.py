@@ -1,4 +1,4 @@
-"""The Stable Diffusion model of the host, told without loading it: what size it was trained at, and its hashes."""
+"""The chosen Stable Diffusion checkpoint, without loading it: its name and the size it was trained at."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from lib_upscale.errors import UpscalePlusError
 from lib_upscale.models.formats.reader import read_checkpoint
 from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.model_files import file_fingerprint
+from lib_upscale.webui.host import environment
 
-__all__ = ["is_xl", "native_side", "selected_name"]
+__all__ = ["native_side", "selected_name"]
 
 _SIDES = {"1.x": 512, "2.x": 768, "XL": 1024, "3": 1024, "Flux": 1024}
+"""Part of an architecture's name -> the side in pixels at which it was trained."""
+_DEFAULT_SIDE = 512
 
 
 def native_side(name: str | None = None) -> int:
     """The side in pixels at which the chosen checkpoint was trained. `name` overrides the one of the settings."""
     path = _path(name)
     if path is None:
-        return 512
+        return _DEFAULT_SIDE
     return _side_of(str(path), file_fingerprint(path))
 
 
@@ -31,17 +34,12 @@ def selected_name(name: str | None = None) -> str:
     return str(getattr(info, "name_for_extra", "") or getattr(info, "name", "")) if info is not None else ""
 
 
-def is_xl(model: Any) -> bool:
-    """Whether a loaded model is told the size and place of a crop."""
-    return bool(getattr(model, "is_sdxl", False))
-
-
 def _info(name: str | None) -> Any:
-    from modules import sd_models, shared
+    from modules import sd_models
 
-    wanted = name or getattr(shared.opts, "sd_model_checkpoint", None)
-    if wanted and (found := sd_models.checkpoint_aliases.get(wanted)):
-        return found
+    wanted = name or environment.option("sd_model_checkpoint", "")
+    if wanted and (info := sd_models.checkpoint_aliases.get(wanted)):
+        return info
     with contextlib.suppress(Exception):
         return next(iter(sd_models.checkpoints_list.values()))
     return None
@@ -55,8 +53,8 @@ def _path(name: str | None) -> Path | None:
 @lru_cache(maxsize=64)
 def _side_of(path: str, fingerprint: object) -> int:
     try:
-        foreign = identify_other_model(read_checkpoint(Path(path)))
+        model = identify_other_model(read_checkpoint(Path(path)))
     except (UpscalePlusError, OSError):
-        return 512
-    architecture = (foreign.architecture if foreign is not None else None) or ""
-    return next((side for mark, side in _SIDES.items() if mark in architecture), 512)
+        return _DEFAULT_SIDE
+    architecture = (model.architecture if model is not None else None) or ""
+    return next((side for mark, side in _SIDES.items() if mark in architecture), _DEFAULT_SIDE)

@@ -1,91 +1,130 @@
-"""The WebUI the extension runs in: every difference between AUTOMATIC1111's, Forge and reForge stands here.
+"""Which WebUI this is, how it was started, what is set on its settings page, and where its folders are.
 
-The other modules of this room ask this one and never look into `modules` themselves, except to replace a function
-of the host, which is each one's own affair.
+Every question "is this Forge?" is asked here and nowhere else.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import Any
-
-import torch
-from modules import devices, shared
+from types import ModuleType
+from typing import Any, TypeVar
 
 __all__ = [
+    "HostKind",
+    "add_option",
     "api_credentials",
     "api_is_on",
-    "api_job",
+    "cmd_opts",
+    "command_line_options",
     "data_path",
-    "device",
-    "empty_runner",
-    "extras_job",
-    "extras_scripts",
-    "give_memory_back",
+    "forge_objects",
     "has_tooltips",
-    "img2img_by_api",
-    "input_accordion",
-    "interrogated",
-    "is_busy",
-    "is_extras_job",
-    "is_of_extras",
-    "javascript",
-    "kept_state",
-    "latent_upscalers",
-    "make_room",
+    "host_kind",
+    "memory_management",
     "models_path",
-    "on_page_load",
     "option",
-    "options_of_command_line",
-    "prompt_length",
-    "queue_lock",
-    "report",
-    "say",
-    "shared",
+    "opts",
     "short_hash",
-    "vae_network",
-    "warn",
-    "write_params",
+    "state",
 ]
 
-_NAME = "Upscale Plus"
+_T = TypeVar("_T")
+
+_UPSCALE_PLUS = "upscale-plus"
 
 
-def say(text: str) -> None:
-    """A line in the console, where the host's own messages are."""
-    print(f"{_NAME}: {text}", file=sys.stdout, flush=True)  # noqa: T201
+class HostKind(Enum):
+    """The families of WebUIs that differ in how a model is kept in memory and called."""
+
+    A1111 = "AUTOMATIC1111"
+    FORGE = "Forge"
+    REFORGE = "reForge or Forge Classic"
 
 
-def report(text: str) -> None:
-    """A line in the console and, within an exception's handler, its traceback."""
-    from modules import errors
-
-    errors.report(f"{_NAME}: {text}", exc_info=sys.exc_info()[0] is not None)
-
-
-def warn(text: str) -> None:
-    """A notice in the page of whoever started the job, if the job was started from a page."""
-    import gradio
-
-    with contextlib.suppress(Exception):  # outside an event of a page there is nobody to show it to
-        gradio.Warning(text)
+_MEMORY_MANAGEMENT = {
+    "backend.memory_management": HostKind.FORGE,
+    "ldm_patched.modules.model_management": HostKind.REFORGE,
+}
+"""Module that manages the memory of models -> whose it is; AUTOMATIC1111's has none."""
 
 
-def option(key: str, default: Any) -> Any:
+def host_kind() -> HostKind:
+    """Which WebUI this is."""
+    return next((kind for name, kind in _MEMORY_MANAGEMENT.items() if _manager(name)), HostKind.A1111)
+
+
+def memory_management() -> Any:
+    """The module of the Forge family that loads and unloads models; None for AUTOMATIC1111's."""
+    return next((module for name in _MEMORY_MANAGEMENT if (module := _manager(name))), None)
+
+
+def _manager(name: str) -> ModuleType | None:
+    module = sys.modules.get(name)
+    is_known = hasattr(module, "free_memory") and hasattr(module, "minimum_inference_memory")
+    return module if is_known else None
+
+
+def forge_objects(model: Any) -> Any:
+    """Where the Forge family keeps a model's UNet and VAE; None for a model of AUTOMATIC1111's."""
+    return getattr(model, "forge_objects", None)
+
+
+def has_tooltips() -> bool:
+    """Whether the host has taught gradio's components the argument `tooltip`."""
+    return any(name in sys.modules for name in ("modules.gradio_extensons", "modules.gradio_extensions"))
+
+
+def state() -> Any:
+    """The host's state of the running job."""
+    from modules import shared
+
+    return shared.state
+
+
+def opts() -> Any:
+    """The host's settings."""
+    from modules import shared
+
+    return shared.opts
+
+
+def cmd_opts() -> Any:
+    """The arguments that the WebUI was started with, as attributes."""
+    from modules import shared
+
+    return shared.cmd_opts
+
+
+def add_option(key: str, info: str, *arguments: Any, **named: Any) -> None:
+    """Add a setting to the host's settings page; the arguments are those of the host's `OptionInfo`."""
+    from modules import shared
+
+    shared.opts.add_option(key, shared.OptionInfo(*arguments, **named).info(info))
+
+
+def option(key: str, default: _T) -> _T:
     """A value of the settings page; the default before the page has been built for the first time."""
-    value = getattr(shared.opts, key, default)
+    value: _T | None = getattr(opts(), key, default)
     return default if value is None else value
 
 
-def options_of_command_line() -> dict[str, Any]:
+def command_line_options() -> dict[str, Any]:
     """Name -> value of all arguments that the WebUI was started with."""
-    return dict(vars(shared.cmd_opts))
+    return dict(vars(cmd_opts()))
+
+
+def api_is_on() -> bool:
+    """Whether the WebUI was started with its API."""
+    return bool(command_line_options().get("api") or command_line_options().get("nowebui"))
+
+
+def api_credentials() -> dict[str, str]:
+    """User -> password of `--api-auth`; empty if the API is open."""
+    credentials = command_line_options().get("api_auth") or ""
+    pairs = [pair.partition(":") for pair in credentials.split(",") if pair]
+    return {user: password for user, _, password in pairs}
 
 
 def models_path() -> Path:
@@ -95,125 +134,6 @@ def models_path() -> Path:
     return Path(paths.models_path)
 
 
-def api_is_on() -> bool:
-    """Whether the WebUI was started with its API."""
-    return bool(options_of_command_line().get("api") or options_of_command_line().get("nowebui"))
-
-
-def api_credentials() -> dict[str, str]:
-    """User -> password of `--api-auth`; empty if the API is open."""
-    given = options_of_command_line().get("api_auth") or ""
-    pairs = [pair.partition(":") for pair in given.split(",") if pair]
-    return {user: password for user, _, password in pairs}
-
-
-def is_busy() -> bool:
-    """Whether a job is running."""
-    return bool(shared.state.job or shared.state.job_count)
-
-
-def queue_lock() -> Any:
-    """The lock that every job of the host takes. It must not be taken twice by one thread."""
-    from modules import call_queue
-
-    return call_queue.queue_lock
-
-
-def device() -> torch.device:
-    """Where the host runs its own upscalers: `--use-cpu` and `--device-id` are in it."""
-    with contextlib.suppress(Exception):
-        return torch.device(devices.get_device_for("esrgan"))
-    return torch.device(getattr(devices, "device_esrgan", None) or "cpu")
-
-
-def make_room() -> None:
-    """Move the Stable Diffusion model out of the way, as far as the host does that itself before an upscaler."""
-    management = _memory_management()
-    try:
-        if management is not None:  # Forge and its family: they bring their models back when they need them
-            needed = management.minimum_inference_memory()
-            management.free_memory(needed, management.get_torch_device())
-            return
-        flags = options_of_command_line()
-        if flags.get("lowvram") or flags.get("medvram") or flags.get("medvram_sdxl"):
-            importlib.import_module("modules.lowvram").send_everything_to_cpu()
-            devices.torch_gc()
-    except Exception:  # less memory is no reason to fail: tiles get smaller
-        report("the memory of other models could not be freed")
-
-
-def give_memory_back() -> None:
-    """What torch keeps for later goes back to the device."""
-    with contextlib.suppress(Exception):
-        devices.torch_gc()
-
-
-def _memory_management() -> Any:
-    for name in ("backend.memory_management", "ldm_patched.modules.model_management"):
-        if name in sys.modules:
-            found = sys.modules[name]
-            if hasattr(found, "free_memory") and hasattr(found, "minimum_inference_memory"):
-                return found
-    return None
-
-
-def input_accordion(opened: bool, **arguments: Any) -> Any:
-    """The host's accordion whose being open is a value: a class in one host, a function in the other."""
-    from modules.ui_components import InputAccordion
-
-    return InputAccordion(opened, **arguments)
-
-
-def has_tooltips() -> bool:
-    """Whether the host has taught gradio's components the argument `tooltip`."""
-    return any(name in sys.modules for name in ("modules.gradio_extensons", "modules.gradio_extensions"))
-
-
-def javascript(code: str) -> dict[str, str]:
-    """The argument with which an event of gradio runs `code` in the page first: it was renamed with gradio 4."""
-    import gradio
-
-    return {"_js" if gradio.__version__.startswith("3.") else "js": code}
-
-
-def latent_upscalers() -> list[str]:
-    """What hires fix offers before the upscalers."""
-    return list(getattr(shared, "latent_upscale_modes", {}))
-
-
-def on_page_load(function: Callable[..., Any], **arguments: Any) -> None:
-    """Call it whenever somebody opens the page that is being built."""
-    from gradio.context import Context
-
-    if Context.root_block is not None:
-        Context.root_block.load(function, **arguments)
-
-
-def is_of_extras(script: Any) -> bool:
-    """Whether a postprocessor is the one of the Extras tab: the settings can have others in txt2img and img2img."""
-    from modules import scripts
-
-    return any(each is script for each in scripts.scripts_postproc.scripts or ())
-
-
-def extras_scripts() -> list[Any]:
-    """The postprocessors of the Extras tab, in the order in which they run; those switched off are left out."""
-    from modules import scripts
-
-    return list(scripts.scripts_postproc.scripts_in_preferred_order())
-
-
-def short_hash(path: Path) -> str | None:
-    """The first ten digits of a file's SHA-256, kept by the host; None where the host was told not to compute any."""
-    from modules import hashes
-
-    try:
-        whole = hashes.sha256(str(path), f"upscale-plus/{path}")
-    except Exception:
-        return None
-    return whole[:10] if whole else None
-
-
 def data_path() -> Path:
     """The folder of the person's data: settings, outputs, models."""
     from modules import paths
@@ -221,145 +141,12 @@ def data_path() -> Path:
     return Path(paths.data_path)
 
 
-def empty_runner() -> Any:
-    """A runner of scripts without any."""
-    from modules import scripts
+def short_hash(path: Path) -> str | None:
+    """The first ten digits of a file's SHA-256, kept by the host; None where the host was told not to compute any."""
+    from modules import hashes
 
-    return scripts.ScriptRunner()
-
-
-def vae_network() -> Any:
-    """The VAE of the loaded model: what has `encoder` and `decoder`."""
-    model = shared.sd_model
-    found = getattr(model, "first_stage_model", None)
-    if found is None or not hasattr(found, "encoder"):
-        found = model.forge_objects.vae.first_stage_model
-    return found
-
-
-def prompt_length(prompt: str) -> int:
-    """Tokens to which the loaded model pads a prompt: 75, 150, ..."""
-    asked = getattr(shared.sd_model, "get_prompt_lengths_on_ui", None)
-    if asked is None:
-        from modules.sd_hijack import model_hijack
-
-        asked = model_hijack.get_prompt_lengths
-    return int(asked(prompt)[1])
-
-
-def interrogated(image: Any, *, tags: bool) -> str:
-    """What one of the host's two interrogators says of a picture; it may end with "<error>". Raises what they raise."""
-    if tags:
-        return str(importlib.import_module("modules.deepbooru").model.tag(image))
-    return str(shared.interrogator.interrogate(image))
-
-
-def write_params(p: Any) -> None:
-    """Write `params.txt` again, which the host wrote before what it says was changed."""
-    from modules.processing import Processed
-
-    if not shared.cmd_opts.no_prompt_history:
-        with contextlib.suppress(OSError):
-            (data_path() / "params.txt").write_text(Processed(p, []).infotext(p, 0), encoding="utf8")
-
-
-@contextmanager
-def kept_state() -> Iterator[None]:
-    """While it lasts, nobody begins or ends the job: for parts of the host that think they are one of their own."""
-    state = shared.state
-    state.begin = state.end = lambda *_, **__: None
     try:
-        yield
-    finally:
-        del state.begin, state.end
-
-
-def img2img_by_api(app: Any, asked: dict[str, Any]) -> Any:
-    """What the host's own API answers to such an img2img request: it queues, counts and checks it as ever."""
-    from modules.api.models import StableDiffusionImg2ImgProcessingAPI
-
-    endpoint = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/sdapi/v1/img2img")
-    return endpoint(StableDiffusionImg2ImgProcessingAPI(**asked))
-
-
-_in_extras = threading.local()
-
-
-@contextmanager
-def extras_job() -> Iterator[None]:
-    """Mark the current thread as running a job of the Extras tab."""
-    _in_extras.active = True
-    try:
-        yield
-    finally:
-        _in_extras.active = False
-
-
-@contextmanager
-def api_job(count: int) -> Iterator[None]:
-    """Mark the host as busy with `count` pictures, so that its progress and Interrupt work."""
-    state = shared.state
-    state.begin(job="upscale-plus")
-    state.job_count = count
-    try:
-        yield
-    finally:
-        state.end()
-
-
-def is_extras_job() -> bool:
-    """Whether the current thread runs a job of the Extras tab."""
-    return getattr(_in_extras, "active", False)
-
-
-def stop_asked() -> bool:
-    """Whether the person pressed Interrupt or Skip."""
-    return bool(shared.state.interrupted or shared.state.skipped)
-
-
-class StateProgress:
-    """A `Progress` that moves the host's bar, in a thousand steps of the picture that is worked on."""
-
-    steps = 1000
-
-    def __init__(self, *, moves_bar: bool = True) -> None:
-        self._moves_bar = moves_bar
-
-    def report(self, fraction: float, text: str = "") -> None:
-        """Move the bar and say where we are."""
-        if self._moves_bar:
-            shared.state.sampling_steps = self.steps
-            shared.state.sampling_step = int(self.steps * min(1.0, max(0.0, fraction)))
-        if text:
-            shared.state.textinfo = text
-
-    def cancelled(self) -> bool:
-        """Whether Interrupt or Skip was pressed."""
-        return stop_asked()
-
-
-@contextmanager
-def picture_progress(*, counted_already: bool = False, moves_bar: bool = True) -> Iterator[StateProgress]:
-    """Show a picture's tiles on the host's bar.
-
-    A job that counts a picture as done before it begins (`counted_already`) would show 100% at once for a single one:
-    the count is taken back until the picture is done. In a generation the bar is the sampler's and stays so.
-    """
-    state = shared.state
-    if not moves_bar:
-        text = state.textinfo
-        try:
-            yield StateProgress(moves_bar=False)
-        finally:
-            state.textinfo = text
-        return
-    before = (state.sampling_step, state.sampling_steps, state.textinfo)
-    if counted_already:
-        state.job_no -= 1
-    try:
-        state.sampling_step = 0
-        yield StateProgress()
-    finally:
-        if counted_already:
-            state.job_no += 1
-        state.sampling_step, state.sampling_steps, state.textinfo = before
+        whole = hashes.sha256(str(path), f"{_UPSCALE_PLUS}/{path}")
+    except Exception:
+        return None
+    return whole[:10] if whole else None

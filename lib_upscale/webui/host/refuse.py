@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.console import say
 
-__all__ = ["refuse", "take_back"]
-
-
-def refuse(p: Any, error: Exception) -> None:
-    """Have the generation `p` fail at its start with that error, and say it in the console."""
-    host.say(str(error))
-    p.init = _Refusal(error)
+__all__ = ["clear_failure", "fail_at_start"]
 
 
-def take_back(p: Any) -> None:
-    """A cell of a plot may be a copy of parameters that were refused: they are looked at anew."""
-    if isinstance(vars(p).get("init"), _Refusal):
-        del p.init
+def fail_at_start(p: Any, error: Exception, check: str) -> None:
+    """Have the generation `p` fail at its start with that error, and say it in the console.
+
+    Args:
+        p: The host's parameters, before their `init`.
+        error: What is raised then. Of several checks that fail the first one's error is.
+        check: Which check has failed: its result is taken back by the same name.
+    """
+    say(str(error))
+    before = vars(p).get("init")
+    if not isinstance(before, _FailingInit):
+        p.init = _FailingInit(error, check, before)
 
 
-class _Refusal:
+def clear_failure(p: Any, check: str) -> None:
+    """Take the failure of that check back, before it is made anew: `p` may be a copy of parameters that failed it."""
+    current = vars(p).get("init")
+    if not isinstance(current, _FailingInit) or current.check != check:
+        return
+    del p.init
+    if current.before is not None:
+        p.init = current.before
+
+
+class _FailingInit:
     """In place of the host's `init`."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, check: str, before: Any) -> None:
         self._error = error
+        self.check = check
+        self.before = before
+        """What another extension had put there."""
 
     def __call__(self, *_: Any, **__: Any) -> None:
         raise self._error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment
 from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling import tile_scripts
 
@@ -42,7 +42,7 @@ def of(p: Any, upscaler: str) -> dict[str, Any]:
             _name(s): _arguments(arguments[s.args_from : s.args_to]) for s in scripts if s.args_from is not None
         },
         "fields": {name: _plain(getattr(p, name, None)) for name in _FIELDS},
-        "options": {name: _plain(host.option(name, None)) for name in _OPTIONS},
+        "options": {name: _plain(environment.option(name, None)) for name in _OPTIONS},
     }
 
 

@@ -27,8 +27,16 @@ from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian, resize
 from lib_upscale.redrawing.tiles.grid import LATENT, Grid, Tile
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings, TileContext
-from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import base_model, console, environment, jobs
+from lib_upscale.webui.host.images import flatten, save_image, to_pil
+from lib_upscale.webui.host.model import loaded_model
+from lib_upscale.webui.host.processing import (
+    as_decoded_samples,
+    binary_mask,
+    color_correction,
+    create_infotext,
+    process_images,
+)
 from lib_upscale.webui.sd_upscale import identity as redraw_identity
 from lib_upscale.webui.sd_upscale import timings as redraw_times
 from lib_upscale.webui.sd_upscale.progress_bar import Bar
@@ -37,7 +45,6 @@ from lib_upscale.webui.tiled_sampling import tile_scripts
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
 from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, quiet
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
-from lib_upscale.webui.tiled_sampling.tile_processing import image_of
 from lib_upscale.webui.upscalers.enlarger import Enlarger, known_name
 
 __all__ = ["PREFIX", "TITLE", "RedrawRequest", "check_sampler", "install", "journal_root", "run"]
@@ -66,7 +73,7 @@ class RedrawRequest:
 
 def journal_root() -> Path:
     """Where unfinished redraws are kept."""
-    return host.data_path() / "upscale-plus" / "unfinished"
+    return environment.data_path() / "upscale-plus" / "unfinished"
 
 
 def check_sampler(name: str | None) -> None:
@@ -82,8 +89,6 @@ def run(p: Any, request: RedrawRequest) -> Any:
 
     Raises `UpscalePlusError` for what can't be done, before anything is computed wherever that is known before.
     """
-    from modules.processing import process_images
-
     own = copy.copy(p)
     job = install(own, request, random_seed=_wants_random_seed(p))
     try:
@@ -155,23 +160,21 @@ class PictureJob:
                 f"There is no tile {self._wish.test_tile}",
                 f"choose 1 to {len(self.plan.passes[-1].grid.tiles)}, or 0 for the middle one",
             )
-        opts = host.shared.opts
+        opts = environment.opts()
         if opts.samples_save and not p.do_not_save_samples and not self._wish.test:
             _check_format(str(opts.samples_format), self.plan.output)
 
     def init(self, all_prompts: Any, all_seeds: Any, all_subseeds: Any) -> None:
         """In place of the host's, which would resize and encode the whole picture."""
-        from modules import images
-
         p = self._p
         p.extra_generation_params["Denoising strength"] = p.denoising_strength
-        if getattr(host.shared.sd_model, "cond_stage_key", "edit") != "edit":
+        if getattr(loaded_model(), "cond_stage_key", "edit") != "edit":
             p.image_cfg_scale = None  # the host drops it for all models but instruct-pix2pix, and then tells none
-        if getattr(host.shared.opts, "save_init_img", False):
+        if getattr(environment.opts(), "save_init_img", False):
             image = p.init_images[0]
             p.init_img_hash = hashlib.md5(image.tobytes()).hexdigest()  # the name that the host gives it
-            images.save_image(
-                image, path=host.shared.opts.outdir_init_images, basename=None, forced_filename=p.init_img_hash,
+            save_image(
+                image, path=environment.opts().outdir_init_images, basename=None, forced_filename=p.init_img_hash,
                 save_to_dirs=False, existing_info=image.info,
             )  # fmt: skip
 
@@ -238,7 +241,7 @@ class PictureJob:
         if not self._settings.resume:
             journal.discard()
         elif kept := len(journal):
-            host.say(f"resuming with seed {key.seed}: {kept} tiles are finished already")
+            console.say(f"resuming with seed {key.seed}: {kept} tiles are finished already")
         return key, journal
 
     def _take_seed(self, seed: int) -> None:
@@ -246,7 +249,7 @@ class PictureJob:
         step = 1 if p.subseed_strength == 0 else 0
         p.all_seeds = [seed + step * number for number in range(len(p.all_seeds))]
         p.seeds = p.all_seeds[p.iteration : p.iteration + 1]
-        host.write_params(p)
+        jobs.write_params(p)
 
     def _tell(self, result: RedrawResult, painter: HostPainter) -> None:
         """What was done goes into the infotext and under the picture."""
@@ -267,21 +270,18 @@ class PictureJob:
 
     def _prepare_finish(self, result: RedrawResult) -> None:
         """What the host wants for its own work on the finished picture."""
-        from modules import images
-        from modules.processing import setup_color_correction
-
-        p, opts = self._p, host.shared.opts
+        p, opts = self._p, environment.opts()
         if self._wish.test:
             return
-        upscaled = image_of(result.upscaled)
+        upscaled = to_pil(result.upscaled)
         if opts.img2img_color_correction and self._own_colors:
-            p.color_corrections = [setup_color_correction(upscaled)]
+            p.color_corrections = [color_correction(upscaled)]
         if self._mask is not None and result.plan.layout.offset is None:
             self._overlay(upscaled, result)
         if self._settings.save_upscaled:
             self.extra_images.append(upscaled)
             if p.save_samples():
-                images.save_image(
+                save_image(
                     upscaled, p.outpath_samples, "", p.seeds[0], p.prompts[0], opts.samples_format,
                     info=_infotext(p), p=p, suffix="-upscaled",
                 )  # fmt: skip
@@ -344,22 +344,18 @@ def _check_format(name: str, size: Size) -> None:
 
 
 def _picture(p: Any) -> Pixels:
-    from modules import images
-
     given = list(getattr(p, "init_images", None) or [])
     if not given or given[0] is None:
         raise SettingsError("There is no picture to upscale", "put one into img2img")
-    image = images.flatten(given[0], host.shared.opts.img2img_background_color).convert("RGB")
+    image = flatten(given[0], environment.opts().img2img_background_color).convert("RGB")
     return np.asarray(np.asarray(image, dtype=np.float32) / np.float32(255), dtype=np.float32)
 
 
 def _mask(p: Any, size: Size) -> Plane | None:
     """The mask as the host would use it: rounded, inverted if asked, blurred."""
-    from modules.processing import create_binary_mask
-
     if p.image_mask is None:
         return None
-    image = create_binary_mask(p.image_mask, round=getattr(p, "mask_round", True)).convert("L")
+    image = binary_mask(p.image_mask, round_values=getattr(p, "mask_round", True))
     if image.size != tuple(size):
         image = image.resize((size.width, size.height), Image.Resampling.BILINEAR)
     mask: Plane = np.asarray(np.asarray(image, dtype=np.float32) / np.float32(255), dtype=np.float32)
@@ -375,14 +371,10 @@ def _mask(p: Any, size: Size) -> Plane | None:
 
 
 def _infotext(p: Any) -> str:
-    from modules.processing import create_infotext
-
-    return str(create_infotext(p, p.prompts, p.seeds, p.subseeds, index=0, all_negative_prompts=p.negative_prompts))
+    return create_infotext(p, p.prompts, p.seeds, p.subseeds, index=0, all_negative_prompts=p.negative_prompts)
 
 
 def _as_samples(pixels: Pixels) -> Any:
-    from modules.processing import DecodedSamples
-
     # The host cuts off what is below a level: a quarter more makes that rounding.
     levels = (np.rint(np.clip(pixels, 0, 1) * 255) + 0.25) / 255 * 2 - 1
-    return DecodedSamples([torch.from_numpy(np.ascontiguousarray(np.moveaxis(levels, 2, 0), dtype=np.float32))])
+    return as_decoded_samples([torch.from_numpy(np.ascontiguousarray(np.moveaxis(levels, 2, 0), dtype=np.float32))])

@@ -16,7 +16,7 @@ from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.page import javascript
 from lib_upscale.webui.sd_upscale import timings as redraw_times
 from lib_upscale.webui.sd_upscale.job import PREFIX, TITLE, RedrawRequest, check_sampler, journal_root
 from lib_upscale.webui.sd_upscale.source import WHERE, Source, seen, source_of, tabs_of
@@ -135,13 +135,13 @@ class RedrawPage:
         if "image" in theirs:
             theirs["image"].change(
                 picture_changed, inputs=[theirs["image"], where, *inputs], outputs=[first, self._line],
-                show_progress=False, **host.javascript(WHERE),
+                show_progress=False, **javascript(WHERE),
             )  # fmt: skip
         tabs = tabs_of([*pictures, *([theirs["image"]] if "image" in theirs else [])])
         for happens in [*(c.change for c in inputs), *map(_arrives, pictures), *(tab.select for tab in tabs)]:
             happens(
                 line, inputs=[first, where, *inputs], outputs=[self._line], show_progress=False,
-                **host.javascript(WHERE),
+                **javascript(WHERE),
             )  # fmt: skip
 
 

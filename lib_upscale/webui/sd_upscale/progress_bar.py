@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment
 from lib_upscale.webui.tiled_sampling.host_patches import Stops
 
 __all__ = ["Bar"]
@@ -27,7 +27,7 @@ class Bar:
 
     def _scale(self, pictures: int) -> None:
         """Make the host's count of pictures one of tiles; a batch of pictures calls this for each of them."""
-        state = host.shared.state
+        state = environment.state()
         if state.job_count <= 0:
             state.job_count = pictures
             _scaled["begun"] = None
@@ -40,19 +40,19 @@ class Bar:
 
     def begin_picture(self) -> None:
         """A picture begins; one batch count has several."""
-        self._start = host.shared.state.job_no
-        host.shared.state.sampling_step = 0
-        host.shared.state.textinfo = "upscaling"
+        self._start = environment.state().job_no
+        environment.state().sampling_step = 0
+        environment.state().textinfo = "upscaling"
 
     def end_picture(self) -> None:
         """It is done: the host counts one more job after it."""
-        host.shared.state.job_no = self._start + self._each - 1
-        host.shared.state.textinfo = None
+        environment.state().job_no = self._start + self._each - 1
+        environment.state().textinfo = None
 
     def report(self, fraction: float, text: str = "") -> None:
         """So much of the tiles is done."""
         done = round(fraction * self.tiles)
-        state = host.shared.state
+        state = environment.state()
         state.job_no = self._start + 1 + done
         state.sampling_step = 0
         state.textinfo = text if text.startswith("border") else f"tile {min(done + 1, self.tiles)} of {self.tiles}"
@@ -75,8 +75,8 @@ class Upscaling:
 
     def report(self, fraction: float, text: str = "") -> None:
         """So much of it is done."""
-        host.shared.state.sampling_steps = _STEPS
-        host.shared.state.sampling_step = int(_STEPS * min(1.0, max(0.0, fraction)))
+        environment.state().sampling_steps = _STEPS
+        environment.state().sampling_step = int(_STEPS * min(1.0, max(0.0, fraction)))
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop."""

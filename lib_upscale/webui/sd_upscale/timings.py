@@ -6,8 +6,7 @@ from typing import Any
 
 from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.redrawing.result import RedrawResult
-from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import base_model, environment
 
 __all__ = ["note", "per_megapixel"]
 
@@ -30,10 +29,10 @@ def note(p: Any, result: RedrawResult) -> None:
 
 def _evaluated(steps: int, strength: float) -> int:
     """How often the UNet is run for a tile: the host's own rule for img2img."""
-    return steps if host.option("img2img_fix_steps", False) else int(min(strength, 0.999) * steps) + 1
+    return steps if environment.option("img2img_fix_steps", False) else int(min(strength, 0.999) * steps) + 1
 
 
 def _store() -> MeasurementStore:
     if not _notes:
-        _notes.append(MeasurementStore(host.data_path() / "upscale-plus" / "times.json"))
+        _notes.append(MeasurementStore(environment.data_path() / "upscale-plus" / "times.json"))
     return _notes[0]

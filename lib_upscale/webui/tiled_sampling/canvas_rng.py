@@ -18,6 +18,7 @@ from torch import Tensor
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.latent.canvas_noise import BatchNoise, BrownianNoise, CanvasNoise, replayed
 from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.webui.host.sampling import image_rng
 
 __all__ = ["CanvasRandom", "Seeds", "TileRandom"]
 
@@ -85,14 +86,9 @@ class CanvasRandom:
         return self._encoder.window(0, region)
 
     def _start(self) -> Callable[[], Tensor]:
-        from modules import rng
-
         seeds = self.seeds
-        source = rng.ImageRNG(
-            self.shape, [seeds.seed], subseeds=[seeds.subseed], subseed_strength=seeds.subseed_strength,
-            seed_resize_from_h=seeds.resize_from_height, seed_resize_from_w=seeds.resize_from_width,
-        )  # fmt: skip
-        return lambda: source.next()[0]
+        resize_from = (seeds.resize_from_height, seeds.resize_from_width)
+        return image_rng(self.shape, seeds.seed, seeds.subseed, seeds.subseed_strength, resize_from)
 
     def _encoder_noise(self, draw: int) -> Tensor:
         given = self.seeds.encoder

@@ -15,7 +15,9 @@ from torch.nn.functional import interpolate
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.patching import option_set, replaced
+from lib_upscale.webui.host.sampling import samplers_module
 
 __all__ = ["PreviewThumbnail", "Stops", "first_checkpoint_is", "quiet", "small_previews"]
 
@@ -39,7 +41,7 @@ class Stops:
 
     def look(self) -> bool:
         """Note what was asked; whether to stop now."""
-        state = host.shared.state
+        state = environment.state()
         self._skipped |= bool(state.skipped)
         if getattr(state, "stopping_generation", False):
             self._stopping = True
@@ -49,12 +51,12 @@ class Stops:
     def insist(self) -> None:
         """Put a Skip back that the host has taken off, so that its sampler ends at the next step."""
         if self.look():
-            host.shared.state.skipped = self._skipped
+            environment.state().skipped = self._skipped
 
     def put_back(self) -> None:
         """The picture is over."""
         self.look()
-        state = host.shared.state
+        state = environment.state()
         state.skipped = self._skipped
         if self._stopping:
             state.stopping_generation = True
@@ -91,8 +93,8 @@ class PreviewThumbnail:
             self._show()
 
     def _show(self) -> None:
-        if getattr(host.shared.opts, "live_previews_enable", True):
-            type(host.shared.state).assign_current_image(host.shared.state, self._image)
+        if getattr(environment.opts(), "live_previews_enable", True):
+            type(environment.state()).assign_current_image(environment.state(), self._image)
 
 
 def _image(pixels: Pixels) -> Image.Image:
@@ -102,66 +104,35 @@ def _image(pixels: Pixels) -> Image.Image:
 @contextmanager
 def quiet() -> Iterator[None]:
     """See the module's text."""
-    from modules import sd_samplers_common
-
-    state = host.shared.state
+    sd_samplers_common = samplers_module()
+    state = environment.state()
     with ExitStack() as stack:
         # The preview is the canvas: the host would decode the latent of a tile and show that.
         for name in ("set_current_image", "do_set_current_image", "assign_current_image"):
-            stack.enter_context(_replaced(state, name, lambda *_: None))
-        stack.enter_context(_replaced(sd_samplers_common, "store_latent", lambda *_: None))
-        stack.enter_context(_replaced(host.shared.cmd_opts, "no_prompt_history", True))
-        if getattr(host.shared.opts, "save_init_img", False):
-            stack.enter_context(_option("save_init_img", False))
+            stack.enter_context(replaced(state, name, lambda *_: None))
+        stack.enter_context(replaced(sd_samplers_common, "store_latent", lambda *_: None))
+        stack.enter_context(replaced(environment.cmd_opts(), "no_prompt_history", True))
+        if getattr(environment.opts(), "save_init_img", False):
+            stack.enter_context(option_set("save_init_img", False))
         yield
 
 
 @contextmanager
 def small_previews() -> Iterator[None]:
     """While it lasts, live previews are made of a small copy of the latent: never a full decode of a large picture."""
-    from modules import sd_samplers_common
-
+    sd_samplers_common = samplers_module()
     store = sd_samplers_common.store_latent
 
     def small(latent: Any) -> None:
         share = _THUMBNAIL / 8 / max(latent.shape[2:])
         store(latent if share >= 1 else interpolate(latent, scale_factor=share, mode="area"))
 
-    with _replaced(sd_samplers_common, "store_latent", small):
+    with replaced(sd_samplers_common, "store_latent", small):
         yield
 
 
 @contextmanager
 def first_checkpoint_is(title: str) -> Iterator[None]:
     """While it lasts, generations find that checkpoint chosen, and so don't load the one of the settings again."""
-    with _option("sd_model_checkpoint", title):
+    with option_set("sd_model_checkpoint", title):
         yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of an object itself, not of its class, for a while."""
-    had = name in vars(owner)
-    before = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if had:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
-
-
-@contextmanager
-def _option(key: str, value: Any) -> Iterator[None]:
-    data = host.shared.opts.data
-    had, before = key in data, data.get(key)
-    data[key] = value
-    try:
-        yield
-    finally:
-        if had:
-            data[key] = before
-        else:
-            data.pop(key, None)

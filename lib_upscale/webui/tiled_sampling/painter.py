@@ -17,14 +17,24 @@ from lib_upscale.redrawing.plan import PassPlan
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import RedrawSettings
-from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import jobs
+from lib_upscale.webui.host.images import to_pil
+from lib_upscale.webui.host.model import (
+    give_memory_back,
+    interrogate,
+    is_xl,
+    latent_channels,
+    loaded_model,
+    prompt_length,
+    vae_network,
+)
+from lib_upscale.webui.host.processing import process_images
 from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling import tile_scripts
 from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom, Seeds
 from lib_upscale.webui.tiled_sampling.host_patches import Stops
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
-from lib_upscale.webui.tiled_sampling.tile_processing import image_of, tile_processing
+from lib_upscale.webui.tiled_sampling.tile_processing import tile_processing
 from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
 
 __all__ = ["HostPainter"]
@@ -73,8 +83,7 @@ class HostPainter:
     def begin(self, step: PassPlan) -> None:
         """A pass begins. With the joint method every tile is a whole canvas, denoised by latent tiles."""
         canvas, self._joint = step.grid.canvas, step.joint
-        channels = getattr(host.shared.sd_model, "latent_channels", None) or _latent_channels()
-        self._canvas, self._random = canvas, CanvasRandom(self._seeds, canvas, channels)
+        self._canvas, self._random = canvas, CanvasRandom(self._seeds, canvas, latent_channels())
 
     def batch_key(self, job: TileJob) -> Hashable:
         """Tiles share a batch if the host can give one text length, one strength and one set of networks to all."""
@@ -84,9 +93,9 @@ class HostPainter:
 
     def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
         """What the host's CLIP or DeepBooru interrogator says of a tile. Raises `UpscalePlusError` if it can't."""
-        with host.kept_state():
+        with jobs.kept_state():
             try:
-                text = host.interrogated(image_of(pixels), tags=tags)
+                text = interrogate(to_pil(pixels), tags=tags)
             except Exception as error:
                 raise UpscalePlusError(f"The interrogator failed ({error})", "choose another prompt source") from error
         if not text.strip() or "<error>" in text:
@@ -97,8 +106,6 @@ class HostPainter:
 
     def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
         """See `Painter.paint`."""
-        from modules.processing import process_images
-
         assert self._random is not None, "begin comes first"
         if self._stops.look():
             raise CancelledError()
@@ -116,7 +123,7 @@ class HostPainter:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            host.give_memory_back()
+            give_memory_back()
             raise OutOfMemoryError(
                 f"Not even one tile of {batch[0].region.size} fits into memory ({str(error).splitlines()[0]})",
                 "set the tile smaller, or start the WebUI with --medvram",
@@ -149,7 +156,7 @@ class HostPainter:
 
     def _needs_tiles_alone(self) -> bool:
         """SDXL is told a tile's place, and ControlNet takes one picture: neither can differ within a batch."""
-        if base_model.is_xl(host.shared.sd_model):
+        if is_xl(loaded_model()):
             return True
         arguments = self._p.script_args_value or []
         return any(
@@ -163,18 +170,13 @@ class HostPainter:
         if not self._tiled_vae:
             yield
             return
-        with tiled_vae(host.vae_network(), _VAE_TILE):
+        with tiled_vae(vae_network(), _VAE_TILE):
             yield
-
-
-def _latent_channels() -> int:
-    objects = getattr(host.shared.sd_model, "forge_objects", None)
-    return int(getattr(getattr(objects, "vae", None), "latent_channels", 4))
 
 
 def _text_length(prompt: str) -> Hashable:
     """How long the encoded prompt is, or the prompt itself where the host does not say."""
     try:
-        return host.prompt_length(_NETWORK.sub("", prompt))
+        return prompt_length(_NETWORK.sub("", prompt))
     except Exception:
         return prompt

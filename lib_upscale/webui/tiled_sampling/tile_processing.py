@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.painter import TileJob
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane
-from lib_upscale.webui.host import base_model
+from lib_upscale.webui.host.images import to_pil
+from lib_upscale.webui.host.model import is_xl
+from lib_upscale.webui.host.patching import option_set
 from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling import tile_scripts
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds, TileRandom
 
-__all__ = ["image_of", "tile_processing"]
+__all__ = ["tile_processing"]
 
 
 def tile_processing(
@@ -41,7 +38,7 @@ def tile_processing(
     tile.styles = []  # they are in the prompts already
     tile.seed, tile.subseed = [seeds.seed] * count, [seeds.subseed] * count
     tile.batch_size, tile.n_iter = count, 1
-    tile.init_images = [image_of(job.pixels) for job in jobs]
+    tile.init_images = [to_pil(job.pixels) for job in jobs]
     tile.width, tile.height = first.region.size
     tile.resize_mode = 0
     tile.denoising_strength = first.strength
@@ -63,24 +60,15 @@ def tile_processing(
     return tile
 
 
-def image_of(pixels: Pixels) -> Image.Image:
-    """As the host takes pictures: 8 bits, rounded."""
-    return Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
-
-
 def _with_mask(tile: Any, job: TileJob) -> None:
     """The tile's part of the mask; where all of it is redrawn, no mask at all."""
     tile.mask = tile.nmask = tile.latent_mask = tile.mask_for_overlay = tile.overlay_images = tile.paste_to = None
     tile.image_mask = None
     if job.mask is not None and not bool((job.mask >= 1).all()):
-        tile.image_mask = _gray(job.mask)
+        tile.image_mask = to_pil(job.mask)
         tile.mask_blur_x = tile.mask_blur_y = 0  # the mask has been blurred already
         tile.inpainting_mask_invert, tile.inpaint_full_res = 0, False
         tile.inpainting_fill = 1  # the tile is to be redrawn from what is there
-
-
-def _gray(mask: Plane) -> Image.Image:
-    return Image.fromarray(np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8), "L")
 
 
 def _script_args(arguments: Any, runner: Any, region: Region, canvas: Size) -> Any:
@@ -127,7 +115,7 @@ def _with_windows(
 
 def _with_cached_conds(tile: Any, p: Any, region: Region, canvas: Size) -> None:
     """Let the host find the picture's text encodings again, where they do not depend on the tile."""
-    if base_model.is_xl(tile.sd_model):
+    if is_xl(tile.sd_model):
         tile.cached_c, tile.cached_uc = [None] * len(p.cached_c), [None] * len(p.cached_uc)
         setup = tile.setup_conds
 
@@ -179,10 +167,5 @@ def _told_of_place(model: Any, region: Region, canvas: Size) -> Iterator[None]:
 @contextmanager
 def _crop_option(region: Region) -> Iterator[None]:
     """For hosts that keep SDXL's conditioner elsewhere: the crop alone, by their own settings."""
-    data = sys.modules["modules.shared"].opts.data  # type: ignore[attr-defined]
-    before = {name: data.get(name) for name in ("sdxl_crop_left", "sdxl_crop_top")}
-    data["sdxl_crop_left"], data["sdxl_crop_top"] = region.x, region.y
-    try:
+    with option_set("sdxl_crop_left", region.x), option_set("sdxl_crop_top", region.y):
         yield
-    finally:
-        data.update({name: value for name, value in before.items() if value is not None})

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.scripts import empty_runner, overrides_hook
 from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 
 __all__ = ["check", "for_picture", "for_tiles", "is_denoising", "taken"]
@@ -76,7 +76,7 @@ def taken(runner: Any) -> list[Pixels] | None:
 
 def _filtered(runner: Any, wanted: Any) -> Any:
     if runner is None:
-        runner = host.empty_runner()
+        runner = empty_runner()
     copied = copy.copy(runner)
     copied.alwayson_scripts = [script for script in runner.alwayson_scripts if wanted(script)]
     copied.selectable_scripts = []
@@ -91,6 +91,4 @@ def _is_named(script: Any, names: tuple[str, ...]) -> bool:
 
 
 def _overrides(script: Any, hooks: tuple[str, ...]) -> bool:
-    from modules.scripts import Script
-
-    return any(getattr(type(script), hook, None) is not getattr(Script, hook, None) for hook in hooks)
+    return overrides_hook(script, hooks)

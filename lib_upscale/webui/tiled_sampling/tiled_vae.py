@@ -14,7 +14,7 @@ from lib_upscale.progress import SILENT, Progress
 from lib_upscale.vae import tiled as vae
 from lib_upscale.vae.layers import read_decoder, read_encoder
 from lib_upscale.vae.tiled import Spill, VaeMode
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment
 
 __all__ = ["is_known", "tiled_vae"]
 
@@ -42,7 +42,7 @@ def tiled_vae(
     memory wait in files, in the folder of the person's data; none is left behind.
     """
     side = max(tile, _SMALLEST)
-    folder = host.data_path() / "upscale-plus" / "vae"
+    folder = environment.data_path() / "upscale-plus" / "vae"
     folder.mkdir(parents=True, exist_ok=True)
     spill = Spill(folder, free_memory(torch.device("cpu")) // 2)
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 
 from lib_upscale.errors import UpscalePlusError
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console
 
 __all__ = ["line_of", "shown"]
 
@@ -18,7 +18,7 @@ def line_of(plan: Callable[[], str]) -> str:
     except UpscalePlusError as error:
         return shown(str(error), good=False)
     except Exception as error:
-        host.report("the plan could not be made")
+        console.report("the plan could not be made")
         return shown(f"The plan could not be made ({type(error).__name__}: {error})", good=False)
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment
 from lib_upscale.webui.ui.upscale_controls import Maker
 
 __all__ = ["AUTOMATIC", "SHOWN", "fold", "maker_of", "plain", "restored", "row"]
@@ -28,7 +28,7 @@ _TIPS = {"overlap": "-1 is automatic.", "flat_strength": "-1 is automatic."}
 
 def maker_of(prefix: str, tips: Mapping[str, str] | None = None) -> Maker:
     """Makes the controls; `tips` are for those that are no settings."""
-    return Maker(prefix, host.has_tooltips(), RedrawSettings, {**_TIPS, **(tips or {})}, _SLIDERS)
+    return Maker(prefix, environment.has_tooltips(), RedrawSettings, {**_TIPS, **(tips or {})}, _SLIDERS)
 
 
 def row(maker: Maker, names: Iterable[str], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console
+from lib_upscale.webui.host.scripts import xyz_plot
 
 __all__ = ["Axes", "Axis"]
 
@@ -74,12 +74,8 @@ class Axes:
 
 
 def _plot() -> Any:
-    """The module of the host's X/Y/Z plot. Scripts are not among the loaded modules by name."""
-    from modules import scripts
-
-    for data in scripts.scripts_data:
-        if data.script_class.__module__ == "xyz_grid.py" and hasattr(data.module, "axis_options"):
-            return data.module
-    if "xyz_grid" not in sys.modules:
-        host.say("X/Y/Z plot was not found: no axes were added")
-    return None
+    """The module of the host's X/Y/Z plot."""
+    plot = xyz_plot()
+    if plot is None:
+        console.say("X/Y/Z plot was not found: no axes were added")
+    return plot

@@ -18,7 +18,8 @@ from lib_upscale.models.runtime.model_cache import ModelCache, Models
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.run import UpscalePlan, plan_upscale, upscale
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment, jobs
+from lib_upscale.webui.host.model import give_memory_back, make_room, upscaler_device
 from lib_upscale.webui.upscalers import settings_page as options
 
 __all__ = ["Engine", "engine"]
@@ -61,7 +62,7 @@ class Engine:
         with self._lock:
             if self._pool is None:
                 notes = MeasurementStore(_CACHE / "notes.json")
-                self._pool = ModelCache(host.device(), max_models=options.most_models(), notes=notes)
+                self._pool = ModelCache(upscaler_device(), max_models=options.most_models(), notes=notes)
             return Models(self.catalog, self._pool)
 
     def refresh(self) -> None:
@@ -102,8 +103,8 @@ class Engine:
 
     def plan(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
         """What would be done. Models are loaded for it unless a job is running, which needs the memory."""
-        job = plan_upscale(size, self._with_paths(settings), self.models, load=not host.is_busy())
-        if not host.is_busy() and self.models.pool.device.type != "cpu":
+        job = plan_upscale(size, self._with_paths(settings), self.models, load=not jobs.is_busy())
+        if not jobs.is_busy() and self.models.pool.device.type != "cpu":
             self._let_go_soon()
         return job
 
@@ -122,7 +123,7 @@ class Engine:
 
     def upscale(self, picture: Picture, settings: UpscaleSettings, progress: Progress = SILENT) -> Picture:
         """`lib_upscale.upscaling.run.upscale` with this WebUI's models, after making room for them."""
-        host.make_room()
+        make_room()
         try:
             return upscale(picture, self._with_paths(settings), self.models, progress)
         except MemoryError as error:
@@ -134,7 +135,7 @@ class Engine:
         """Let the models go, unless they are to be kept."""
         if self._pool is not None and not options.keeps_models():
             self._pool.clear()
-            host.give_memory_back()
+            give_memory_back()
 
     def _let_go_soon(self) -> None:
         """Let the models of a plan go when no other plan has come for a moment: a slider asks for one at each step."""
@@ -146,7 +147,7 @@ class Engine:
             self._timer.start()
 
     def _let_go(self) -> None:
-        if host.is_busy():
+        if jobs.is_busy():
             self._let_go_soon()  # it may be ours, which lets them go at its end
         else:
             self.after_job()
@@ -158,7 +159,7 @@ class Engine:
                 self._timer.cancel()
             if self._pool is not None:
                 self._pool.clear()
-                host.give_memory_back()
+                give_memory_back()
             self._pool = None
             self._catalog = None
 
@@ -167,7 +168,7 @@ class Engine:
         with self._lock:
             if self._pool is not None:
                 self._pool.clear()
-                host.give_memory_back()
+                give_memory_back()
             self._pool = None
 
     def _with_paths(self, settings: UpscaleSettings) -> UpscaleSettings:
@@ -186,7 +187,7 @@ class Engine:
         """Models that lie in the folder `models` itself, beside its folders: where old WebUIs had GFPGAN's."""
         assert self._catalog is not None
         found, problems = [], []
-        for path in _files_in(host.models_path()):
+        for path in _files_in(environment.models_path()):
             try:
                 found.append(self._catalog.find(str(path)))
             except ModelFileError as error:
@@ -205,9 +206,9 @@ engine = Engine()
 
 def model_folders() -> tuple[Path, ...]:
     """Where upscalers are looked for: the host's folders, those on the command line, those in the settings."""
-    flags = host.options_of_command_line().items()
+    flags = environment.command_line_options().items()
     flagged = [Path(value) for key, value in flags if value and _names_upscalers(key)]
-    below = [host.models_path() / family for family in _FAMILIES]
+    below = [environment.models_path() / family for family in _FAMILIES]
     return tuple(_without_repeats([*below, *flagged, *options.folders()]))
 
 

@@ -13,8 +13,9 @@ from lib_upscale.image.resample import resample
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Progress
 from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.webui.host import environment as host
-from lib_upscale.webui.tiled_sampling.tile_processing import image_of
+from lib_upscale.webui.host.images import to_pil
+from lib_upscale.webui.host.model import give_memory_back
+from lib_upscale.webui.host.upscalers import list_upscalers
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as options
 from lib_upscale.webui.upscalers.engine import engine
@@ -65,7 +66,7 @@ class Enlarger:
         levels = np.rint(np.clip(pixels, 0, 1) * _LEVELS).astype(np.uint16)
         if self._name in _PLAIN:
             return _floats(resample(levels, size, _PLAIN[self._name], progress=self._progress))
-        entry = next((entry for entry in host.shared.sd_upscalers if entry.name == self._name), None)
+        entry = next((entry for entry in list_upscalers() if entry.name == self._name), None)
         scaler = getattr(entry, "scaler", None)
         if entry is not None and not isinstance(scaler, registry.Scaler):
             return _floats(resample(_by_host(entry, pixels, size), size))
@@ -78,12 +79,12 @@ class Enlarger:
 
 
 def _by_host(entry: Any, pixels: Pixels, size: Size) -> Any:
-    image = image_of(pixels)
+    image = to_pil(pixels)
     factor = max(size.width / image.width, size.height / image.height)
     made = entry.scaler.upscale(image, factor, entry.data_path)
     if made is None:
         raise UnknownModelError(entry.name, (), "the WebUI's own upscaler failed, see the console")
-    host.give_memory_back()
+    give_memory_back()
     # 16 bits, for what is done with it next.
     return np.asarray(made.convert("RGB")).astype(np.uint16) * 257
 

@@ -1,36 +1,28 @@
-"""Hires fix asked beforehand: an upscaler that can't work is told before the first pass is spent, not after."""
+"""Hires fix is checked before its start: an upscaler that can't work is told before the first pass is spent."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 from lib_upscale.webui.upscalers import registry
 
 __all__ = ["prepare"]
 
+_CHECK = "hires upscaler"
+
 
 def prepare(p: Any) -> None:
-    """Have the generation `p` fail at its start if the upscaler of its hires fix can't work.
+    """Have a generation fail at its start if the upscaler of its hires fix can't work.
 
-    The host swallows what a script raises, so the check is put before `p.init`, whose errors it shows. `p` may be a
-    copy of another generation that was prepared: the check is made anew for it.
+    Args:
+        p: The host's parameters, before their `init`. They may be a copy of others that were prepared: the check is
+            made anew for them.
     """
-    if hasattr(p.__dict__.get("init"), "upscale_plus_check"):
-        del p.init
+    clear_failure(p, _CHECK)
     if not getattr(p, "enable_hr", False):
         return
-    original = p.init
-
-    @functools.wraps(original)
-    def init(*arguments: Any, **named: Any) -> Any:
-        try:
-            registry.check(p.hr_upscaler)
-        except Exception as error:
-            host.say(str(error))
-            raise
-        return original(*arguments, **named)
-
-    init.upscale_plus_check = True  # type: ignore[attr-defined]
-    p.init = init
+    try:
+        registry.check(p.hr_upscaler)
+    except Exception as error:  # whatever it is, the host shows it
+        fail_at_start(p, error, _CHECK)

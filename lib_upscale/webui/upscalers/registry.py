@@ -15,7 +15,8 @@ from PIL import Image
 
 from lib_upscale.errors import CancelledError, ModelFileError, UpscalePlusError
 from lib_upscale.models.catalog.catalog import Entry
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console, jobs
+from lib_upscale.webui.host.upscalers import download, list_upscalers, load_network, new_entry
 from lib_upscale.webui.upscalers import settings_page as options
 from lib_upscale.webui.upscalers.engine import engine
 
@@ -62,9 +63,7 @@ class Scaler:
 
     def load_model(self, path: str) -> Any:
         """The network as the host's own loader gives it, for extensions that want it bare."""
-        from modules import modelloader
-
-        return modelloader.load_spandrel_model(str(self.file()), device=host.device())
+        return load_network(self.file())
 
     def find_models(self, ext_filter: Any = None) -> list[str]:
         """The one file it stands for."""
@@ -72,7 +71,7 @@ class Scaler:
 
     def update_status(self, prompt: str) -> None:
         """As the host's: a line in the console."""
-        host.say(prompt)
+        console.say(prompt)
 
     def file(self) -> Path:
         """The model's file, downloaded by the host's loader first where it is still an address."""
@@ -92,9 +91,9 @@ class Scaler:
     def _run(self, img: Image.Image, scale: float | None) -> Image.Image:
         settings = options.usual().changed(model=str(self.file()), scale=None if scale is None else float(scale))
         plain = img if img.mode in ("RGB", "RGBA") else img.convert("RGB")
-        in_extras = host.is_extras_job()
+        in_extras = jobs.is_extras_job()
         try:
-            with host.picture_progress(moves_bar=in_extras) as progress:
+            with jobs.image_progress(moves_bar=in_extras) as progress:
                 result = engine.run(plain, settings, progress)
         except CancelledError:
             if in_extras:
@@ -102,7 +101,7 @@ class Scaler:
             return _as_interrupted(img, scale)
         except UpscalePlusError as error:
             if not in_extras:  # there the end of the job says it
-                host.say(str(error))
+                console.say(str(error))
             raise
         finally:
             if not in_extras:
@@ -112,7 +111,7 @@ class Scaler:
 
 def publish() -> None:
     """Bring the host's list in line with the catalog and the settings. May be called any number of times."""
-    listed: list[Any] = host.shared.sd_upscalers
+    listed: list[Any] = list_upscalers()
     for place, entry in enumerate(listed):
         if options.takes_over():
             listed[place] = _taken_over(entry)
@@ -135,7 +134,7 @@ def refresh() -> None:
 
 def withdraw() -> None:
     """Leave the host's list as if the extension had never been there."""
-    listed: list[Any] = host.shared.sd_upscalers
+    listed: list[Any] = list_upscalers()
     for place in reversed(range(len(listed))):
         scaler = listed[place].scaler
         if not isinstance(scaler, Scaler):
@@ -148,12 +147,12 @@ def withdraw() -> None:
 
 def names() -> list[str]:
     """The names in the host's list, in its order."""
-    return [entry.name for entry in host.shared.sd_upscalers]
+    return [entry.name for entry in list_upscalers()]
 
 
 def check(name: str | None) -> None:
     """Raise `UpscalePlusError` if the upscaler of that name is one of ours and can't work."""
-    for entry in host.shared.sd_upscalers:
+    for entry in list_upscalers():
         if entry.name == name and isinstance(entry.scaler, Scaler):
             entry.scaler.check()
             return
@@ -175,11 +174,9 @@ def _taken_over(entry: Any) -> Any:
 
 
 def _data(name: str, path: Any, scaler: Scaler, known: Entry | None, scale: Any = 4) -> Any:
-    from modules.upscaler import UpscalerData
-
     network = None if known is None else known.identity.network
     true_scale = network.scale if network is not None else scale
-    data = UpscalerData(name, path, upscaler=scaler, scale=true_scale)
+    data = new_entry(name, path, scaler, true_scale)
     if isinstance(scaler.path, Path):
         data.local_data_path = str(scaler.path)
     return data
@@ -231,15 +228,13 @@ def _free_name(entry: Entry, taken: set[str]) -> str:
 
 def _downloaded(address: str, original: Any) -> Path:
     """The file behind an address, fetched by the host's loader into the host's folder."""
-    from modules import modelloader
-
     scaler = original.scaler
     try:
         if type(scaler).__name__ in ("UpscalerRealESRGAN", "UpscalerDAT"):
             return Path(scaler.load_model(address).local_data_path)
         # The entry's own name: at the next start the host lists the file under it.
         place = getattr(scaler, "model_download_path", None) or scaler.model_path
-        return Path(modelloader.load_file_from_url(address, model_dir=place, file_name=f"{original.name}.pth"))
+        return download(address, place, f"{original.name}.pth")
     except (OSError, RuntimeError, ValueError) as error:
         raise UpscalePlusError(
             f"{original.name} could not be downloaded from {address} ({error})",
@@ -249,6 +244,6 @@ def _downloaded(address: str, original: Any) -> Path:
 
 def _as_interrupted(img: Image.Image, scale: float | None) -> Image.Image:
     """What the host itself gives while it stops: it will discard the picture or show it as far as it came."""
-    host.say("interrupted: the picture was not upscaled")
+    console.say("interrupted: the picture was not upscaled")
     factor = scale or 1
     return img.resize((round(img.width * factor), round(img.height * factor)), Image.Resampling.LANCZOS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_upscale.settings.upscale import Precision, UpscaleSettings, options
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import environment
 
 __all__ = [
     "add_to_page",
@@ -118,22 +118,20 @@ def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[],
 def remove_from_page() -> None:
     """Take the settings off the host's page. Their values stay in its file, for when the extension comes back."""
     for key in _DEFAULTS:
-        host.shared.opts.data_labels.pop(key, None)
+        environment.opts().data_labels.pop(key, None)
 
 
 def _adder() -> Callable[..., None]:
-    shared = host.shared
-
     def add(
         key: str, label: str, component: Any, arguments: Any, changed: Any, info: str, restrict_api: bool = False
     ) -> None:
-        entry = shared.OptionInfo(
-            _DEFAULTS[key], label, component, arguments, onchange=changed, section=_SECTION, restrict_api=restrict_api
-        )
-        shared.opts.add_option(key, entry.info(info + _AT_ONCE))
+        environment.add_option(
+            key, info + _AT_ONCE, _DEFAULTS[key], label, component, arguments, onchange=changed, section=_SECTION,
+            restrict_api=restrict_api,
+        )  # fmt: skip
 
     return add
 
 
 def _value(key: str) -> Any:
-    return host.option(key, _DEFAULTS[key])
+    return environment.option(key, _DEFAULTS[key])

@@ -17,6 +17,8 @@ from torch import Tensor
 from lib_upscale.errors import CancelledError
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.redrawing.latent.joint_denoiser import JointDenoiser, JointSettings, LatentTile
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.sampling import interrupted_error
 from lib_upscale.webui.tiled_sampling.joint.conditioning import NONE, Side, TileConditioning
 from lib_upscale.webui.tiled_sampling.joint.hints import cropped_hints
 
@@ -44,7 +46,7 @@ def bind(sampler: Any, p: Any, work: JointWork) -> None:
     def sample_img2img(*arguments: Any, **named: Any) -> Any:
         # Only here: scripts have had their say, and what they put on the model is chained.
         del sampler.sample_img2img
-        bound = _unet_patcher if hasattr(p.sd_model, "forge_objects") else _inner_model
+        bound = _inner_model if environment.forge_objects(p.sd_model) is None else _unet_patcher
         with bound(sampler, p, work):
             result = original(*arguments, **named)
         # What the host gives after a stop is a latent that was not finished: decoding it would be for nothing.
@@ -202,12 +204,10 @@ def _as_wrapper(
 @contextmanager
 def _host_stops() -> Iterator[None]:
     """A stop within a step is told to the host in its own way, so that its sampler ends in good order."""
-    from modules.sd_samplers_common import InterruptedException
-
     try:
         yield
     except CancelledError:
-        raise InterruptedException() from None
+        raise interrupted_error() from None
 
 
 def _options_of(options: Mapping[str, Any], kinds: list[int], crop: Callable[[Tensor], Tensor]) -> dict[str, Any]:

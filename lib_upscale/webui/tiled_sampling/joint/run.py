@@ -13,7 +13,8 @@ from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import PromptSource, RedrawSettings
-from lib_upscale.webui.host import environment as host
+from lib_upscale.webui.host import console
+from lib_upscale.webui.host.model import vae_network
 from lib_upscale.webui.tiled_sampling.joint.binding import JointWork, bind
 from lib_upscale.webui.tiled_sampling.joint.prompts import conditioning_of
 from lib_upscale.webui.tiled_sampling.tiled_vae import is_known, tiled_vae
@@ -56,12 +57,12 @@ class JointRun:
     def vae(self) -> Iterator[None]:
         """While it lasts, the host's VAE runs by tiles, unless the canvas is one tile or the VAE of a foreign kind."""
         tile = self.work.settings.tile
-        network = host.vae_network()
+        network = vae_network()
         is_whole = all(side * LATENT >= whole for side, whole in zip(tile, self.canvas, strict=True))
         if is_whole:
             yield
         elif not is_known(network):
-            host.say("this VAE is of a kind that can't run by tiles: it takes the whole picture")
+            console.say("this VAE is of a kind that can't run by tiles: it takes the whole picture")
             yield
         else:
             with tiled_vae(network, max(tile) * LATENT, self.settings.vae, self.work.progress):

@@ -1,0 +1,53 @@
+"""The host's images: made of arrays, read, enlarged and saved as the host does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lib_upscale.redrawing.tiles.filters import Pixels, Plane
+
+__all__ = ["flatten", "read_infotext", "resize_image", "save_image", "to_pil"]
+
+
+def to_pil(pixels: Pixels | Plane) -> Image.Image:
+    """Make an image of 8 bits, rounded, as the host takes images.
+
+    Args:
+        pixels: (height, width, 3) or, for a gray image, (height, width); 0 to 1.
+    """
+    levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(levels)
+
+
+def flatten(image: Image.Image, background: str) -> Image.Image:
+    """Put an image with transparency on a background color."""
+    from modules import images
+
+    flat: Image.Image = images.flatten(image, background)
+    return flat
+
+
+def resize_image(image: Image.Image, width: int, height: int, upscaler: str | None) -> Image.Image:
+    """Enlarge an image to a size without keeping its proportions, by the upscaler of that name."""
+    from modules import images
+
+    resized: Image.Image = images.resize_image(0, image, width, height, upscaler_name=upscaler)
+    return resized
+
+
+def save_image(image: Image.Image, *arguments: Any, **named: Any) -> Any:
+    """Save an image as the host names and saves its own; the arguments are those of the host's function."""
+    from modules import images
+
+    return images.save_image(image, *arguments, **named)
+
+
+def read_infotext(image: Image.Image) -> tuple[str | None, dict[str, Any]]:
+    """The parameters in an image's text, and all its texts by name."""
+    from modules import images
+
+    parameters, items = images.read_info_from_image(image)
+    return parameters, items

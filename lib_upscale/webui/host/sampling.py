@@ -1,0 +1,74 @@
+"""What the host's samplers use: random numbers, encoded prompts, live previews, and how one of them is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from lib_upscale.webui.host.model import loaded_model
+
+__all__ = ["empty_prompt", "encode_prompt", "image_rng", "interrupted_error", "prompt_at", "samplers_module"]
+
+
+def samplers_module() -> Any:
+    """The host's module that has `store_latent`, which every step of a sampler calls for the live preview."""
+    from modules import sd_samplers_common
+
+    return sd_samplers_common
+
+
+def interrupted_error() -> BaseException:
+    """What the host raises within a sampler to end it in good order."""
+    error: BaseException = samplers_module().InterruptedException()
+    return error
+
+
+def image_rng(
+    shape: tuple[int, int, int], seed: int, subseed: int, subseed_strength: float, resize_from: tuple[int, int]
+) -> Callable[[], Tensor]:
+    """The random numbers of one image of the host: the first call gives the noise to start from, others that of steps.
+
+    Args:
+        shape: (channels, height, width) of its latent.
+        seed: The image's seed.
+        subseed: Its variation seed.
+        subseed_strength: 0 to 1.
+        resize_from: "Resize seed from", (height, width) in pixels; 0 where it is off.
+    """
+    from modules import rng
+
+    source = rng.ImageRNG(
+        shape,
+        [seed],
+        subseeds=[subseed],
+        subseed_strength=subseed_strength,
+        seed_resize_from_h=resize_from[0],
+        seed_resize_from_w=resize_from[1],
+    )
+    return lambda: source.next()[0]
+
+
+def encode_prompt(prompt: str, width: int, height: int, steps: int) -> Any:
+    """A prompt encoded by the loaded model, for all steps of a sampling."""
+    from modules import devices, prompt_parser
+
+    prompts = prompt_parser.SdConditioning([prompt], width=width, height=height)
+    with devices.autocast():
+        return prompt_parser.get_learned_conditioning(loaded_model(), prompts, steps)
+
+
+def prompt_at(encoded: Any, step: int) -> Tensor | Mapping[str, Tensor]:
+    """What `encode_prompt` gave, at one step: (1, tokens, channels), or SDXL's `crossattn` and `vector`."""
+    from modules import prompt_parser
+
+    conditioning: Tensor | Mapping[str, Tensor] = prompt_parser.reconstruct_cond_batch(encoded, step)
+    return conditioning
+
+
+def empty_prompt() -> Tensor:
+    """The encoded empty prompt, (tokens, channels), with which the host makes prompts equally long."""
+    empty: Any = loaded_model().cond_stage_model_empty_prompt
+    text: Tensor = empty["crossattn"] if isinstance(empty, dict) else empty
+    return text[0] if text.dim() == 3 else text

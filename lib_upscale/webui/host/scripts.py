@@ -1,0 +1,54 @@
+"""The host's scripts: those of generations, those of the Extras tab, and the X/Y/Z plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["empty_runner", "extras_scripts", "is_of_extras", "overrides_hook", "postprocessing_module", "xyz_plot"]
+
+
+def empty_runner() -> Any:
+    """A runner of scripts without any."""
+    from modules import scripts
+
+    return scripts.ScriptRunner()
+
+
+def overrides_hook(script: Any, hooks: Sequence[str]) -> bool:
+    """Whether a script does something in any of these hooks of the host."""
+    from modules.scripts import Script
+
+    return any(getattr(type(script), hook, None) is not getattr(Script, hook, None) for hook in hooks)
+
+
+def is_of_extras(script: Any) -> bool:
+    """Whether a postprocessor is the one of the Extras tab: the settings can have others in txt2img and img2img."""
+    from modules import scripts
+
+    return any(other is script for other in scripts.scripts_postproc.scripts or ())
+
+
+def extras_scripts() -> list[Any]:
+    """The postprocessors of the Extras tab, in the order in which they run; those switched off are left out."""
+    from modules import scripts
+
+    return list(scripts.scripts_postproc.scripts_in_preferred_order())
+
+
+def postprocessing_module() -> Any:
+    """The host's module that runs jobs of the Extras tab."""
+    from modules import postprocessing
+
+    return postprocessing
+
+
+def xyz_plot() -> Any:
+    """The module of the host's X/Y/Z plot; None if it is switched off."""
+    from modules import scripts
+
+    # Scripts are not among the loaded modules by name.
+    for data in scripts.scripts_data:
+        if data.script_class.__module__ == "xyz_grid.py" and hasattr(data.module, "axis_options"):
+            return data.module
+    return None
