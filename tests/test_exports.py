@@ -57,6 +57,11 @@ class TestStub:
         names = sorted(public for _, _, public in _exports(stub))
         assert sorted(package.__all__) == names == dir(package)
 
+    def test_every_name_is_the_packages_own(self, stub: Path) -> None:
+        """A name of a package above it would hide an import upward from import-linter."""
+        for module, name, _ in _exports(stub):
+            assert module.startswith(f"{_package(stub)}."), name
+
     def test_every_name_resolves(self, stub: Path) -> None:
         if _package(stub).startswith("lib_upscale.webui"):
             pytest.skip("its modules need a WebUI")

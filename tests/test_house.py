@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections import Counter
 from functools import cache
@@ -135,6 +136,17 @@ def webui_packages(module: ast.Module) -> set[str]:
         ):
             names += [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
     return {name.partition(".")[0] for name in names} & HOST_PACKAGES
+
+
+class TestTools:
+    def test_the_formatter_is_one_version_everywhere(self) -> None:
+        pinned = re.search(r'"ruff==([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        hooked = re.search(
+            r"ruff-pre-commit\s+rev: v([\d.]+)", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+        )
+        assert pinned
+        assert hooked
+        assert pinned[1] == hooked[1]
 
 
 def _folder(package: str) -> Path:
