@@ -6,33 +6,31 @@ import lib_upscale
 
 if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().parents[1]:
     raise ImportError(
-        f"Upscale Plus: another 'lib_upscale' is in the way, at {lib_upscale.__file__}: disable its owner"
+        f"Upscale Plus: another 'lib_upscale' was imported from {lib_upscale.__file__}: disable that extension"
     )
 
 from modules import script_callbacks, scripts
 
-from lib_upscale.webui.callbacks import upscale_plus as glue
-from lib_upscale.webui.upscalers import hires_check
+from lib_upscale.webui.callbacks.upscale_plus import callbacks
 
-page = glue.Page()
-script_callbacks.on_script_unloaded(glue.unloaded)
-script_callbacks.on_ui_settings(page.settings)
-script_callbacks.on_before_ui(page.before)
-script_callbacks.on_after_component(page.component)
-script_callbacks.on_app_started(lambda demo, app: glue.started(app))
+script_callbacks.on_script_unloaded(callbacks.unload)
+script_callbacks.on_ui_settings(callbacks.add_settings)
+script_callbacks.on_before_ui(callbacks.before_ui)
+script_callbacks.on_after_component(callbacks.after_component)
+script_callbacks.on_app_started(lambda demo, app: callbacks.app_started(app))
 
 
 class UpscalePlusHiresCheck(scripts.Script):
-    """Without controls: asks hires fix's upscaler before the first pass."""
+    """Checks the upscaler of hires fix before the first pass; has no controls."""
 
     def title(self):
-        """Its name in the API's list of scripts."""
+        """Return the name in the API's list of scripts."""
         return "Upscale Plus: hires check"
 
     def show(self, is_img2img):
-        """Always on in txt2img."""
+        """Always run in txt2img."""
         return False if is_img2img else scripts.AlwaysVisible
 
     def process(self, p, *args):
-        """Before anything is computed."""
-        hires_check.prepare(p)
+        """Run before anything is computed."""
+        callbacks.process_generation(p)

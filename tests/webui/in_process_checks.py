@@ -25,9 +25,9 @@ from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.settings.upscale import UpscaleSettings, options
 from lib_upscale.webui.api import upscale as api
-from lib_upscale.webui.callbacks import upscale_plus as glue
-from lib_upscale.webui.extras import accordion as extras
-from lib_upscale.webui.extras import batch
+from lib_upscale.webui.callbacks.upscale_plus import callbacks
+from lib_upscale.webui.extras import batch, postprocess
+from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.host import console
 from lib_upscale.webui.ui import upscale_controls as controls
 from lib_upscale.webui.upscalers import engine, hires_check, registry
@@ -179,7 +179,7 @@ def body_the_api_s_arguments_of_none_are_off(_: Path) -> None:
 
 def _arguments(**ours: Any) -> list[Any]:
     usual = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
-    return list(scripts.scripts_postproc.create_args_for_run({"Upscale": THEIRS, extras.NAME: {**usual, **ours}}))
+    return list(scripts.scripts_postproc.create_args_for_run({"Upscale": THEIRS, postprocess.NAME: {**usual, **ours}}))
 
 
 def body_a_picture_that_fails_ends_no_batch(_: Path) -> None:
@@ -190,14 +190,14 @@ def body_a_picture_that_fails_ends_no_batch(_: Path) -> None:
         original(pp, values, **more)
 
     calls: list[Any] = []
-    original = extras.process
+    original = postprocess.process
     images = [picture(seed=seed) for seed in range(3)]
-    with exchanged(extras, "process", process):
+    with exchanged(postprocess, "process", process):
         pictures, text, *_rest = postprocessing.run_postprocessing(
             1, None, images, "", "", True, *_arguments(), save_output=False
         )
     assert [made.size for made in pictures] == [(40, 24), (40, 24)]
-    assert "1 picture failed" in text
+    assert "1 image failed" in text
     assert "the second one" in text
 
 
@@ -213,7 +213,7 @@ def body_the_size_is_told_to_the_others(_: Path) -> None:
 
     pp = PostprocessedImage(picture(30, 20))
     values = {"enabled": True, "model": NEAREST, "target_kind": "Longest side", "longest": 45}
-    extras.process_firstpass(pp, values)
+    postprocess.process_firstpass(pp, values)
     assert (pp.shared.target_width, pp.shared.target_height) == (45, 30)
 
 
@@ -236,14 +236,14 @@ def body_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
             self.begun += 1
 
     p = Generation()
-    hires_check.prepare(p)
+    hires_check.check_upscaler(p)
     with raises("models/Lora"):
         p.init()
     assert p.begun == 0
     other = copy.copy(p)
     other.hr_upscaler = NEAREST
-    hires_check.prepare(other)
-    hires_check.prepare(other)
+    hires_check.check_upscaler(other)
+    hires_check.check_upscaler(other)
     other.init()
     assert (p.begun, other.begun) == (0, 1)
 
@@ -275,10 +275,10 @@ def body_the_order_of_the_host_s_settings_is_kept(_: Path) -> None:
         "max_side_length": 0,
     }
     ours = {"enabled": True, "model": NEAREST, "target_kind": "Longest side", "longest": 33}
-    arguments = scripts.scripts_postproc.create_args_for_run({"Upscale": theirs, extras.NAME: ours})
-    for order, size in ((["Upscale", extras.NAME], (33, 20)), ([extras.NAME, "Upscale"], (66, 40))):
+    arguments = scripts.scripts_postproc.create_args_for_run({"Upscale": theirs, postprocess.NAME: ours})
+    for order, size in ((["Upscale", postprocess.NAME], (33, 20)), ([postprocess.NAME, "Upscale"], (66, 40))):
         with setting("postprocessing_operation_order", order):
-            said = extras.plan_summary((20, 12), theirs, ours, as_html=False)
+            said = plan_summary((20, 12), theirs, ours, as_html=False)
             pictures, *_rest = postprocessing.run_postprocessing(
                 0, picture(), None, "", "", True, *arguments, save_output=False
             )
@@ -288,7 +288,7 @@ def body_the_order_of_the_host_s_settings_is_kept(_: Path) -> None:
 
 def body_switched_off_in_the_host_s_settings_is_off(_: Path) -> None:
     image = picture()
-    with setting("postprocessing_disable_in_extras", [extras.NAME]):
+    with setting("postprocessing_disable_in_extras", [postprocess.NAME]):
         pictures, *_rest = postprocessing.run_postprocessing(
             0, image, None, "", "", True, *_arguments(), save_output=False
         )
@@ -302,9 +302,9 @@ def body_in_a_generation_a_failure_keeps_the_picture(_: Path) -> None:
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
     with exchanged(console, "warn", warned.append):
         made = SimpleNamespace(image=picture(), info={})
-        glue.process(script, made, values)
+        callbacks.process(script, made, values)
         failed = SimpleNamespace(image=picture(), info={})
-        glue.process(script, failed, {**values, "model": LORA})
+        callbacks.process(script, failed, {**values, "model": LORA})
     assert (made.image.size, made.info["Upscale Plus upscaler"]) == ((40, 24), NEAREST)
     assert (failed.image.size, failed.info) == ((20, 12), {})
     assert len(warned) == 1
@@ -388,13 +388,13 @@ def body_the_api_waits_for_the_host_s_lock(_: Path) -> None:
 
 
 def body_every_setting_has_a_control_with_its_label(_: Path) -> None:
-    script = next(x for x in scripts.scripts_postproc.scripts if x.name == extras.NAME)
+    script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
     assert set(options(UpscaleSettings)) <= set(script.controls)
     assert script.controls["tile"].label == options(UpscaleSettings)["tile"].label
 
 
 def body_the_first_values_of_the_controls_are_settings(_: Path) -> None:
-    script = next(x for x in scripts.scripts_postproc.scripts if x.name == extras.NAME)
+    script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
     values = {name: component.value for name, component in script.controls.items()}
     settings = controls.settings_of(values)
     assert settings.to_dict() == {"model": settings.model, "scale": 2.0}
@@ -403,18 +403,18 @@ def body_the_first_values_of_the_controls_are_settings(_: Path) -> None:
 
 def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 3}
-    text = extras.plan_summary((50, 40), {}, values, as_html=False)
+    text = plan_summary((50, 40), {}, values, as_html=False)
     assert "50x40 -> 150x120" in text
     assert NEAREST in text
     assert "2 passes" in text
     assert "2 tiles" in text, text
-    assert "models/Lora" in extras.plan_summary((50, 40), {}, {**values, "model": LORA}, as_html=False)
-    assert "choose one" in extras.plan_summary((50, 40), {}, {**values, "model": None}, as_html=False)
-    assert "2x_Loose" in extras.plan_summary((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
-    before = extras.plan_summary(None, {}, values, as_html=False)
+    assert "models/Lora" in plan_summary((50, 40), {}, {**values, "model": LORA}, as_html=False)
+    assert "choose one" in plan_summary((50, 40), {}, {**values, "model": None}, as_html=False)
+    assert "2x_Loose" in plan_summary((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
+    before = plan_summary(None, {}, values, as_html=False)
     assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
     theirs = {"upscale_enabled": True, "upscaler_1_name": OURS, "upscale_by": 2, "upscale_mode": 0}
-    assert "50x40 -> 300x240 in all" in extras.plan_summary((50, 40), theirs, values, as_html=False)
+    assert "50x40 -> 300x240 in all" in plan_summary((50, 40), theirs, values, as_html=False)
 
 
 def body_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:

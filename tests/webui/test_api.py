@@ -127,7 +127,7 @@ def test_the_openapi_page_describes_every_setting(webui: WebUI) -> None:
 
 
 @pytest.fixture(scope="module")
-def match_low_frequencies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
+def protected_webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     """A WebUI of its own, with a password on its API."""
     code, python = real_webui()
     data = tmp_path_factory.mktemp("locked")
@@ -143,13 +143,13 @@ def match_low_frequencies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.mark.parametrize("path", ["/upscale-plus/v1/models", "/upscale-plus/v1/refresh", UPSCALE])
-def test_every_route_asks_for_the_password(match_low_frequencies: WebUI, path: str) -> None:
+def test_every_route_asks_for_the_password(protected_webui: WebUI, path: str) -> None:
     body = None if path.endswith("models") else {"images": [as_base64(picture())], "model": NEAREST}
-    assert match_low_frequencies.call(path, body)[0] == 200
+    assert protected_webui.call(path, body)[0] == 200
     for wrong in (("bo", "three"), ("mia", "two"), ("", ""), ("b\xf6", "tw\xf6")):
-        assert match_low_frequencies.call(path, body, auth=wrong)[0] == 401, wrong
-    match_low_frequencies.auth = None
+        assert protected_webui.call(path, body, auth=wrong)[0] == 401, wrong
+    protected_webui.auth = None
     try:
-        assert match_low_frequencies.call(path, body)[0] == 401
+        assert protected_webui.call(path, body)[0] == 401
     finally:
-        match_low_frequencies.auth = ("bo", "two")
+        protected_webui.auth = ("bo", "two")

@@ -80,7 +80,7 @@ def test_the_host_s_batch_goes_on_after_a_picture_that_fails(webui: WebUI) -> No
     status, answer = webui.call("/sdapi/v1/extra-batch-images", body)
     assert status == 200
     assert answer["images"] == []
-    assert "2 pictures failed" in answer["html_info"]
+    assert "2 images failed" in answer["html_info"]
     assert "models/Lora" in answer["html_info"]
 
 
@@ -93,9 +93,9 @@ def test_a_folder_with_bad_files_is_finished_and_says_what_failed(webui: WebUI, 
     (source / "b.png").write_bytes(whole[: len(whole) // 2])
     (source / "notes.txt").write_text("no picture")
     _, text = run_folder(webui, source, results, recurse=True)
-    assert "1 picture failed" in text
+    assert "1 image failed" in text
     assert "b.png" in text
-    assert "1 file left out" in text
+    assert "1 file skipped" in text
     assert sorted(str(p.relative_to(results)) for p in results.rglob("*.png")) == ["a.png", "below/a.png", "c.png"]
     for result in results.rglob("*.png"):
         assert Image.open(result).size == (48, 32)
@@ -123,7 +123,7 @@ def test_a_folder_is_continued_where_it_was_left(webui: WebUI, tmp_path: Path) -
     first = (results / "a.png").stat().st_mtime_ns
     picture(seed=1).save(source / "b.png")
     _, text = run_folder(webui, source, results)
-    assert "1 picture left out" in text
+    assert "1 image skipped" in text
     assert (results / "a.png").stat().st_mtime_ns == first
     assert (results / "b.png").exists()
     run_folder(webui, source, results, scale=3)

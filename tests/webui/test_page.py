@@ -175,7 +175,7 @@ def test_uploads_are_done_but_for_the_one_that_is_damaged(page: Browser, tmp_pat
     page.page.wait_for_function("() => document.querySelector('#extras_image_batch').innerText.includes('last')")
     page.choose("upscale_plus_extras_model", NEAREST)
     page.page.locator("#extras_generate").first.click()
-    page.page.wait_for_function("() => document.body.innerText.includes('1 picture failed')", timeout=60_000)
+    page.page.wait_for_function("() => document.body.innerText.includes('1 image failed')", timeout=60_000)
     said = page.page.locator(".upscale-plus-notes").first.inner_text()
     assert "broken.png can't be read" in said
     assert "last.png" not in said

@@ -58,8 +58,8 @@ def test_the_folder_may_be_called_anything(webui: WebUI) -> None:
 
 def test_an_update_takes_effect_at_reload(webui: WebUI) -> None:
     """The host reads scripts again and packages not: the new scripts must not meet the old package."""
-    changed(webui, "lib_upscale/webui/callbacks/upscale_plus.py", "def accordion(script", "def new_accordion(script")
-    changed(webui, "scripts/postprocessing_upscale_plus.py", "glue.accordion(", "glue.new_accordion(")
+    changed(webui, "lib_upscale/webui/callbacks/upscale_plus.py", "def build_accordion(", "def new_accordion(")
+    changed(webui, "scripts/postprocessing_upscale_plus.py", "callbacks.build_accordion(", "callbacks.new_accordion(")
     webui.reload()
     assert "upscale_plus_extras_model" in ids_of(webui)
     assert webui.upscalers()[NEAREST]["scale"] == 2
@@ -71,7 +71,7 @@ def test_an_update_takes_effect_at_reload(webui: WebUI) -> None:
         ("lib_upscale/webui/ui/upscale_controls.py", "from __future__ import annotations"),
         ("lib_upscale/webui/private.py", "from __future__ import annotations"),
         ("lib_upscale/webui/upscalers/engine.py", "        self.catalog.refresh()"),
-        ("lib_upscale/webui/extras/accordion.py", "        self._controls = made"),
+        ("lib_upscale/webui/extras/accordion.py", "        self._controls = controls"),
     ],
 )
 def test_a_failure_does_not_stop_the_webui_from_starting(webui: WebUI, file: str, line: str) -> None:

@@ -26,11 +26,11 @@ from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.models.identity import Identity
 from lib_upscale.settings.upscale import UpscaleSettings, options
-from lib_upscale.webui.extras import accordion as extras
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as page
 from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers.infotext import create_infotext
 
 __all__ = ["PREFIX", "add_routes", "picture", "protection", "refused"]
 
@@ -231,7 +231,7 @@ def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]"
         upscaler=settings.model,
         tiles=plan.tiles,
         plan=plan.describe(),
-        infotext=", ".join(f"{key}: {value}" for key, value in extras.infotext(settings, plan).items() if value),
+        infotext=", ".join(f"{key}: {value}" for key, value in create_infotext(settings, plan).items() if value),
     )
     return base64.b64encode(buffer.getvalue()).decode("ascii"), info
 

@@ -1,4 +1,4 @@
-"""What the scripts connect to the host's callbacks, in the host's own order: page, list, API, and all of it undone."""
+"""Callbacks registered by scripts/upscale_plus.py and scripts/postprocessing_upscale_plus.py, and their removal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lib_upscale.webui.api import upscale as api
-from lib_upscale.webui.extras import accordion as extras
-from lib_upscale.webui.extras import batch
+from lib_upscale.webui.api import upscale as upscale_api
+from lib_upscale.webui.extras import batch, builtin_upscale, postprocess
+from lib_upscale.webui.extras.accordion import Accordion, UpscalerList
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import latent_upscalers
 from lib_upscale.webui.host.scripts import extras_scripts, is_of_extras
-from lib_upscale.webui.upscalers import registry
-from lib_upscale.webui.upscalers import settings_page as options
+from lib_upscale.webui.upscalers import hires_check, registry, settings_page
 from lib_upscale.webui.upscalers.engine import engine
 
-__all__ = ["Page", "accordion", "process", "started", "unloaded"]
+__all__ = ["UpscalePlusCallbacks", "callbacks"]
 
 _LISTS: Mapping[str, Callable[[], list[str]]] = {
     "extras_upscaler_1": registry.names,
@@ -24,89 +23,86 @@ _LISTS: Mapping[str, Callable[[], list[str]]] = {
     "upscale_plus_redraw_upscaler": registry.names,
     "txt2img_hr_upscaler": lambda: [*latent_upscalers(), *registry.names()],
 }
-"""Id of a list of upscalers that is filled anew -> what it offers."""
+"""Id of a list of upscalers that the refresh button fills -> what it offers."""
 
 
-class Page:
-    """The page that is being built: it knows the parts that events are tied to once all are there."""
-
-    current: Page | None = None
-    """The newest."""
+class UpscalePlusCallbacks:
+    """The host's events, in the order in which it calls them. Events of the page are connected once all parts exist."""
 
     def __init__(self) -> None:
-        Page.current = self
-        self._accordion: extras.Accordion | None = None
+        self._accordion: Accordion | None = None
         self._image: Any = None
-        self._lists: dict[str, extras.OtherList] = {}
+        self._lists: dict[str, UpscalerList] = {}
         self._tabs = 0
 
-    def settings(self) -> None:
-        """The settings page is being made."""
-        options.add_to_page(self._models_changed, engine.forget_models)
+    def add_settings(self) -> None:
+        """Add ours to the settings page."""
+        settings_page.add_to_page(registry.refresh, engine.forget_models)
 
-    def before(self) -> None:
-        """The host has its list of upscalers and begins to build the page."""
+    def before_ui(self) -> None:
+        """Publish the upscalers: the host has its list of them and begins to build the page."""
         batch.install()
         engine.refresh()
         registry.publish()
 
-    def accordion(self, script: Any) -> dict[str, Any]:
-        """Make the accordion of `script`."""
+    def build_accordion(self, script: Any) -> dict[str, Any]:
+        """Make the controls of a postprocessor; name of a control -> its component."""
         if is_of_extras(script):
-            made = extras.Accordion()
-            inputs = made.build()
-            self._accordion = made  # connected when the rest of the tab is there
+            accordion = Accordion()
+            inputs = accordion.build()
+            self._accordion = accordion  # connected when the rest of the tab exists
             return inputs
         # The host's settings have put it into txt2img or img2img, which share a page with Extras.
         self._tabs += 1
-        made = extras.Accordion(f"tab{self._tabs}")
-        inputs = made.build()
-        made.connect()
+        accordion = Accordion(f"tab{self._tabs}")
+        inputs = accordion.build()
+        accordion.connect()
         return inputs
 
-    def component(self, component: Any, **arguments: Any) -> None:
-        """A component has been made somewhere on the page."""
-        name = str(arguments.get("elem_id") or getattr(component, "elem_id", None))
-        if name == "extras_image":
+    def after_component(self, component: Any, **arguments: Any) -> None:
+        """Take note of a component that was made anywhere on the page."""
+        elem_id = str(arguments.get("elem_id") or getattr(component, "elem_id", None))
+        if elem_id == "extras_image":
             self._image = component
-        elif name in _LISTS:
+        elif elem_id in _LISTS:
             # The API builds some of the page again, after the page: the first is the one that is seen.
-            self._lists.setdefault(name, extras.OtherList(component, _LISTS[name]))
-        elif name == "extras_generate" and self._accordion is not None and self._image is not None:
+            self._lists.setdefault(elem_id, UpscalerList(component, _LISTS[elem_id]))
+        elif elem_id == "extras_generate" and self._accordion is not None and self._image is not None:
             accordion, self._accordion = self._accordion, None
             accordion.connect(self._image, _builtin_controls(), list(self._lists.values()))
 
-    def _models_changed(self) -> None:
-        registry.refresh()
+    def app_started(self, app: Any) -> None:
+        """Add the API to the host's FastAPI application."""
+        upscale_api.add_routes(app)
+
+    def process_firstpass(self, pp: Any, values: Mapping[str, Any]) -> None:
+        """Tell other postprocessors the size of the result."""
+        postprocess.process_firstpass(pp, values)
+
+    def process(self, script: Any, pp: Any, values: Mapping[str, Any]) -> None:
+        """Upscale one image of the Extras tab, or of a generation."""
+        postprocess.process(pp, values, in_generation=not is_of_extras(script))
+
+    def process_generation(self, p: Any) -> None:
+        """Check the upscaler of hires fix before a generation computes anything."""
+        hires_check.check_upscaler(p)
+
+    def unload(self) -> None:
+        """Take everything out of the host that was put into it."""
+        for undo in (batch.uninstall, registry.withdraw, settings_page.remove_from_page, engine.forget):
+            try:
+                undo()
+            except Exception:
+                console.report("something of Upscale Plus was left behind")
+        # "Reload UI" reads the scripts again and no packages: after an update, new scripts would meet the old package.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lib_upscale"]:
+            del sys.modules[name]
 
 
-def accordion(script: Any) -> dict[str, Any]:
-    """The controls of a postprocessor on the page that is being built."""
-    return Page.current.accordion(script) if Page.current is not None else {}
-
-
-def process(script: Any, pp: Any, values: Mapping[str, Any]) -> None:
-    """One picture of the Extras tab, or of a generation."""
-    extras.process(pp, values, generation=not is_of_extras(script))
-
-
-def started(app: Any) -> None:
-    """The server runs."""
-    api.add_routes(app)
-
-
-def unloaded() -> None:
-    """The extension is being unloaded: everything that it put into the host is taken out."""
-    for undo in (batch.uninstall, registry.withdraw, options.remove_from_page, engine.forget):
-        try:
-            undo()
-        except Exception:
-            console.report("something of Upscale Plus was left behind")
-    # "Reload UI" reads the scripts again and no packages: after an update, new scripts would meet the old package.
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lib_upscale"]:
-        del sys.modules[name]
+callbacks = UpscalePlusCallbacks()
+"""Those of both scripts. Each loading of the scripts imports this module anew, as `unload` has removed it."""
 
 
 def _builtin_controls() -> dict[str, Any]:
-    script = next((script for script in extras_scripts() if script.name == "Upscale"), None)
-    return dict(script.controls or {}) if script is not None else {}
+    scripts = [script for script in extras_scripts() if script.name == builtin_upscale.NAME]
+    return dict(scripts[0].controls or {}) if scripts else {}

@@ -1,4 +1,4 @@
-"""Hires fix is checked before its start: an upscaler that can't work is told before the first pass is spent."""
+"""Checks the upscaler of hires fix before the first pass, so that an unusable one wastes no time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 from lib_upscale.webui.upscalers import registry
 
-__all__ = ["prepare"]
+__all__ = ["check_upscaler"]
 
 _CHECK = "hires upscaler"
 
 
-def prepare(p: Any) -> None:
-    """Have a generation fail at its start if the upscaler of its hires fix can't work.
+def check_upscaler(p: Any) -> None:
+    """Have a generation fail at its start if the upscaler of its hires fix can't be used.
 
     Args:
-        p: The host's parameters, before their `init`. They may be a copy of others that were prepared: the check is
+        p: The host's parameters, before their `init`. They may be a copy of others that were checked: the check is
             made anew for them.
     """
     clear_failure(p, _CHECK)

@@ -20,7 +20,7 @@ from lib_upscale.webui.host.upscalers import download, list_upscalers, load_netw
 from lib_upscale.webui.upscalers import settings_page as options
 from lib_upscale.webui.upscalers.engine import engine
 
-__all__ = ["Scaler", "check", "names", "publish", "refresh", "withdraw"]
+__all__ = ["Scaler", "check", "is_run_by_us", "names", "path_key", "publish", "refresh", "withdraw"]
 
 _BUILT_IN = frozenset(
     f"Upscaler{family}" for family in ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "BSRGAN")
@@ -120,7 +120,7 @@ def publish() -> None:
     present = {key for entry in listed for key in _files_of(entry)}
     taken = {entry.name for entry in listed}
     for entry in engine.upscalers():
-        if _key(entry.path) not in present:
+        if path_key(entry.path) not in present:
             name = _free_name(entry, taken)
             taken.add(name)
             listed.append(_data(name, str(entry.path), Scaler(name, entry.path), entry))
@@ -152,10 +152,19 @@ def names() -> list[str]:
 
 def check(name: str | None) -> None:
     """Raise `UpscalePlusError` if the upscaler of that name is one of ours and can't work."""
-    for entry in list_upscalers():
-        if entry.name == name and isinstance(entry.scaler, Scaler):
-            entry.scaler.check()
-            return
+    scaler = _scaler_of(name)
+    if scaler is not None:
+        scaler.check()
+
+
+def is_run_by_us(name: str) -> bool:
+    """Whether the upscaler of that name is one of ours."""
+    return _scaler_of(name) is not None
+
+
+def _scaler_of(name: str | None) -> Scaler | None:
+    scalers = (entry.scaler for entry in list_upscalers() if entry.name == name)
+    return next((scaler for scaler in scalers if isinstance(scaler, Scaler)), None)
 
 
 def _taken_over(entry: Any) -> Any:
@@ -208,10 +217,11 @@ def _local_file(entry: Any) -> Path | None:
 
 def _files_of(entry: Any) -> list[str]:
     path = entry.scaler.path if isinstance(entry.scaler, Scaler) else _local_file(entry)
-    return [_key(path)] if isinstance(path, Path) else []
+    return [path_key(path)] if isinstance(path, Path) else []
 
 
-def _key(path: Path) -> str:
+def path_key(path: str | Path) -> str:
+    """Return a text that is the same for every path and link that lead to one file."""
     return os.path.normcase(os.path.realpath(path))
 
 

@@ -1,0 +1,100 @@
+"""The line under the accordion's controls: what will happen to the image, or why it can't."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lib_upscale.errors import UpscalePlusError
+from lib_upscale.image.geometry import Size
+from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.upscaling.run import UpscalePlan
+from lib_upscale.webui.extras import builtin_upscale
+from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
+from lib_upscale.webui.extras.postprocess import NAME
+from lib_upscale.webui.host import console, environment
+from lib_upscale.webui.ui import plan_line, upscale_controls
+from lib_upscale.webui.upscalers.engine import engine
+
+__all__ = ["plan_summary"]
+
+_FEW = 5
+"""Problems of files that are shown without being unfolded."""
+
+
+def plan_summary(
+    size: tuple[int, int] | None,
+    host_values: Mapping[str, Any] | None,
+    values: Mapping[str, Any],
+    *,
+    in_generation: bool = False,
+    as_html: bool = True,
+) -> str:
+    """Say what will happen, or why it can't. Never raises.
+
+    Args:
+        size: Width and height of the image in pixels; None where there is none yet.
+        host_values: Name of a control of the host's accordion -> its value.
+        values: Name of a control of ours -> its value.
+        in_generation: The controls are in txt2img or img2img, where the image does not exist yet.
+        as_html: As the page shows it, with the files that can't be used.
+    """
+    text, good = _summarize(size, host_values or {}, values, in_generation)
+    problems = engine.problems() if size is None or not good else []
+    if not as_html:
+        return " ".join([text, *(f"{problem}." for problem in problems)])
+    return f"{plan_line.shown(text, good=good)}{_list_problems(problems)}"
+
+
+def _summarize(
+    size: tuple[int, int] | None, host_values: Mapping[str, Any], values: Mapping[str, Any], in_generation: bool
+) -> tuple[str, bool]:
+    try:
+        count = len(engine.upscalers())
+        if not count:
+            folder = environment.models_path() / "ESRGAN"
+            return f"No upscaler model was found. Put one into {folder} and press the button above.", False
+        available = f"{count} model{'s' if count != 1 else ''} found."
+        if not values.get("enabled"):
+            return available, True
+        settings = upscale_controls.settings_of(values)
+        model = engine.find(settings.model)
+        if in_generation:
+            return f"Every generated image is then upscaled with {model.name}. {available}", True
+        if size is None:
+            return f"Choose an image to see its size and number of tiles here. {available}", True
+        return _describe_both(Size(*size), BuiltinUpscale.from_values(host_values), settings), True
+    except UpscalePlusError as error:
+        return str(error), False
+    except Exception as error:  # a line of text must not break the page
+        console.report("the plan could not be made")
+        return f"The plan could not be made ({type(error).__name__}: {error})", False
+
+
+def _describe_both(size: Size, builtin: BuiltinUpscale | None, settings: UpscaleSettings) -> str:
+    if builtin is None:
+        return _describe(engine.plan(size, settings))
+    if builtin_upscale.runs_before(NAME):
+        between = builtin.output(size)
+        plan = engine.plan(between, settings)
+        final, steps = plan.output, f"Upscale to {between} with {builtin.upscaler}, then {_describe(plan)}"
+    else:
+        plan = engine.plan(size, settings)
+        final = builtin.output(plan.output)
+        steps = f"{_describe(plan)}; then Upscale to {final} with {builtin.upscaler}"
+    return f"{size} -> {final} in all, as both accordions are on: first {steps}"
+
+
+def _describe(plan: UpscalePlan) -> str:
+    return plan.describe() + ("" if plan.seconds is None else f", about {max(1, round(plan.seconds))} s")
+
+
+def _list_problems(problems: Sequence[str]) -> str:
+    """The files among the models that can't be used; folded away where they are many."""
+    if not problems:
+        return ""
+    count = f"{len(problems)} file{'s' if len(problems) != 1 else ''} there can't be used"
+    items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
+    unfolded = " open" if len(problems) <= _FEW else ""
+    return f"<details class='upscale-plus-problems'{unfolded}><summary>{count}</summary><ul>{items}</ul></details>"
