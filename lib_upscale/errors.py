@@ -1,9 +1,7 @@
-"""Every error that a user can meet, each with what to do about it.
+"""The errors that users can meet, each with what to do about it.
 
-One root, `UpscalePlusError`: whoever calls the library catches that one, shows `str(error)`, and has
-said all there is to say. Nothing else that leaves the library is the user's fault or the user's to mend.
-
-Floor: the lowest. Imports nothing of the project and nothing of a host.
+All derive from `UpscalePlusError`. A caller of the library catches that one and shows `str(error)`; any other exception
+that leaves the library is a bug. Has no internal imports.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from pathlib import Path
 __all__ = [
     "CancelledError",
     "DamagedFileError",
+    "FileError",
     "FormatLimitError",
     "MissingArchitectureError",
     "ModelFileError",
@@ -35,8 +34,11 @@ __all__ = [
 class UpscalePlusError(Exception):
     """The root of all errors of this library.
 
-    `problem` says what is wrong, `advice` what to do about it ("" where there is nothing to do).
-    `str(error)` is one sentence made of both, without a trailing full stop added.
+    `str(error)` is one sentence made of both attributes, without a full stop at its end.
+
+    Attributes:
+        problem: What is wrong.
+        advice: What to do about it; "" where there is nothing to do.
     """
 
     def __init__(self, problem: str, advice: str = "") -> None:
@@ -49,18 +51,18 @@ class UpscalePlusError(Exception):
 
 
 class CancelledError(UpscalePlusError):
-    """The person asked to stop. Raised before the next tile; never wrapped into another error."""
+    """Raised when the user asked to stop, before the next tile. Never wrapped into another error."""
 
     def __init__(self, problem: str = "Cancelled", advice: str = "") -> None:
         super().__init__(problem, advice)
 
 
 class SettingsError(UpscalePlusError):
-    """Settings that contradict each other or that no picture could satisfy."""
+    """Raised when settings contradict each other or no image could satisfy them."""
 
 
 class TileTooSmallError(SettingsError):
-    """A tile too small for its overlap. `smallest` is the smallest tile, in pixels, that works."""
+    """Raised when a tile is too small for its overlap. `smallest` is the smallest tile, in pixels, that works."""
 
     def __init__(self, problem: str, smallest: int) -> None:
         super().__init__(problem, f"set the tile to {smallest} or more, or the overlap lower")
@@ -68,7 +70,7 @@ class TileTooSmallError(SettingsError):
 
 
 class FileError(UpscalePlusError):
-    """A problem of one file. `path` is the file; its name opens the message."""
+    """Raised when something is wrong with a file. `path` is the file; its name opens the message."""
 
     def __init__(self, path: str | PathLike[str], problem: str, advice: str = "") -> None:
         self.path = Path(fspath(path))
@@ -77,31 +79,31 @@ class FileError(UpscalePlusError):
 
 
 class ModelFileError(FileError):
-    """A checkpoint that cannot be used as asked."""
+    """Raised when a checkpoint can't be used as asked."""
 
 
 class DamagedFileError(ModelFileError):
-    """A checkpoint that is truncated, empty, half downloaded, or no checkpoint at all."""
+    """Raised when a checkpoint is truncated, empty, half downloaded, or no checkpoint at all."""
 
 
 class UnsafeFileError(ModelFileError):
-    """A checkpoint whose pickle asks for something other than weights. It was not executed."""
+    """Raised when a checkpoint's pickle asks for something other than weights. It was not executed."""
 
 
 class NotAnUpscalerError(ModelFileError):
-    """A sound file of another kind: a LoRA, a VAE, a Stable Diffusion checkpoint, ..."""
+    """Raised when a sound file is of another kind: a LoRA, a VAE, a Stable Diffusion checkpoint, ..."""
 
 
 class MissingArchitectureError(ModelFileError):
-    """Weights whose tensor names match no architecture that is installed."""
+    """Raised when the tensor names of weights match no architecture that is installed."""
 
 
 class UnusableModelError(ModelFileError):
-    """An upscaler that was read but can't do this job (its network failed, NaN in float32, ...)."""
+    """Raised when an upscaler was read but can't do this job: its network failed, NaN in float32, ..."""
 
 
 class UnknownModelError(UpscalePlusError):
-    """No model of that name. `nearest` holds the names that come closest, best first."""
+    """Raised when there is no model of that name. `nearest` holds the names that come closest, best first."""
 
     def __init__(self, name: str, nearest: tuple[str, ...] = (), advice: str = "") -> None:
         if not advice and nearest:
@@ -113,24 +115,24 @@ class UnknownModelError(UpscalePlusError):
 
 
 class UnknownNetworkError(UpscalePlusError):
-    """A network in memory, such as a VAE, that is not built in a way this library can work on by tiles."""
+    """Raised when a network in memory, such as a VAE, is built in a way that can't be run by tiles."""
 
 
 class PictureError(FileError):
-    """A picture that can't be read: truncated, not a picture, of a kind that is not supported."""
+    """Raised when an image can't be read: truncated, not an image, of a kind that is not supported."""
 
 
 class PictureTooLargeError(PictureError):
-    """A picture with more pixels than the decompression limit allows."""
+    """Raised when an image has more pixels than the decompression limit allows."""
 
 
 class OutputError(FileError):
-    """A result that can't be written: full disk, read-only folder, a name used twice."""
+    """Raised when a result can't be written: full disk, read-only folder, a name used twice."""
 
 
 class FormatLimitError(OutputError):
-    """A result larger than its file format allows; the advice names a format that would do."""
+    """Raised when a result is larger than its file format allows; the advice names a format that would do."""
 
 
 class OutOfMemoryError(UpscalePlusError):
-    """Not even the smallest tile fits into memory; the problem says what was tried."""
+    """Raised when not even the smallest tile fits into memory; the problem says what was tried."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lib_upscale.image import pillow as pil
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.levels import to_bits
 from lib_upscale.image.metadata import (
     PARAMETERS,
     Metadata,
@@ -22,7 +23,7 @@ from lib_upscale.image.metadata import (
     without_exif_prefix,
 )
 
-__all__ = ["Picture", "to_bits"]
+__all__ = ["Picture", "Pixels", "opaque_alpha"]
 
 Pixels = NDArray[Any]  # uint8 or uint16; numpy's stubs can't say "one of the two" without a type variable everywhere
 
@@ -78,20 +79,6 @@ class Picture:
         if self.alpha is None or self.alpha.strides == (0, 0):
             return self.alpha is None or bool(self.alpha[0, 0] == self.levels)
         return bool((self.alpha == self.levels).all())
-
-    def band(self, region: Region) -> NDArray[np.float32]:
-        """The pixels of a region as float32 (height, width, channels), 0 to 1."""
-        values: NDArray[np.float32] = self.pixels[region.rows, region.columns].astype(np.float32)
-        values /= self.levels
-        return values
-
-    def alpha_band(self, region: Region) -> NDArray[np.float32]:
-        """The alpha of a region as float32 (height, width), 0 to 1; all 1 where the picture has no alpha channel."""
-        if self.alpha is None:
-            return np.ones((region.height, region.width), np.float32)
-        values: NDArray[np.float32] = self.alpha[region.rows, region.columns].astype(np.float32)
-        values /= self.levels
-        return values
 
     def cropped(self, region: Region) -> Picture:
         """A region of it, as a view."""
@@ -155,17 +142,3 @@ def opaque_alpha(size: Size, bits: int) -> Pixels:
     """An alpha channel without any transparency: one value, seen (height, width) times, in no memory."""
     top = np.uint8(255) if bits == 8 else np.uint16(65535)
     return np.broadcast_to(np.asarray(top), (size.height, size.width))
-
-
-def to_bits(values: Pixels, bits: int) -> Pixels:
-    """uint8 or uint16 values in 8 or 16 bits, rounded to the nearest level; by bands, so little memory is taken."""
-    if values.dtype.itemsize * 8 == bits:
-        return values
-    result = np.empty(values.shape, np.uint8 if bits == 8 else np.uint16)
-    for start in range(0, len(values), 256):
-        band = values[start : start + 256]
-        if bits == 16:
-            result[start : start + 256] = band.astype(np.uint16) * np.uint16(257)
-        else:
-            result[start : start + 256] = (band.astype(np.uint32) + 128) // 257
-    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lib_upscale.image.padding import pad_floats
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.painter import Painter, Upscaler
@@ -11,7 +12,6 @@ from lib_upscale.redrawing.plan import PassPlan, RedrawPlan, plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
 from lib_upscale.redrawing.tile_loop import OnTileDone, TileFilter, TileLoop
 from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.redrawing.tiles.padding import pad_or_crop
 from lib_upscale.settings.redraw import RedrawSettings, TileContext
 
 __all__ = ["plan_and_redraw", "redraw"]
@@ -61,7 +61,7 @@ def redraw(
         upscaled = _enlarge(picture.pixels, plan.passes[-1], upscaler)
     if journal is not None and only is None and not loop.stopped:
         journal.discard()
-    result, plain = (pad_or_crop(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
+    result, plain = (pad_floats(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
     return RedrawResult(result, plain, plan, loop.stopped, loop.count, loop.seconds)
 
 

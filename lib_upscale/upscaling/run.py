@@ -17,8 +17,9 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.image.alpha import AlphaMode, drop_alpha, flatten_hidden_color
 from lib_upscale.image.channels import adapt_channels, restore_channels
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.levels import to_bits
 from lib_upscale.image.padding import pad_or_crop
-from lib_upscale.image.picture import Picture, to_bits
+from lib_upscale.image.picture import Picture
 from lib_upscale.image.resample import resample
 from lib_upscale.image.target import MAX_PIXELS, Layout, layout
 from lib_upscale.models.catalog.catalog import Entry

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from lib_upscale.image.geometry import Region
-from lib_upscale.image.picture import Picture, to_bits
+from lib_upscale.image.picture import Picture
 from tests.image.strategies import pictures, same_pixels
 
 
@@ -25,22 +25,6 @@ def test_sixteen_bits_hold_eight(picture):
     if picture.bits == 8:
         assert same_pixels(deep.with_bits(8), picture)
         assert (deep.pixels == picture.pixels.astype(int) * 257).all()
-
-
-def test_every_sixteen_bit_level_goes_to_the_nearest_of_eight():
-    levels = np.arange(65536, dtype=np.uint16)
-    assert (to_bits(levels, 8) == np.rint(levels / 257)).all()
-
-
-@given(pictures(), st.data())
-def test_a_band_is_that_part_of_the_picture(picture, data):
-    x, y = data.draw(st.integers(0, picture.size.width - 1)), data.draw(st.integers(0, picture.size.height - 1))
-    region = Region.between(x, y, picture.size.width, picture.size.height)
-    band = picture.band(region)
-    assert band.dtype == np.float32
-    assert (np.rint(band * picture.levels) == picture.pixels[y:, x:]).all()
-    assert 0 <= band.min() <= band.max() <= 1
-    assert picture.alpha_band(region).shape == (region.height, region.width)
 
 
 def test_an_opaque_alpha_channel_stays_and_takes_no_memory():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.levels import LUMA
 
 __all__ = ["Pixels", "Plane", "a_trous", "gaussian", "luma", "reflect_pad", "resize"]
 
@@ -22,7 +23,7 @@ _SPLINE: NDArray[np.float32] = np.array([1, 4, 6, 4, 1], dtype=np.float32) / np.
 
 def luma(pixels: Pixels) -> Plane:
     """Brightness as ITU-R BT.601 weighs it, the weights that Pillow's mode L has."""
-    return np.asarray(pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32), dtype=np.float32)
+    return np.asarray(pixels @ LUMA, dtype=np.float32)
 
 
 def gaussian(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

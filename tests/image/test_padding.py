@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.padding import pad_or_crop
+from lib_upscale.image.levels import to_floats, to_levels
+from lib_upscale.image.padding import pad_floats, pad_or_crop
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.target import Anchor, Box, Fit, layout
 
@@ -73,3 +74,16 @@ def test_what_is_added_is_opaque_and_transparency_stays() -> None:
     assert result.alpha is not None
     assert (result.alpha[:, :10] == 7).all()
     assert (result.alpha[:, 10:] == 255).all()
+
+
+@given(sides, sides, sides, sides, st.sampled_from(Anchor), st.sampled_from(["blur", "#102030"]))
+def test_float_pixels_get_the_same_border(
+    width: int, height: int, box_width: int, box_height: int, anchor: Anchor, padding: str
+) -> None:
+    """A redraw, whose pixels are floats, and an upscale with the same settings look alike."""
+    wanted = layout(Size(width, height), Box(box_width, box_height, Fit.PAD, anchor))
+    levels = noise(wanted.scaled.width, wanted.scaled.height).with_bits(16)
+    floats = to_floats(levels.pixels)
+    result = pad_floats(floats, wanted, padding)
+    assert (to_levels(result, np.uint16) == pad_or_crop(levels, wanted, padding).pixels).all()
+    assert inside(result, floats)
