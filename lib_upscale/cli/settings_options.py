@@ -8,8 +8,8 @@ from typing import Any, get_type_hints
 
 import click
 
-from lib_upscale.settings.fields import Option
-from lib_upscale.settings.upscale import UpscaleSettings, options
+from lib_upscale.settings.fields import Option, options
+from lib_upscale.settings.upscale import UpscaleSettings
 
 __all__ = ["settings_from", "settings_options"]
 

@@ -35,8 +35,6 @@ _FORMAT = 1
 _MAGIC = b"redraw-tile\x00"
 _FOLDER = re.compile(r"^(?P<base>[0-9a-f]{40})-(?P<seed>-?\d+)$")
 _NAME = re.compile(r"^[a-z0-9-]+$")
-_WITHOUT_EFFECT = {"batch_size", "save_upscaled", "resume"}
-"""Settings that change no tile: a job goes on even if they were changed."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,11 @@ def job_key(
     `identity` holds whatever else decides what a tile looks like, as plain JSON values: hashes of checkpoint, VAE
     and networks, prompts, sampler, steps, denoising strength, ControlNet units.
     """
-    told = {name: value for name, value in settings.to_dict().items() if name not in _WITHOUT_EFFECT}
     parts = {
         "format": _FORMAT,
         "picture": _digest(pixels),
         "mask": None if mask is None else _digest(mask),
-        "settings": told,
+        "settings": settings.deciding_values(),
         "identity": dict(identity),
     }
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)

@@ -12,11 +12,11 @@ from lib_upscale.image.target import Layout, layout
 from lib_upscale.progress import duration
 from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
-from lib_upscale.redrawing.prompts import PromptRegion, parse_regions
 from lib_upscale.redrawing.tiles.filters import Plane, resize
 from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
 from lib_upscale.redrawing.tiles.masks import masked_region
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
+from lib_upscale.settings.regions import PromptRegion
 
 __all__ = ["PassPlan", "RedrawPlan", "plan_redraw"]
 
@@ -135,7 +135,7 @@ def plan_redraw(
         SettingsError: These settings can't be followed for that picture.
     """
     goal = layout(source, settings.target)
-    regions = parse_regions(settings.regions)
+    regions = settings.prompt_regions
     strengths = settings.strength_of_passes(strength)
     steps = []
     for number, own_strength in enumerate(strengths):
@@ -147,7 +147,7 @@ def plan_redraw(
         is_joint = settings.method is RedrawMethod.JOINT
         grid = plan_grid(
             # With the joint method one tile is all that is redrawn.
-            size, native=native, tile=max(size) + multiple if is_joint else settings.tile,
+            size, native=native, tile=max(size) + multiple if is_joint else settings.tile or 0,
             overlap=None if is_joint else settings.overlap, multiple=multiple, within=within,
         )  # fmt: skip
         joint = joint_settings(grid.tile, settings, native, is_aligned=is_aligned) if is_joint else None

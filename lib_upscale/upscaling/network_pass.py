@@ -14,7 +14,7 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import SizeRequirements, TilingSupport
 from lib_upscale.models.runtime.model_cache import Model
 from lib_upscale.progress import SILENT, Progress, Span
-from lib_upscale.settings.upscale import AUTOMATIC, UpscaleSettings
+from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.tiling.plan import SizeConstraint, smallest_tile
 from lib_upscale.tiling.receptive_field import ReceptiveField, known_receptive_field, measure_receptive_field
 from lib_upscale.tiling.run import TilingConfig, canvas_for, run_tiles
@@ -46,13 +46,12 @@ def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress:
     side = max(constraint.ceil(size.width), constraint.ceil(size.height))
     if model.facts.tiling is TilingSupport.INTERNAL:
         return TilingConfig(side, 0, constraint=constraint, divisible=False)
-    automatic = settings.tile == AUTOMATIC
-    tile = _automatic(model, size, 0, constraint) if automatic else settings.tile
+    tile = _automatic(model, size, 0, constraint) if settings.tile is None else settings.tile
     if side <= tile:
         # The overlap counts only if memory runs out and the one tile becomes several.
         return _cut(side, _known(model) or ReceptiveField(None), settings, constraint)
     reach = _reach(model, constraint, settings, progress)
-    if automatic:
+    if settings.tile is None:
         overlap = settings.overlap if settings.overlap is not None else reach.overlap(_FADED_TILE)
         tile = _automatic(model, size, overlap, constraint)
     tiling = _cut(tile, reach, settings, constraint)

@@ -16,10 +16,12 @@ from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 
 
 @given(
-    width=st.integers(8, 700), height=st.integers(8, 700), tile=st.sampled_from([0, 64, 128, 520]),
+    width=st.integers(8, 700), height=st.integers(8, 700), tile=st.sampled_from([None, 64, 128, 520]),
     native=st.sampled_from([512, 1024]),
 )  # fmt: skip
-def test_tiles_cover_every_latent_and_share_what_is_asked_for(width: int, height: int, tile: int, native: int) -> None:
+def test_tiles_cover_every_latent_and_share_what_is_asked_for(
+    width: int, height: int, tile: int | None, native: int
+) -> None:
     canvas = Size(width * 8, height * 8)
     joint = joint_settings(canvas, RedrawSettings(tile=tile), native)
     for origins, side, length in zip(joint.origins(Size(width, height)), joint.tile, (width, height), strict=True):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,11 +9,11 @@ from PIL import Image
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.plan import plan_redraw
-from lib_upscale.redrawing.prompts import parse_regions
 from lib_upscale.redrawing.result import RedrawPicture
 from lib_upscale.redrawing.skip_forecast import likely_skipped
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.settings.redraw import RedrawSettings
+from lib_upscale.settings.regions import parse_regions
 from tests.redrawing.helpers import FunctionPainter, run
 
 
@@ -72,8 +74,8 @@ def test_a_mask_limits_the_tiles_to_its_part() -> None:
         ({"scale": 2.0, "longest": 100}, "more than once"),
         ({"tile": 56}, "too small"),
         ({"tile": 128, "overlap": 64}, "half of a tile"),
-        ({"passes": 2, "strengths": "0.3"}, "1 strengths for 2 passes"),
-        ({"strengths": "many"}, "no numbers"),
+        ({"passes": 2, "strengths": "0.3"}, "1 strength for 2 passes"),
+        ({"strengths": "many"}, "must be numbers"),
         ({"strengths": "1.5"}, "between 0 and 1"),
         ({"strengths": "nan"}, "between 0 and 1"),
         ({"skip_flat": -1.0}, "too small"),
@@ -91,7 +93,7 @@ def test_settings_survive_infotext_and_json() -> None:
         flat_strength=0.1, resume=False,
     )  # fmt: skip
     assert RedrawSettings.from_infotext(chosen.to_infotext()) == chosen
-    assert RedrawSettings.from_json(chosen.to_json()) == chosen
+    assert RedrawSettings.from_dict(json.loads(chosen.to_json())) == chosen
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from PIL import Image
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.settings.upscale import UpscaleSettings, options
+from lib_upscale.settings.fields import options
+from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.api import upscale as api
 from lib_upscale.webui.callbacks.upscale_plus import callbacks
 from lib_upscale.webui.extras import batch, postprocess

@@ -116,7 +116,8 @@ def test_a_picture_above_the_limit_is_not_unpacked(webui: WebUI) -> None:
 
 
 def test_the_openapi_page_describes_every_setting(webui: WebUI) -> None:
-    from lib_upscale.settings.upscale import UpscaleSettings, options
+    from lib_upscale.settings.fields import options
+    from lib_upscale.settings.upscale import UpscaleSettings
 
     schema = webui.call("/openapi.json")[1]
     request = schema["components"]["schemas"]["UpscalePlusRequest"]["properties"]

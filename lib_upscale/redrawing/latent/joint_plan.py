@@ -22,7 +22,7 @@ def joint_settings(
     model was trained. `seed` is for a grid that shifts. With `is_aligned` tiles begin where the UNet's insides have
     whole pixels, at the cost of more tiles. Raises `SettingsError`.
     """
-    grid = plan_grid(canvas, native=native, tile=settings.tile, overlap=settings.overlap)
+    grid = plan_grid(canvas, native=native, tile=settings.tile or 0, overlap=settings.overlap)
     tile = Size(grid.tile.width // LATENT, grid.tile.height // LATENT)
     shared = min(tile) // 8 if settings.overlap is None else -(-settings.overlap // LATENT)
     align = _ALIGN if is_aligned and min(tile) - shared >= _ALIGN else 1

@@ -25,7 +25,8 @@ from lib_upscale.image.io.opening import open_image
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.models.identity import Identity
-from lib_upscale.settings.upscale import UpscaleSettings, options
+from lib_upscale.settings.fields import options
+from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as page

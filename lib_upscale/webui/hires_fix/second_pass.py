@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from lib_upscale.errors import CancelledError, SettingsError, UpscalePlusError
-from lib_upscale.redrawing.prompts import parse_regions
 from lib_upscale.settings.fields import options
-from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
+from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
 from lib_upscale.webui.hires_fix.joint import second_pass_joint
 from lib_upscale.webui.hires_fix.size import HiresSize
@@ -34,10 +33,7 @@ TITLE = "Hires fix plus"
 PREFIX = TITLE
 """With which its infotext keys begin."""
 
-SETTINGS = (
-    "method", "tile", "overlap", "vae", "shift", "batch_size", "order", "mode", "blend", "color_lock", "skip_flat",
-    "flat_strength", "seam_pass", "prompt_source", "tile_prompt", "regions",
-)  # fmt: skip
+SETTINGS = tuple(name for name, item in options(RedrawSettings).items() if Page.HIRES in item.offered)
 """The settings of a redraw that hires fix does not have itself."""
 DEFAULTS: Mapping[str, Any] = {"method": RedrawMethod.JOINT.value}
 """Where hires fix begins with another value than the script: joint is nearest to what the host does."""
@@ -57,11 +53,10 @@ class HiresRequest:
         for name in plain:
             if name in options(RedrawSettings) and name not in SETTINGS:
                 raise SettingsError(
-                    f"{options(RedrawSettings)[name].label} is no setting of hires fix plus",
+                    f"{options(RedrawSettings)[name].label} is not available in hires fix plus",
                     "the size, the upscaler and the strength are hires fix's own",
                 )
         settings = RedrawSettings.from_dict({**DEFAULTS, **plain})
-        parse_regions(settings.regions)
         return cls(bool(values.get("enabled", True)), settings)
 
 

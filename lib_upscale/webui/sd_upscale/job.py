@@ -26,7 +26,7 @@ from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
 from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian, resize
 from lib_upscale.redrawing.tiles.grid import LATENT, Grid, Tile
-from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings, TileContext
+from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.host import base_model, console, environment, jobs
 from lib_upscale.webui.host.images import flatten, save_image, to_pil
 from lib_upscale.webui.host.model import loaded_model
@@ -317,10 +317,8 @@ def _usable(request: RedrawRequest) -> RedrawSettings:
     """The settings as far as they apply. A test is of a tile redrawn by itself: in lockstep none is ever alone."""
     settings = request.settings
     if request.test:
-        return settings.changed(method=RedrawMethod.TILES)
-    if settings.method is RedrawMethod.JOINT:  # one latent is redrawn: nothing is skipped, mended or seen by a neighbor
-        return settings.changed(skip_flat=0.0, flat_strength=None, seam_pass=False, mode=TileContext.INDEPENDENT)
-    return settings
+        settings = settings.changed(method=RedrawMethod.TILES)
+    return settings.effective(Page.SCRIPT, settings.method)
 
 
 def _wants_random_seed(p: Any) -> bool:

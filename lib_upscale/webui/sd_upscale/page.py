@@ -10,7 +10,6 @@ import gradio as gr
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.plan import RedrawPlan, plan_redraw
-from lib_upscale.redrawing.prompts import parse_regions
 from lib_upscale.redrawing.skip_forecast import likely_skipped
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.fields import options
@@ -77,7 +76,6 @@ def parse_request(values: Mapping[str, Any]) -> RedrawRequest:
     unused = {name for kind, names in _TARGETS.items() if kind is not target for name in names}
     names = [name for name in options(RedrawSettings) if name in FIELDS and name not in unused]
     settings = RedrawSettings.from_dict(plain(values, names))
-    parse_regions(settings.regions)
     return RedrawRequest(settings, bool(values.get("test")), int(values.get("test_tile") or 0))
 
 

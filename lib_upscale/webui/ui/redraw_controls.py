@@ -17,7 +17,7 @@ __all__ = ["AUTOMATIC", "SHOWN", "fold", "maker_of", "plain", "restored", "row"]
 
 SHOWN = ("method", "tile", "overlap")
 """What most people change, if anything."""
-AUTOMATIC: Mapping[str, float] = {"overlap": -1, "flat_strength": -1}
+AUTOMATIC: Mapping[str, float] = {"tile": 0, "overlap": -1, "flat_strength": -1}
 """Sliders at whose value below zero the setting is left automatic."""
 _SLIDERS = {
     "scale": (0.25, 16.0), "tile": (0, 2048), "overlap": (-1, 512), "flat_strength": (-1.0, 1.0), "passes": (1, 4),

@@ -15,8 +15,9 @@ import gradio as gr
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.models.catalog.catalog import Entry
-from lib_upscale.settings.fields import Option, Settings
-from lib_upscale.settings.upscale import UpscaleSettings, options
+from lib_upscale.settings.base import Settings
+from lib_upscale.settings.fields import Option, options
+from lib_upscale.settings.upscale import UpscaleSettings
 
 __all__ = [
     "PRESETS", "Controls", "Maker", "build", "first_choice", "model_choices", "name_of", "preset_fields",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_upscale.settings.upscale import Precision, UpscaleSettings, options
+from lib_upscale.settings.fields import options
+from lib_upscale.settings.upscale import Precision, UpscaleSettings
 from lib_upscale.webui.host import environment
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import Callback
 from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
-from lib_upscale.redrawing.prompts import parse_regions, tile_prompt
+from lib_upscale.redrawing.prompts import tile_prompt
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import PromptSource, RedrawSettings
 from lib_upscale.webui.host import console
@@ -71,7 +71,7 @@ class JointRun:
 
 def tile_prompts(settings: RedrawSettings, canvas: Size, work: JointWork) -> Mapping[int, str]:
     """Number of a tile -> its prompt, for tiles that have another than the picture's."""
-    regions = parse_regions(settings.regions)
+    regions = settings.prompt_regions
     general = settings.tile_prompt if settings.prompt_source is PromptSource.TILE else _PICTURES
     columns, rows = work.settings.origins(Size(canvas.width // LATENT, canvas.height // LATENT))
     found = {}
