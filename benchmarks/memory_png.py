@@ -20,7 +20,7 @@ import numpy as np
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.files import write_picture
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.resample import resample_picture
+from lib_upscale.image.resample import resample
 
 
 def highest() -> float:
@@ -29,7 +29,7 @@ def highest() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def photograph(side: int, *, alpha: bool) -> Picture:
+def photograph(side: int) -> Picture:
     """Something smooth with a little noise, made by bands."""
     pixels = np.empty((side, side, 3), np.uint8)
     random = np.random.default_rng(0)
@@ -39,8 +39,7 @@ def photograph(side: int, *, alpha: bool) -> Picture:
         band = 128 + 90 * np.sin(x + rows)
         noise = random.integers(0, 5, (*band.shape, 3), np.uint8)
         pixels[start : start + 64] = band[..., None].astype(np.uint8) + noise
-    opacity = (pixels[..., 0] // 2 + 100) if alpha else None
-    return Picture(pixels, opacity)
+    return Picture(pixels)
 
 
 def measure(what: str, picture: Picture, work: Callable[[], object]) -> None:
@@ -58,18 +57,18 @@ def main() -> None:
     """Print the table."""
     side = int(sys.argv[1]) if len(sys.argv) > 1 else 16384
     print(f"{'':34} {'picture':>14} {'on top':>14} {'':8} {'time':>10} {'CPU time':>10}")
-    small = photograph(max(1, side // 4), alpha=False)
-    picture = photograph(side, alpha=False)
+    small = photograph(max(1, side // 4))
+    picture = photograph(side)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.png"
         measure(f"write {picture.size} as PNG", picture, lambda: write_picture(picture, path))
         print(f"  {path.stat().st_size / 2**20:.0f} MiB on disk")
         path.unlink()
         half = Size(side // 2, side // 2)
-        measure(f"resample {picture.size} to {half}", picture, lambda: resample_picture(picture, half))
+        measure(f"resample {picture.size} to {half}", picture, lambda: resample(picture.pixels, half))
         print(f"  {half.pixels * 3 / 2**20:.0f} MiB of that is the result")
         twice = small.size.scaled(2)
-        measure(f"resample {small.size} to {twice}", small, lambda: resample_picture(small, twice))
+        measure(f"resample {small.size} to {twice}", small, lambda: resample(small.pixels, twice))
         print(f"  {twice.pixels * 3 / 2**20:.0f} MiB of that is the result")
 
 

@@ -1,8 +1,14 @@
-"""Resampling to another size, band by band: never a float copy of the whole picture.
+"""Resampling to another size, band by band: never a float copy of the whole image.
 
 Each band of result rows is a product of small dense matrices with the source rows it needs, vertically and then
-horizontally, which is exact and leaves the work to the BLAS library. Values are resampled as they are stored
-("gamma-naive"), like every tool of the field does, so results match theirs.
+horizontally, which leaves the work to the BLAS library. Values are resampled as they are stored ("gamma-naive"), like
+every tool of the field does, so results match theirs.
+
+The alternative is Pillow: one image of mode "F" per channel, `Image.resize(box=...)` by bands, a fifth of the code. It
+gives the same to 1 level of 255 or of 65535, but takes 1.4 to 2 times as long to enlarge (1024 to 2560 pixels a side:
+0.20 s instead of 0.10 s, 1024 to 4096: 0.46 s instead of 0.24 s), 2 times as long from 4096 to 1500 and 5 times from
+4096 to 512 (RGB, one thread, Pillow 9.5 and 13.0 alike; threads for its channels do not help). Its own "RGB" is fast
+but clips and rounds between its two passes, and knows no 16 bits.
 """
 
 from __future__ import annotations
@@ -17,10 +23,10 @@ from numpy.typing import NDArray
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.picture import Picture, opaque_alpha
+from lib_upscale.image.levels import row_bands
 from lib_upscale.progress import SILENT, Progress, check
 
-__all__ = ["METHODS", "resample", "resample_picture"]
+__all__ = ["METHODS", "resample"]
 
 Pixels = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -29,10 +35,8 @@ Weights = NDArray[np.float64]
 _BLOCK = 32
 """Result rows, and columns, computed at a time. Dense products waste work in proportion to it."""
 
-
 _CHUNK = 128
 """Source rows held as float32 at a time."""
-
 
 _ONE_THREAD = 2**18
 """Multiplications above which OpenBLAS spreads a product over threads. On a machine whose cores are busy, as they are
@@ -43,7 +47,7 @@ while a network computes, these then wait for each other ten times as long as th
 class _Kernel:
     """A filter and the distance, in source pixels at 1:1, beyond which it is 0."""
 
-    reach: float
+    radius: float
     weight: Callable[[Weights], Weights]
 
 
@@ -81,103 +85,42 @@ METHODS = (*_KERNELS, "nearest")
 
 
 def resample(pixels: Pixels, size: Size, method: str = "lanczos", *, progress: Progress = SILENT) -> Pixels:
-    """`pixels`, (height, width) or (height, width, channels) of uint8 or uint16, at another size.
+    """Bring pixels to another size. Downscaling widens the filter as far as it takes not to alias.
 
-    Rounded and of the same type. Downscaling widens the filter as far as it takes not to alias. Raises `SettingsError`
-    for an unknown method and `CancelledError` between two bands.
+    Args:
+        pixels: (height, width) or (height, width, channels), uint8 or uint16.
+        size: Of the result.
+        method: One of `METHODS`.
+        progress: Reported to after each band of rows, and asked before each whether to stop.
+
+    Returns:
+        As many axes as `pixels` and the same type, rounded; `pixels` itself if it has that size.
+
+    Raises:
+        SettingsError: There is no such method.
+        CancelledError: The user asked to stop.
     """
-    planes = pixels[..., None] if pixels.ndim == 2 else pixels
-    shape = (size.height, size.width, planes.shape[2])
-    if planes.shape == shape:
+    if method not in METHODS:
+        raise SettingsError(f"There is no resampling method '{method}'", f"choose one of {', '.join(METHODS)}")
+    if pixels.shape[:2] == (size.height, size.width):
         return pixels
-    if _known(method) == "nearest":
-        result: Pixels = planes[_nearest(planes.shape[0], size.height)[:, None], _nearest(planes.shape[1], size.width)]
-    else:
-        result = np.empty(shape, planes.dtype)
-        bands = _Bands(planes.shape[1], planes.shape[0], size, method)
-        for rows in bands.rows(progress):
-            _store(bands.compute(rows, lambda source: _planar(planes[source])), result[rows])
+    if method == "nearest":
+        result: Pixels = pixels[_nearest(pixels.shape[0], size.height)[:, None], _nearest(pixels.shape[1], size.width)]
+        return result
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    result = np.empty((size.height, size.width, planes.shape[2]), planes.dtype)
+    vertical = _Axis(planes.shape[0], size.height, _KERNELS[method])
+    horizontal = _Axis(planes.shape[1], size.width, _KERNELS[method])
+    columns = [(part, *horizontal.matrix(part)) for part in row_bands(size.width, horizontal.block)]
+    for rows in row_bands(size.height, vertical.block):
+        check(progress)
+        narrow = _resample_rows(planes, *vertical.matrix(rows))
+        wide = np.empty((*narrow.shape[:2], size.width), np.float32)
+        for part, source, weights in columns:
+            np.matmul(narrow[:, :, source], weights.T, out=wide[:, :, part])
+        _store(wide, result[rows])
+        progress.report(rows.stop / size.height)
     return result[..., 0] if pixels.ndim == 2 else result
-
-
-def resample_picture(picture: Picture, size: Size, method: str = "lanczos", *, progress: Progress = SILENT) -> Picture:
-    """A picture at another size, its metadata kept.
-
-    Colors are weighted by their alpha, so that what is hidden under transparent pixels does not bleed into their
-    neighbors: no dark fringe. Where the result is fully transparent its color is 0. Raises what `resample` raises.
-    """
-    if picture.size == size:
-        return picture
-    if picture.alpha is None or picture.opaque:
-        alpha = None if picture.alpha is None else opaque_alpha(size, picture.bits)
-        return Picture(resample(picture.pixels, size, method, progress=progress), alpha, picture.metadata)
-    if _known(method) == "nearest":
-        return Picture(resample(picture.pixels, size, method), resample(picture.alpha, size, method), picture.metadata)
-    pixels = np.empty((size.height, size.width, picture.channels), picture.pixels.dtype)
-    alpha = np.empty((size.height, size.width), picture.pixels.dtype)
-    source_alpha = picture.alpha
-
-    def premultiplied(rows: slice) -> Floats:
-        opacity = source_alpha[rows].astype(np.float32) / np.float32(picture.levels)
-        # Both from 0 to 1: white times its alpha is then that alpha to the last bit, and divided by it white again.
-        return np.concatenate([_planar(picture.pixels[rows]) / np.float32(picture.levels) * opacity, opacity[None]])
-
-    bands = _Bands(picture.size.width, picture.size.height, size, method)
-    for rows in bands.rows(progress):
-        computed = bands.compute(rows, premultiplied)
-        opacity = computed[-1]
-        _store(opacity[None] * np.float32(picture.levels), alpha[rows][..., None])
-        visible = alpha[rows] > 0
-        colors = np.where(visible, computed[:-1] / np.where(visible, opacity, np.float32(1)), np.float32(0))
-        _store(colors * np.float32(picture.levels), pixels[rows])
-    return Picture(pixels, alpha, picture.metadata)
-
-
-class _Bands:
-    """How the rows of a result come from the rows of a source, some at a time."""
-
-    def __init__(self, width: int, height: int, size: Size, method: str) -> None:
-        kernel = _KERNELS[method]
-        self._height = size.height
-        self._width = size.width
-        self._vertical = _Axis(height, size.height, kernel)
-        horizontal = _Axis(width, size.width, kernel)
-        step = horizontal.block
-        self._columns = [
-            (slice(start, min(start + step, size.width)), *horizontal.matrix(start, min(start + step, size.width)))
-            for start in range(0, size.width, step)
-        ]
-
-    def rows(self, progress: Progress) -> Any:
-        """The slices of result rows, from the top, with progress told and cancelling heeded before each."""
-        for start in range(0, self._height, self._vertical.block):
-            check(progress)
-            yield slice(start, min(start + self._vertical.block, self._height))
-            progress.report(min(start + self._vertical.block, self._height) / self._height)
-
-    def compute(self, rows: slice, source: Callable[[slice], Floats]) -> Floats:
-        """Result rows as (channels, rows, width); `source` gives source rows as (channels, rows, width)."""
-        needed, weights = self._vertical.matrix(rows.start, rows.stop)
-        narrow: Any = None
-        for start in range(needed.start, needed.stop, _CHUNK):
-            part = slice(start, min(start + _CHUNK, needed.stop))
-            share = weights[:, part.start - needed.start : part.stop - needed.start]
-            product = _product(share, source(part))
-            narrow = product if narrow is None else np.add(narrow, product, out=narrow)
-        wide = np.empty((*narrow.shape[:2], self._width), np.float32)
-        for columns, taken, matrix in self._columns:
-            np.matmul(narrow[:, :, taken], matrix.T, out=wide[:, :, columns])
-        return wide
-
-
-def _product(weights: Floats, planes: Floats) -> Floats:
-    """`weights` (results, rows) times each of `planes` (channels, rows, width), in parts of the width."""
-    result = np.empty((planes.shape[0], weights.shape[0], planes.shape[2]), np.float32)
-    step = max(16, _ONE_THREAD // weights.size)
-    for start in range(0, planes.shape[2], step):
-        part = slice(start, start + step)
-        np.matmul(weights, planes[:, :, part], out=result[:, :, part])
-    return result
 
 
 class _Axis:
@@ -195,12 +138,12 @@ class _Axis:
         # what neighboring blocks both need stays a small part.
         self.block = max(8, min(_BLOCK, math.ceil(_BLOCK / self._ratio * 4)))
 
-    def matrix(self, start: int, stop: int) -> tuple[slice, Floats]:
-        """The stretch of source pixels that results `start` to `stop` - 1 need, and the weights (results, source)."""
-        reach = self._kernel.reach * self._stretch
-        centers = (np.arange(start, stop) + 0.5) * self._ratio
-        first = max(0, math.floor(centers[0] - reach + 0.5))
-        last = min(self._source, max(first + 1, math.floor(centers[-1] + reach + 0.5)))
+    def matrix(self, results: slice) -> tuple[slice, Floats]:
+        """The stretch of source pixels that some results need, and the weights (results, source pixels)."""
+        radius = self._kernel.radius * self._stretch
+        centers = (np.arange(results.start, results.stop) + 0.5) * self._ratio
+        first = max(0, math.floor(centers[0] - radius + 0.5))
+        last = min(self._source, max(first + 1, math.floor(centers[-1] + radius + 0.5)))
         positions = np.arange(first, last) + 0.5
         distances = (positions[None] - centers[:, None]) / self._stretch
         weights = self._kernel.weight(distances)
@@ -208,20 +151,23 @@ class _Axis:
         return slice(first, last), weights.astype(np.float32)
 
 
-def _known(method: str) -> str:
-    if method not in METHODS:
-        raise SettingsError(f"There is no resampling method '{method}'", f"choose one of {', '.join(METHODS)}")
-    return method
+def _resample_rows(planes: Pixels, source: slice, weights: Floats) -> Floats:
+    """`weights` (results, source rows) times some rows of (height, width, channels), as (channels, results, width)."""
+    result = np.empty((planes.shape[2], len(weights), planes.shape[1]), np.float32)
+    for start in range(source.start, source.stop, _CHUNK):
+        chunk = slice(start, min(start + _CHUNK, source.stop))
+        rows = np.ascontiguousarray(planes[chunk].transpose(2, 0, 1), np.float32)
+        share = weights[:, chunk.start - source.start : chunk.stop - source.start]
+        for columns in row_bands(planes.shape[1], max(16, _ONE_THREAD // share.size)):
+            if start == source.start:
+                np.matmul(share, rows[:, :, columns], out=result[:, :, columns])
+            else:
+                result[:, :, columns] += share @ rows[:, :, columns]
+    return result
 
 
 def _nearest(source: int, result: int) -> NDArray[np.int64]:
     return (np.arange(result, dtype=np.int64) * 2 + 1) * source // (2 * result)
-
-
-def _planar(rows: Pixels) -> Floats:
-    """(rows, width, channels) as float32 (channels, rows, width)."""
-    planes: Floats = np.ascontiguousarray(rows.transpose(2, 0, 1), np.float32)
-    return planes
 
 
 def _store(values: Floats, into: Pixels) -> None:
