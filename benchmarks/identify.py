@@ -18,14 +18,15 @@ import tempfile
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo, read_checkpoint
-from lib_upscale.models.identification.inspect_network import describe, match
+from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo
+from lib_upscale.models.formats.reader import read_checkpoint
+from lib_upscale.models.identification.inspect_network import inspect_network, match_architecture
 
 
 def esrgan() -> dict[str, torch.Tensor]:
@@ -60,10 +61,10 @@ def milliseconds(action: Callable[[], object], clock: Callable[[], float] = time
     return (clock() - start) * 1000
 
 
-def looked_at(path: Path) -> None:
-    found = match(read_checkpoint(path).tensors)
-    assert found is not None
-    assert found.architecture.id == "ESRGAN"
+def identify_architecture(path: Path) -> None:
+    match = match_architecture(read_checkpoint(path).tensors)
+    assert match is not None
+    assert match.architecture.id == "ESRGAN"
 
 
 def measure_files(count: int) -> None:
@@ -75,14 +76,14 @@ def measure_files(count: int) -> None:
             first = Path(folder) / "0.model"
             write(tensors, first)
             paths = [first] + [Path(shutil.copyfile(first, Path(folder) / f"{n}.model")) for n in range(1, count)]
-            looked_at(first)
-            actions = [partial(looked_at, path) for path in paths * 3]
+            identify_architecture(first)
+            actions = [partial(identify_architecture, path) for path in paths * 3]
             times = [milliseconds(action) for action in actions]
             computed = [milliseconds(action, time.process_time) for action in actions]
-            telling = partial(match, read_checkpoint(first).tensors)
+            telling = partial(match_architecture, read_checkpoint(first).tensors)
             detect = [milliseconds(telling) for _ in range(30)]
             tracemalloc.start()
-            looked_at(first)
+            identify_architecture(first)
             peak = tracemalloc.get_traced_memory()[1] / 2**20
             tracemalloc.stop()
         figures = (statistics.median(times), min(times), statistics.median(computed), statistics.median(detect), peak)
@@ -118,15 +119,19 @@ def published() -> dict[str, Callable[[], torch.nn.Module]]:
     }  # fmt: skip
 
 
+def _choose(state: dict[str, torch.Tensor], names: Iterable[str]) -> dict[str, torch.Tensor]:
+    return {name: state[name] for name in names}
+
+
 def measure_networks() -> None:
     print(f"\n{'network':<20}{'tensors':>12}{'million':>12}{'facts s':>12}")
     for name, construct in published().items():
         state = dict(construct().state_dict())
         infos = {key: TensorInfo(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in state.items()}
-        checkpoint = Checkpoint(Path(name), Container.SAFETENSORS, infos, {}, partial(dict, state))
-        found = match(infos)
-        assert found is not None
-        seconds = milliseconds(partial(describe, checkpoint, found)) / 1000
+        checkpoint = Checkpoint(Path(name), Container.SAFETENSORS, infos, partial(_choose, state))
+        match = match_architecture(infos)
+        assert match is not None
+        seconds = milliseconds(partial(inspect_network, checkpoint, match)) / 1000
         million = sum(tensor.numel() for tensor in state.values()) / 1e6
         print(f"{name:<20}{len(state):>12}{million:>12.1f}{seconds:>12.2f}")
 

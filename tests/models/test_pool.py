@@ -36,7 +36,7 @@ def test_a_file_that_changed_is_loaded_anew(tmp_path: Path) -> None:
 
 
 def test_an_ncnn_pair_whose_weights_changed_is_loaded_anew(tmp_path: Path) -> None:
-    from tests.models.ncnn_writer import Pair, compact_pair, randomized
+    from tests.models.formats.ncnn.writer import Pair, compact_pair, randomized
     from tests.models.networks import build
 
     param = compact_pair(randomized(build("Compact")), Pair()).write(tmp_path)

@@ -1,26 +1,26 @@
-"""What a file is by its first bytes and its name, before anything in it is parsed.
+"""Recognizes files that hold no weights by their first bytes and their name, before anything in them is parsed.
 
-Floor: no torch. The extension is only a hint: it decides nothing but what a download left behind.
+Needs no torch. The extension is only a hint: it decides nothing but what a download left behind.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from lib_upscale.errors import DamagedFileError, ModelFileError
+from lib_upscale.models.formats.checkpoint import DOWNLOAD_AGAIN, UnsupportedContainerError
 from lib_upscale.models.identity import Kind
 
-__all__ = ["HEAD", "UnsupportedContainer", "not_a_model", "unfinished", "unsupported_container"]
+__all__ = ["HEAD", "refusal", "unfinished"]
 
 HEAD = 1024
 """How many bytes of a file's start the functions here want to see."""
 
-_DOWNLOAD_AGAIN = "download it again"
 _PARTIAL = (".crdownload", ".part", ".partial", ".download", ".aria2", ".opdownload", ".!ut", ".incomplete")
-_PICTURES = {
-    b"\x89PNG\r\n\x1a\n": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
+_DOCUMENTS = {
+    b"\x89PNG\r\n\x1a\n": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
     b"%PDF": "a PDF document",
 }
 _ARCHIVES = {
@@ -32,16 +32,8 @@ _ARCHIVES = {
     b"BZh": "a bzip2 archive",
 }
 _TEXT_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--", b"<body", b"<script", b"<title", b"<error")
-
-
-@dataclass(frozen=True)
-class UnsupportedContainer:
-    """A container that is sound but of no use here."""
-
-    kind: Kind
-    architecture: str | None
-    problem: str
-    advice: str
+_UNPACK = "unpack it and use the model that is inside"
+_OTHER_FORMAT = "get the same model as .safetensors or .pth"
 
 
 def unfinished(path: Path) -> str | None:
@@ -49,31 +41,56 @@ def unfinished(path: Path) -> str | None:
     if path.suffix.lower() in _PARTIAL:
         return "is a download that has not finished"
     if path.with_name(path.name + ".aria2").exists():
-        return "is a download that has not finished (aria2's note of it lies beside it)"
+        return "is a download that has not finished (aria2's control file is still there)"
     return None
 
 
-def not_a_model(head: bytes, size: int) -> tuple[str, str] | None:
-    """Problem and advice for a file that is no checkpoint at all, by its first `HEAD` bytes; None for others."""
+def refusal(path: Path, head: bytes, size: int) -> ModelFileError | None:
+    """The error for a file that is no checkpoint, or one of another program.
+
+    Args:
+        path: For the error's message.
+        head: The file's first `HEAD` bytes.
+        size: Of the file, in bytes.
+
+    Returns:
+        The error to raise, or None for a file that may be a checkpoint.
+    """
+    wrong = _damage(head, size)
+    if wrong is not None:
+        return DamagedFileError(path, *wrong)
+    foreign = _other_format(head)
+    if foreign is not None:
+        return UnsupportedContainerError(path, *foreign)
+    return None
+
+
+def _damage(head: bytes, size: int) -> tuple[str, str] | None:
+    """Problem and advice for a file that is no checkpoint at all."""
     if size == 0:
-        return "is empty", _DOWNLOAD_AGAIN
+        return "is empty", DOWNLOAD_AGAIN
     if head.startswith(b"version https://git-lfs.github.com/"):
-        return "is a Git LFS pointer, not the file that it points to", "run 'git lfs pull' or " + _DOWNLOAD_AGAIN
+        return "is a Git LFS pointer, not the file that it points to", "run 'git lfs pull' or " + DOWNLOAD_AGAIN
     if not head.strip(b"\x00"):
-        return "begins with nothing but zeros, as a download that has not finished does", _DOWNLOAD_AGAIN
+        return "begins with nothing but zeros, as a download that has not finished does", DOWNLOAD_AGAIN
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(_TEXT_STARTS):
         return "is a web page saved under a model's name", "download the file itself, from its download button"
-    for magic, what in _PICTURES.items():
+    for magic, what in _DOCUMENTS.items():
         if head.startswith(magic):
-            return f"is {what}, not a model", _DOWNLOAD_AGAIN
+            return f"is {what}, not a model", DOWNLOAD_AGAIN
     for magic, what in _ARCHIVES.items():
         if head.startswith(magic):
-            return f"is {what}, not a model", "unpack it and use the model that is inside"
+            return f"is {what}, not a model", _UNPACK
     if text[:1] in (b"{", b"[") and size <= 1 << 20:
-        return "is a message of a server (JSON) saved under a model's name", _DOWNLOAD_AGAIN
+        return "is a server's message (JSON) saved under a model's name", DOWNLOAD_AGAIN
     if size <= HEAD and _is_text(head):
-        return "is a short text, not a model", _DOWNLOAD_AGAIN
+        return "is a short text, not a model", DOWNLOAD_AGAIN
+    if head[257:262] == b"ustar":
+        if head.startswith((b"sys_info", b"pickle", b"storages", b"tensors", b"./sys_info")):
+            advice = "save it again with torch between 0.4 and 2.5, or get a newer version of it"
+            return "is a file of torch 0.1, which is no longer supported", advice
+        return "is a tar archive, not a model", _UNPACK
     return None
 
 
@@ -88,30 +105,22 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character in "\r\n\t" for character in text)
 
 
-def unsupported_container(head: bytes) -> UnsupportedContainer | None:
-    """A container of another program by its first `HEAD` bytes, or None."""
+def _other_format(head: bytes) -> tuple[str, str, Kind, str] | None:
+    """Problem, advice, kind and name of a format of another program."""
     if head[:4] in (b"GGUF", b"ggml", b"lmgg", b"ggjt", b"tjgg"):
-        return UnsupportedContainer(
+        folders = "models/Stable-diffusion or models/text_encoder"
+        return (
+            "is a GGUF file, not an upscaler",
+            f"move it to {folders} of a WebUI that reads GGUF (Forge)",
             Kind.GGUF,
             "GGUF",
-            "is a GGUF file, not an upscaler",
-            "move it to models/Stable-diffusion or models/text_encoder of a WebUI that reads GGUF (Forge)",
         )
     if _is_onnx(head):
-        return UnsupportedContainer(
-            Kind.ONNX,
-            "ONNX",
-            "is an ONNX graph, which this program does not run",
-            "get the same model as .safetensors or .pth",
-        )
+        return "is an ONNX graph, which this program does not run", _OTHER_FORMAT, Kind.ONNX, "ONNX"
     if head[:8] == b"\x89HDF\r\n\x1a\n":
-        return UnsupportedContainer(
-            Kind.UNKNOWN, "Keras", "is an HDF5 file (Keras), not a model of torch", "get it as .safetensors or .pth"
-        )
+        return "is an HDF5 file (Keras), not a model of torch", _OTHER_FORMAT, Kind.UNKNOWN, "Keras"
     if head[4:8] == b"TFL3":
-        return UnsupportedContainer(
-            Kind.UNKNOWN, "TensorFlow Lite", "is a TensorFlow Lite model", "get it as .safetensors or .pth"
-        )
+        return "is a TensorFlow Lite model", _OTHER_FORMAT, Kind.UNKNOWN, "TensorFlow Lite"
     return None
 
 

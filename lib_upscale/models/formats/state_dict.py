@@ -1,6 +1,6 @@
-"""From what a file holds to the tensors of one network: wrappers and common prefixes taken off.
+"""Finds the tensors of one network in what a file holds: takes off wrappers and common prefixes.
 
-Floor: no torch. The order of the wrappers is spandrel's, so that both find the same weights.
+Needs no torch. The order of the wrappers is spandrel's, so that both find the same weights.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-from lib_upscale.models.formats.pickle.interpreter import DamagedPickleError, TensorRef
+from lib_upscale.models.formats.pickle.values import DamagedPickleError, TensorRef
 
-__all__ = ["find_tensors", "without_prefixes"]
+__all__ = ["find_tensors", "strip_prefixes"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _WRAPPERS = (
     "params",
     "model",
     "net",
-    # what training programs use besides
+    # other training programs'
     "g_ema",
     "G_ema",
     "ema",
@@ -41,24 +41,28 @@ _MAX_LETTERS = 1 << 26
 
 
 def find_tensors(value: Any) -> dict[str, TensorRef]:
-    """The tensors in what a pickle says, by name. Where they are nested, names are joined by dots.
+    """Find the tensors among the values of a pickle.
 
-    Raises `DamagedPickleError` for names that no file of weights has.
+    Returns:
+        By name; where they are nested, names are joined by dots.
+
+    Raises:
+        DamagedPickleError: Names that no file of weights has.
     """
     node = value
     for _ in range(_MAX_DEPTH):
-        inner = _wrapped(node)
+        inner = _unwrap(node)
         if inner is None:
             break
         node = inner
     direct: dict[str, TensorRef] = {}
     if type(node) is dict:
         direct = {name: item for name, item in node.items() if type(item) is TensorRef and type(name) is str}
-    return without_prefixes(direct or _flat(node))
+    return strip_prefixes(direct or _flatten(node))
 
 
-def without_prefixes(tensors: Mapping[str, T]) -> dict[str, T]:
-    """The same tensors, without prefixes that all their names share and that no architecture has."""
+def strip_prefixes(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Remove prefixes that all names share and that no architecture has."""
     result = dict(tensors)
     for _ in range(_MAX_DEPTH):
         prefix = next((p for p in _PREFIXES if result and all(name.startswith(p) for name in result)), None)
@@ -68,7 +72,7 @@ def without_prefixes(tensors: Mapping[str, T]) -> dict[str, T]:
     return result
 
 
-def _wrapped(node: Any) -> dict[Any, Any] | None:
+def _unwrap(node: Any) -> dict[Any, Any] | None:
     """The dictionary that holds the weights inside `node`, or None if it is `node` itself."""
     if type(node) is not dict:
         return None
@@ -83,23 +87,23 @@ def _wrapped(node: Any) -> dict[Any, Any] | None:
     return None
 
 
-def _flat(value: Any) -> dict[str, TensorRef]:
+def _flatten(value: Any) -> dict[str, TensorRef]:
     """Every tensor at any depth, without recursion: the nesting is the file's to choose."""
-    found: dict[str, TensorRef] = {}
+    tensors: dict[str, TensorRef] = {}
     pending: list[tuple[str, int, Any]] = [("", 0, value)]
     visited = letters = 0
     while pending and visited < _MAX_NODES:
         name, depth, node = pending.pop()
         visited += 1
         if type(node) is TensorRef:
-            found.setdefault(name or "tensor", node)
+            tensors.setdefault(name or "tensor", node)
         elif depth < _MAX_DEPTH:
             inner = [(str(key), item) for key, item in islice(_children(node), _MAX_NODES)]
             letters += sum(len(name) + len(key) for key, _ in inner)
             if letters > _MAX_LETTERS:
                 raise DamagedPickleError("names of impossible length")
             pending.extend((f"{name}.{key}" if name else key, depth + 1, item) for key, item in reversed(inner))
-    return found
+    return tensors
 
 
 def _children(node: Any) -> Iterator[tuple[Any, Any]]:

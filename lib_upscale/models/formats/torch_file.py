@@ -1,4 +1,4 @@
-"""Files that torch wrote: zip archives (since torch 1.6) and the pickles with raw data of before.
+"""Reads files that torch wrote: zip archives (since torch 1.6), and before those pickles with raw data behind them.
 
 Source of both layouts: torch/serialization.py, `_save` and `_legacy_save`.
 """
@@ -13,28 +13,34 @@ from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lib_upscale.models.formats.dtypes import SIZES, torch_dtype
-from lib_upscale.models.formats.pickle.interpreter import (
-    MAX_BYTES,
-    DamagedPickleError,
-    Reading,
-    TensorRef,
-    TruncatedPickleError,
-    interpret,
+from lib_upscale.errors import DamagedFileError
+from lib_upscale.models.formats.checkpoint import (
+    DOWNLOAD_AGAIN,
+    Checkpoint,
+    CheckpointFormat,
+    Container,
+    DamagedContentError,
+    TensorInfo,
+    UnsupportedContainerError,
 )
+from lib_upscale.models.formats.dtypes import SIZES, torch_dtype
+from lib_upscale.models.formats.pickle.interpreter import MAX_BYTES, Reading, interpret
+from lib_upscale.models.formats.pickle.values import DamagedPickleError, TensorRef, TruncatedPickleError
 from lib_upscale.models.formats.state_dict import find_tensors
-from lib_upscale.models.formats.zip_archive import DamagedZipError, Member, data_start
+from lib_upscale.models.formats.zip_archive import ZipInfo, data_start, is_stored, list_members
+from lib_upscale.models.identity import Kind
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TorchFile", "read_legacy", "read_zip"]
+__all__ = ["LEGACY", "ZIP"]
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _FIRST_CHUNK = 1 << 20
 _MAX_REPEATED = 1 << 28
 """Tensors may repeat or share what is stored; so many elements more than are stored, and it is an attack on memory."""
+_MODEL_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param", ".bin", ".gguf")
 
 
 @dataclass(frozen=True)
@@ -45,34 +51,42 @@ class Place:
     size: int
 
 
-@dataclass(frozen=True)
-class TorchFile:
-    """The weights that a file of torch describes."""
+def _checkpoint(
+    path: Path, container: Container, reading: Reading, swapped: bool, locate: Callable[[BinaryIO, str], Place]
+) -> Checkpoint:
+    """Make the checkpoint that a pickle describes.
 
-    path: Path
-    tensors: Mapping[str, TensorRef]
-    signs: frozenset[str]
-    """Names of the globals it mentions and of its outermost entries: what it was made by and for."""
-    swapped: bool
-    """Whether numbers are stored with their highest byte first."""
-    locate: Callable[[BinaryIO, str], Place]
-    """Where a storage lies. Raises `DamagedZipError` or `DamagedPickleError`."""
+    Args:
+        path: The file.
+        container: How the file keeps its tensors.
+        reading: What its pickle says.
+        swapped: Whether numbers are stored with their highest byte first.
+        locate: Finds a storage in the open file, by its key.
+    """
+    refs = find_tensors(reading.value)
+    stored = sum(numel for _, numel in reading.storages.values())
+    if sum(prod(ref.shape) for ref in refs.values()) > stored + _MAX_REPEATED:
+        raise DamagedPickleError("tensors far larger than their data")
 
-    def load(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
-        """The tensors called `names`, as new CPU tensors; those that share a storage share it again."""
+    def load(names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Tensors that share a storage share it again."""
         storages: dict[str, bytearray] = {}
         tensors: dict[str, torch.Tensor] = {}
-        with self.path.open("rb") as file:
+        with path.open("rb") as file:
             for name in names:
-                ref = self.tensors[name]
+                ref = refs[name]
                 raw = storages.get(ref.storage.key)
                 if raw is None:
-                    place = self.locate(file, ref.storage.key)
-                    raw = storages[ref.storage.key] = _read(file, place)
-                    if self.swapped:
+                    raw = storages[ref.storage.key] = _read(file, locate(file, ref.storage.key))
+                    if swapped:
                         _swap(raw, SIZES[ref.storage.dtype or ref.dtype])
                 tensors[name] = _view(raw, ref)
         return tensors
+
+    infos = {name: TensorInfo(ref.shape, ref.dtype) for name, ref in refs.items()}
+    value = reading.value
+    keys = (str(key) for key in list(value)[:1000]) if type(value) is dict else ()
+    return Checkpoint(path, container, infos, load, markers=reading.names.union(keys))
 
 
 def _read(file: BinaryIO, place: Place) -> bytearray:
@@ -108,25 +122,51 @@ def _storage_width(ref: TensorRef) -> int:
     return 1 if ref.storage.dtype is None else SIZES[ref.storage.dtype]
 
 
-def _tensors(reading: Reading) -> dict[str, TensorRef]:
-    tensors = find_tensors(reading.value)
-    stored = sum(numel for _, numel in reading.storages.values())
-    if sum(prod(ref.shape) for ref in tensors.values()) > stored + _MAX_REPEATED:
-        raise DamagedPickleError("tensors far larger than their data")
-    return tensors
+def _matches_zip(head: bytes, path: Path) -> bool:
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def _signs(reading: Reading) -> frozenset[str]:
-    value = reading.value
-    keys = (str(key) for key in list(value)[:1000]) if type(value) is dict else ()
-    return reading.names.union(keys)
+def _read_zip(path: Path, file: BinaryIO, size: int) -> Checkpoint:
+    members = list_members(file, size)
+    by_name = {member.filename: member for member in members}
+    if len(by_name) != len(members):
+        raise DamagedContentError("it holds two entries of one name")
+    root = next((name[: -len("data.pkl")] for name in by_name if name.endswith("/data.pkl")), None)
+    if root is None and "data.pkl" in by_name:
+        root = ""
+    if _is_torchscript(by_name, root):
+        raise UnsupportedContainerError(
+            path,
+            "is a TorchScript program, which was not opened: running it could do anything",
+            "get the same model as .safetensors or .pth",
+            Kind.TORCHSCRIPT,
+            "TorchScript",
+        )
+    if root is None or root.count("/") > 1:
+        raise _other_zip(path, members)
+    return _read_members(path, file, by_name, root)
 
 
-def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: str) -> TorchFile:
-    """The weights in a zip archive whose entries lie under `root` ("archive/").
+def _is_torchscript(names: Mapping[str, object], root: str | None) -> bool:
+    folders = [name.removesuffix("model.json") for name in names if name.endswith("/model.json")]
+    if root is not None:
+        if f"{root}constants.pkl" in names:
+            return True
+        folders.append(root)
+    return any(name.startswith(f"{folder}code/") for folder in folders for name in names)
 
-    Raises `UnsafePickleError`, `DamagedPickleError`, `DamagedZipError`.
-    """
+
+def _other_zip(path: Path, members: list[ZipInfo]) -> DamagedFileError:
+    models = [
+        member.filename.rpartition("/")[2] for member in members if member.filename.lower().endswith(_MODEL_SUFFIXES)
+    ]
+    if models:
+        return DamagedFileError(path, f"is a zip archive that holds a model ({models[0]})", "unpack it")
+    return DamagedFileError(path, "is a zip archive without a model in it", DOWNLOAD_AGAIN)
+
+
+def _read_members(path: Path, file: BinaryIO, members: Mapping[str, ZipInfo], root: str) -> Checkpoint:
+    """Read an archive whose entries lie under `root` ("archive/")."""
     reading = interpret(_content(file, members[f"{root}data.pkl"], MAX_BYTES))
     order = members.get(f"{root}byteorder")
     swapped = order is not None and _content(file, order, 100).strip() == b"big"
@@ -134,37 +174,40 @@ def read_zip(path: Path, file: BinaryIO, members: Mapping[str, Member], root: st
     for key, (dtype, numel) in reading.storages.items():
         member = members.get(f"{root}data/{key}")
         if member is None:
-            raise DamagedZipError("a part of its weights is missing")
-        if not member.stored:
-            raise DamagedZipError("its weights are compressed, which torch never does")
-        if numel * (1 if dtype is None else SIZES[dtype]) > member.size:
+            raise DamagedContentError("a part of its weights is missing")
+        if not is_stored(member):
+            raise DamagedContentError("its weights are compressed, which torch never does")
+        if numel * (1 if dtype is None else SIZES[dtype]) > member.file_size:
             raise DamagedPickleError("a storage that is larger than its data")
         # Members can name the same bytes: by that, a small file would become any amount of memory.
-        room -= member.size
+        room -= member.file_size
         if room < 0:
-            raise DamagedZipError("its members are larger than the file")
+            raise DamagedContentError("its members are larger than the file")
 
     def locate(stream: BinaryIO, key: str) -> Place:
         member = members[f"{root}data/{key}"]
-        return Place(data_start(stream, member), member.size)
+        return Place(data_start(stream, member), member.file_size)
 
-    return TorchFile(path, _tensors(reading), _signs(reading), swapped, locate)
+    return _checkpoint(path, Container.ZIP_PICKLE, reading, swapped, locate)
 
 
-def _content(file: BinaryIO, member: Member, limit: int) -> bytes:
-    if not member.stored:
-        raise DamagedZipError("its contents are compressed, which torch never does")
-    if member.size > limit:
-        raise DamagedZipError("its list of weights is too large to be one")
+def _content(file: BinaryIO, member: ZipInfo, limit: int) -> bytes:
+    if not is_stored(member):
+        raise DamagedContentError("its contents are compressed, which torch never does")
+    if member.file_size > limit:
+        raise DamagedContentError("its list of weights is too large to be one")
     file.seek(data_start(file, member))
-    content = file.read(member.size)
-    if len(content) != member.size:
-        raise DamagedZipError("it is cut off")
+    content = file.read(member.file_size)
+    if len(content) != member.file_size:
+        raise DamagedContentError("it is cut off")
     return content
 
 
-def read_legacy(path: Path, file: BinaryIO, size: int) -> TorchFile:
-    """The weights in a file of torch before 1.6. Raises `UnsafePickleError`, `DamagedPickleError`."""
+def _matches_legacy(head: bytes, path: Path) -> bool:
+    return head[:1] == b"\x80"
+
+
+def _read_legacy(path: Path, file: BinaryIO, size: int) -> Checkpoint:
     limit = min(size, MAX_BYTES)
     length = _FIRST_CHUNK
     while True:
@@ -178,11 +221,7 @@ def read_legacy(path: Path, file: BinaryIO, size: int) -> TorchFile:
                 raise
             length *= 16
     places = _legacy_places(file, size, end, reading, keys, swapped)
-
-    def locate(stream: BinaryIO, key: str) -> Place:
-        return places[key]
-
-    return TorchFile(path, _tensors(reading), _signs(reading), swapped, locate)
+    return _checkpoint(path, Container.LEGACY_PICKLE, reading, swapped, lambda stream, key: places[key])
 
 
 def _legacy_pickles(data: bytes) -> tuple[Reading, list[str], bool, int]:
@@ -226,3 +265,7 @@ def _legacy_places(
     if any(key not in places for key in reading.storages):
         raise DamagedPickleError("a part of its weights is missing")
     return places
+
+
+ZIP = CheckpointFormat(_matches_zip, _read_zip)
+LEGACY = CheckpointFormat(_matches_legacy, _read_legacy)

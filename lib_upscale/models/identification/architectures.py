@@ -27,9 +27,13 @@ _copy: ArchRegistry | None = None
 
 
 def registry() -> ArchRegistry:
-    """All architectures that are installed, also those that the host added to spandrel's registry.
+    """Collect all architectures that are installed, also those that the host added to spandrel's registry.
 
-    The same object until spandrel's registry grows. Raises `ImportError` where spandrel is missing.
+    Returns:
+        The same object until spandrel's registry grows.
+
+    Raises:
+        ImportError: spandrel is missing.
     """
     from spandrel import MAIN_REGISTRY
 
@@ -47,7 +51,7 @@ def registry() -> ArchRegistry:
 
 
 def missing_architectures() -> tuple[str, ...]:
-    """Ids in `EXPECTED` that the installed spandrel does not have, because it is older or alone."""
+    """List the ids in `EXPECTED` that the installed spandrel does not have, because it is older or alone."""
     known = registry()
     return tuple(name for name in EXPECTED if name not in known)
 

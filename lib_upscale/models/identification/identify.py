@@ -1,4 +1,4 @@
-"""What a file is: an upscaler and what it needs, or something else and where that belongs.
+"""Identifies a file: an upscaler and what it needs, or something else and where that belongs.
 
 torch and spandrel are imported only once a file's tensors are those of no other kind of model.
 """
@@ -16,12 +16,13 @@ from lib_upscale.errors import (
     NotAnUpscalerError,
     UnsafeFileError,
 )
-from lib_upscale.models.formats.reader import Checkpoint, Container, read_checkpoint
+from lib_upscale.models.formats.checkpoint import Checkpoint, Container
+from lib_upscale.models.formats.reader import read_checkpoint
 from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts
 
 if TYPE_CHECKING:
-    from lib_upscale.models.identification.inspect_network import Match
+    from lib_upscale.models.identification.inspect_network import ArchitectureMatch
 
 __all__ = ["identify", "problem_of"]
 
@@ -36,10 +37,13 @@ _FACE_FOLDERS = {"GFPGAN": "models/GFPGAN", "CodeFormer": "models/Codeformer"}
 
 
 def identify(path: str | os.PathLike[str]) -> Identity:
-    """What the file at `path` is, by the names and shapes of its tensors. Nothing in it is executed.
+    """Identify the file at `path` by the names and shapes of its tensors. Nothing in it is executed.
 
-    A file that is damaged, unsafe, unknown or of another kind is an answer, not an error. Raises
-    `ModelFileError` only for a path that is missing, unreadable or a folder.
+    Returns:
+        What it is. A file that is damaged, unsafe, unknown or of another kind is an answer, not an error.
+
+    Raises:
+        ModelFileError: The path is missing, unreadable or a folder.
     """
     path = Path(path)
     try:
@@ -55,7 +59,7 @@ def identify(path: str | os.PathLike[str]) -> Identity:
 
 
 def problem_of(identity: Identity) -> ModelFileError:
-    """The error that says why `identity` can't be used as an upscaler, and what to do about it."""
+    """Make the error that says why `identity` can't be used as an upscaler, and what to do about it."""
     error = NotAnUpscalerError
     classes: dict[Kind, type[ModelFileError]] = {
         Kind.DAMAGED: DamagedFileError,
@@ -80,40 +84,44 @@ def _refused(path: Path, kind: Kind, error: ModelFileError, architecture: str | 
 
 def _identity(checkpoint: Checkpoint) -> Identity:
     path = checkpoint.path
-    foreign = identify_other_model(checkpoint) if checkpoint.container is not Container.NCNN else None
-    if foreign is not None:
-        return Identity(path, foreign.kind, foreign.architecture, None, foreign.problem, foreign.advice)
+    other = identify_other_model(checkpoint) if checkpoint.container is not Container.NCNN else None
+    if other is not None:
+        return Identity(path, other.kind, other.architecture, None, other.problem, other.advice)
     if not checkpoint.tensors:
         return _without_tensors(checkpoint)
 
-    from lib_upscale.models.identification.inspect_network import ImpossibleNetworkError, describe, match
+    from lib_upscale.models.identification.inspect_network import (
+        ImpossibleNetworkError,
+        inspect_network,
+        match_architecture,
+    )
 
-    found = match(checkpoint.tensors)
-    if found is None:
+    match = match_architecture(checkpoint.tensors)
+    if match is None:
         return Identity(path, Kind.UNKNOWN, None, None, "has tensors of no architecture that is known here", None)
     try:
-        facts = describe(checkpoint, found)
+        facts = inspect_network(checkpoint, match)
     except ImpossibleNetworkError as error:
-        return _impossible(path, found, error)
+        return _impossible(path, match, error)
     return _network(path, facts)
 
 
 def _without_tensors(checkpoint: Checkpoint) -> Identity:
     """Nothing at all, or a network that was saved whole: its weights are the state of objects, which are not built."""
     path = checkpoint.path
-    if any(sign.startswith(_MODULES) for sign in checkpoint.signs):
+    if any(marker.startswith(_MODULES) for marker in checkpoint.markers):
         problem = "holds a whole network as a Python object, which was not built: that could run anything"
         advice = "get a file of its weights alone (a state dict), as .safetensors or .pth"
         return Identity(path, Kind.UNKNOWN, None, None, problem, advice)
     return Identity(path, Kind.DAMAGED, None, None, "holds no weights", "download it again")
 
 
-def _impossible(path: Path, found: Match, error: Exception) -> Identity:
-    name = found.architecture.name
+def _impossible(path: Path, match: ArchitectureMatch, error: Exception) -> Identity:
+    name = match.architecture.name
     return Identity(
         path,
         Kind.DAMAGED,
-        str(found.architecture.id),
+        str(match.architecture.id),
         None,
         f"has the names of {name}, but its tensors do not make up a whole network ({_shortened(str(error))})",
         "download it again, or update spandrel if it is a new variant",

@@ -1,8 +1,8 @@
-"""What a network is like, without its weights: scale, channels, purpose and the rest.
+"""Finds out a network's scale, channels, purpose and the rest without loading its weights.
 
-spandrel says all that, but only after a full load. Here the same constructors run with the weights left
-out: on torch's "meta" device a tensor has a shape and no memory. A few constructors read values (a
-window size, a drop rate), so small tensors are real. Whatever still needs more is loaded in full.
+spandrel says all that, but only after a full load. Here the same constructors run with the weights left out: on torch's
+"meta" device a tensor has a shape and no memory. A few constructors read values (a window size, a drop rate), so small
+tensors are real. Whatever still needs more is loaded in full.
 """
 
 from __future__ import annotations
@@ -17,47 +17,54 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from lib_upscale.errors import ModelFileError
-from lib_upscale.models.formats.reader import Checkpoint, TensorInfo
+from lib_upscale.models.formats.checkpoint import Checkpoint, TensorInfo
 from lib_upscale.models.identification.architectures import registry
 from lib_upscale.models.identity import NetworkFacts, SizeRequirements, TilingSupport
 
 if TYPE_CHECKING:
     from spandrel import ArchSupport, ModelDescriptor
 
-__all__ = ["ImpossibleNetworkError", "Match", "check_numbers", "describe", "facts_of", "match"]
+__all__ = [
+    "ArchitectureMatch",
+    "ImpossibleNetworkError",
+    "check_block_numbers",
+    "collect_facts",
+    "inspect_network",
+    "match_architecture",
+]
 
 SMALL = 4096
 """Tensors of up to this many elements are read; larger ones have no values."""
 MAX_SECONDS = 20.0
 """Of computing: no real network takes this long to build; a made-up file could ask for one that does."""
 
-ASKED_EVERY = 64
-"""Calls of torch from one look at the clock to the next."""
+CHECK_EVERY = 64
+"""Calls of torch between two looks at the clock."""
 
 _PREFIXES = ("model.", "net.", "network.", "generator.", "model.net.", "model.network.")
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?=\.|$)")
 
 
 class ImpossibleNetworkError(Exception):
-    """The names are of an architecture, but its network cannot be built from these shapes."""
+    """Raised when names are of an architecture whose network cannot be built from these shapes."""
 
 
-class Match:
+class ArchitectureMatch:
     """An architecture, and the prefix that its tensors' names have in the file."""
 
     def __init__(self, support: ArchSupport, prefix: str) -> None:
         self.architecture = support.architecture
         self.prefix = prefix
 
-    def names(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """The same tensors under the architecture's own names."""
+    def rename(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Rename tensors to the architecture's own names."""
         if not self.prefix:
             return dict(tensors)
         return {name[len(self.prefix) :]: tensor for name, tensor in tensors.items()}
 
 
-def match(tensors: Mapping[str, TensorInfo]) -> Match | None:
-    """The architecture that these names and shapes belong to, or None. Needs no values."""
+def match_architecture(tensors: Mapping[str, TensorInfo]) -> ArchitectureMatch | None:
+    """Find the architecture that these names and shapes belong to, or None. Needs no values."""
     architectures = registry().architectures("detection")
     for prefix in ("", *_PREFIXES):
         if prefix and not all(name.startswith(prefix) for name in tensors):
@@ -65,7 +72,7 @@ def match(tensors: Mapping[str, TensorInfo]) -> Match | None:
         shapes = {name[len(prefix) :]: info for name, info in tensors.items()}
         for support in architectures:
             if _detects(support, shapes):
-                return Match(support, prefix)
+                return ArchitectureMatch(support, prefix)
     return None
 
 
@@ -76,40 +83,46 @@ def _detects(support: ArchSupport, shapes: dict[str, Any]) -> bool:
         return False
 
 
-def describe(checkpoint: Checkpoint, found: Match) -> NetworkFacts:
-    """The facts of the network in `checkpoint`, which `found` says the architecture of.
+def inspect_network(checkpoint: Checkpoint, match: ArchitectureMatch) -> NetworkFacts:
+    """Find the facts of the network in a checkpoint.
 
-    Raises `ImpossibleNetworkError`, or `ModelFileError` where the file cannot be read.
+    Args:
+        checkpoint: Of its tensors only those of up to `SMALL` elements are read.
+        match: What `match_architecture` found for it.
+
+    Raises:
+        ImpossibleNetworkError: Its tensors do not make up a network.
+        ModelFileError: The file cannot be read.
     """
-    check_numbers(checkpoint.tensors)
-    small = found.names(checkpoint.load_small(SMALL))
-    shapes = found.names(checkpoint.tensors)
+    check_block_numbers(checkpoint.tensors)
+    small = match.rename(checkpoint.load_small(SMALL))
+    shapes = match.rename(checkpoint.tensors)
     state = {name: small[name] if name in small else _meta(info) for name, info in shapes.items()}
     try:
         with torch.device("meta"), _MetaBuild(), torch.no_grad():
-            return facts_of(found.architecture.load(state))
+            return collect_facts(match.architecture.load(state))
     except (LookupError, AssertionError, ArithmeticError, AttributeError, RecursionError, MemoryError) as error:
         raise ImpossibleNetworkError(_first_line(error)) from error
     except (RuntimeError, TypeError, ValueError) as error:
         if "loading state_dict" in str(error):
             raise ImpossibleNetworkError(_first_line(error)) from error
-    return _describe_loaded(checkpoint, found)
+    return _inspect_loaded(checkpoint, match)
 
 
-def _describe_loaded(checkpoint: Checkpoint, found: Match) -> NetworkFacts:
-    """The same from a full load: for constructors that look at values this file does not provide otherwise."""
+def _inspect_loaded(checkpoint: Checkpoint, match: ArchitectureMatch) -> NetworkFacts:
+    """Do the same by a full load, for constructors that look at the values of large tensors."""
     try:
         with _Deadline(), torch.random.fork_rng(devices=[]):
-            return facts_of(found.architecture.load(found.names(checkpoint.load())))
+            return collect_facts(match.architecture.load(match.rename(checkpoint.load())))
     except ModelFileError:
         raise
     except Exception as error:  # any constructor, on any shapes: the file is what is wrong
         raise ImpossibleNetworkError(_first_line(error)) from error
 
 
-def facts_of(model: ModelDescriptor) -> NetworkFacts:
-    """What a loaded model says of itself. Fields that an old spandrel lacks have their defaults."""
-    needs = getattr(model, "size_requirements", None)
+def collect_facts(model: ModelDescriptor) -> NetworkFacts:
+    """Collect what a loaded model says of itself. Fields that an old spandrel lacks have their defaults."""
+    sizes = getattr(model, "size_requirements", None)
     tiling = getattr(model, "tiling", None)
     return NetworkFacts(
         architecture=str(model.architecture.id),
@@ -121,9 +134,9 @@ def facts_of(model: ModelDescriptor) -> NetworkFacts:
         tags=tuple(str(tag) for tag in model.tags),
         tiling=TilingSupport[tiling.name] if tiling is not None else TilingSupport.SUPPORTED,
         size_requirements=SizeRequirements(
-            minimum=int(getattr(needs, "minimum", 0) or 0),
-            multiple_of=int(getattr(needs, "multiple_of", 1) or 1),
-            square=bool(getattr(needs, "square", False)),
+            minimum=int(getattr(sizes, "minimum", 0) or 0),
+            multiple_of=int(getattr(sizes, "multiple_of", 1) or 1),
+            square=bool(getattr(sizes, "square", False)),
         ),
         supports_half=bool(model.supports_half),
         supports_bfloat16=bool(getattr(model, "supports_bfloat16", False)),
@@ -135,7 +148,7 @@ def _meta(info: TensorInfo) -> torch.Tensor:
     return torch.empty(info.shape, dtype=dtype, device="meta")
 
 
-def check_numbers(tensors: Mapping[str, Any]) -> None:
+def check_block_numbers(tensors: Mapping[str, Any]) -> None:
     """Raise `ImpossibleNetworkError` for block numbers that no file of this many tensors can have.
 
     A constructor would count up to them.
@@ -157,7 +170,7 @@ def _first_line(error: BaseException) -> str:
 
 
 class _Deadline(TorchFunctionMode):
-    """Ends a construction that takes far longer than any real network's. Holds for one thread."""
+    """Ends the building of a network that takes far longer than any real one's. Holds for one thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,7 +180,7 @@ class _Deadline(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.calls += 1
         # Asking for the time costs as much as many a call; real networks make thousands of them.
-        if self.calls % ASKED_EVERY == 0 and time.thread_time() > self.end:
+        if self.calls % CHECK_EVERY == 0 and time.thread_time() > self.end:
             raise MemoryError("it describes a network of impossible size")
         return func(*args, **(kwargs or {}))
 
@@ -181,7 +194,7 @@ _FILLING = frozenset(
 
 
 class _MetaBuild(_Deadline):
-    """Lets real small tensors and tensors without memory meet. Holds for one thread, as every torch mode does."""
+    """Lets CPU and meta tensors mix while a network is built. Holds for one thread, as every torch mode does."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -1,6 +1,6 @@
-"""Sound files that are no upscalers, named by their tensors, with the folder of a WebUI they belong in.
+"""Recognizes models of other purposes by their tensors, and names the folder of a WebUI that they belong in.
 
-Floor: no torch. The names come from the files that the programs named here write.
+Needs no torch. The names come from the files that the programs named here write.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lib_upscale.models.formats.reader import Checkpoint, TensorInfo
+from lib_upscale.models.formats.checkpoint import Checkpoint, TensorInfo
 from lib_upscale.models.identity import Kind
 
 __all__ = ["OtherModel", "identify_other_model"]
@@ -38,11 +38,11 @@ class OtherModel:
 
 
 def identify_other_model(checkpoint: Checkpoint) -> OtherModel | None:
-    """What `checkpoint` is if it is a known model of another purpose, else None."""
+    """Find out which known model of another purpose `checkpoint` is; None if it is none."""
     for rule in _RULES:
-        found = rule(checkpoint)
-        if found is not None:
-            return found
+        model = rule(checkpoint)
+        if model is not None:
+            return model
     return None
 
 
@@ -55,7 +55,7 @@ def _share(tensors: Tensors, test: Callable[[str], bool]) -> float:
 
 
 def _detector(checkpoint: Checkpoint) -> OtherModel | None:
-    if any(sign.startswith(("ultralytics.", "models.yolo")) for sign in checkpoint.signs):
+    if any(marker.startswith(("ultralytics.", "models.yolo")) for marker in checkpoint.markers):
         return OtherModel(Kind.DETECTOR, "a YOLO detector", "models/adetailer", "YOLO")
     names = checkpoint.tensors
     if any(name.endswith(".dfl.conv.weight") for name in names) and _starts(names, "model.", "0.conv.", "22."):
@@ -66,7 +66,7 @@ def _detector(checkpoint: Checkpoint) -> OtherModel | None:
 def _embedding(checkpoint: Checkpoint) -> OtherModel | None:
     names = checkpoint.tensors
     is_sdxl = set(names) == {"clip_g", "clip_l"}
-    is_vector = set(names) == {"emb_params"} or "string_to_param" in checkpoint.signs
+    is_vector = set(names) == {"emb_params"} or "string_to_param" in checkpoint.markers
     single = len(names) == 1 and next(iter(names)).startswith("<") and len(next(iter(names.values())).shape) == 1
     if is_sdxl or is_vector or single:
         return OtherModel(

@@ -24,29 +24,29 @@ def load_network(path: Path) -> ModelDescriptor:
     """
     import torch
 
-    from lib_upscale.models.identification.inspect_network import check_numbers, match
+    from lib_upscale.models.identification.inspect_network import check_block_numbers, match_architecture
 
     checkpoint = read_checkpoint(path)
-    found = match(checkpoint.tensors)
-    if found is None:
+    match = match_architecture(checkpoint.tensors)
+    if match is None:
         foreign = identify_other_model(checkpoint)
         if foreign is not None:
             raise NotAnUpscalerError(path, foreign.problem, foreign.advice)
         raise MissingArchitectureError(
             path, "has tensors of no architecture that is known here", "update spandrel if its architecture is new"
         )
-    weights = found.names(checkpoint.load())
+    weights = match.rename(checkpoint.load())
     try:
-        check_numbers(weights)
+        check_block_numbers(weights)
         # Constructors draw random weights first; a host's own random numbers must not depend on that.
         with torch.random.fork_rng(devices=[]):
-            model = found.architecture.load(weights)
+            model = match.architecture.load(weights)
     except ModelFileError:
         raise
     except Exception as error:  # whatever a constructor trips over, the file is what it tripped over
         raise DamagedFileError(
             path,
-            f"has the names of {found.architecture.name}, but its tensors do not make up a whole network",
+            f"has the names of {match.architecture.name}, but its tensors do not make up a whole network",
             "download it again, or update spandrel if it is a new variant",
         ) from error
     model.model.eval()

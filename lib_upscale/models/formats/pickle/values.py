@@ -1,23 +1,25 @@
-"""What the pickle reader has for values besides plain containers, and the ways in which reading ends.
-
-Floor: no torch.
-"""
+"""The values of the pickle interpreter besides plain containers, and its errors. Needs no torch."""
 
 from __future__ import annotations
+
+from lib_upscale.models.formats.checkpoint import DamagedContentError, TruncatedContentError, UnsafeContentError
 
 __all__ = ["DamagedPickleError", "Opaque", "StorageRef", "TensorRef", "TruncatedPickleError", "UnsafePickleError"]
 
 
-class DamagedPickleError(Exception):
-    """The bytes are no pickle of tensors."""
+class DamagedPickleError(DamagedContentError):
+    """Raised when bytes are no pickle of tensors. The message names what it found: "a number that is too long"."""
+
+    def __str__(self) -> str:
+        return f"it holds {super().__str__()}"
 
 
-class TruncatedPickleError(DamagedPickleError):
-    """The bytes end before the pickle does."""
+class TruncatedPickleError(DamagedPickleError, TruncatedContentError):
+    """Raised when the bytes end before the pickle does."""
 
 
-class UnsafePickleError(Exception):
-    """The pickle asks for something that has no business in a file of weights: `args[0]` names it."""
+class UnsafePickleError(UnsafeContentError):
+    """Raised when a pickle asks for a global that has no business in a file of weights: `args[0]` names it."""
 
 
 class Opaque:

@@ -12,7 +12,7 @@ import pytest
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL, embedded_models
 from lib_upscale.models.formats.ncnn.reader import read_ncnn
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from spandrel.architectures.SPAN import SPAN
 from lib_upscale.errors import DamagedFileError, ModelFileError, NotAnUpscalerError
 from lib_upscale.models.formats.ncnn.param_file import MAX_TEXT
 from lib_upscale.models.formats.ncnn.reader import read_ncnn
-from tests.models.ncnn_reference import TOLERANCE, NcnnRefusesError, difference
-from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, randomized, span_pair
+from tests.models.formats.ncnn.reference import TOLERANCE, NcnnRefusesError, difference
+from tests.models.formats.ncnn.writer import Pair, compact_pair, esrgan_pair, randomized, span_pair
 
 FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FUZZ_COMPUTED = settings(FUZZ, max_examples=25)  # where what is not refused is computed, by ncnn and by us

@@ -20,12 +20,12 @@ from spandrel.architectures.SPAN import SPAN
 
 from lib_upscale.errors import DamagedFileError, NotAnUpscalerError
 from lib_upscale.models.catalog.bundled import EmbeddedModel, embedded_models
+from lib_upscale.models.formats.checkpoint import Container
 from lib_upscale.models.formats.ncnn.reader import is_ncnn, read_ncnn
-from lib_upscale.models.formats.reader import Container
-from tests.models.ncnn_reference import TOLERANCE, apart, computed_by_ncnn, difference, load
-from tests.models.ncnn_writer import Pair, compact_pair, esrgan_pair, halved, randomized, span_pair
+from tests.models.formats.ncnn.reference import TOLERANCE, apart, computed_by_ncnn, difference, load
+from tests.models.formats.ncnn.writer import Pair, compact_pair, esrgan_pair, halved, randomized, span_pair
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 DIV2K = (0.4488, 0.4371, 0.4040)
 
 
@@ -86,7 +86,7 @@ def test_weights_are_those_of_the_same_network_as_safetensors(
 ) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     expected = safetensors.load_file(shared_models / f"{file}.safetensors")
-    tensors = read_ncnn(embedded[name].path).loader()
+    tensors = read_ncnn(embedded[name].path).load()
     assert tensors.keys() == expected.keys()
     for key, value in expected.items():  # ncnn keeps biases in 32 bits, those files in 16
         assert torch.equal(tensors[key].to(value.dtype), value), key
@@ -201,8 +201,7 @@ def test_the_tensors_announced_are_those_that_are_loaded(tmp_path: Path) -> None
             k: (info.shape, f"torch.{info.dtype}") for k, info in checkpoint.tensors.items()
         }
         some = list(tensors)[1::3]
-        assert checkpoint.part_loader is not None
-        for key, tensor in checkpoint.part_loader(some).items():
+        for key, tensor in checkpoint.loader(some).items():
             assert torch.equal(tensor, tensors[key])
 
 
@@ -256,9 +255,9 @@ def test_names_do_not_matter(tmp_path: Path) -> None:
     for name, misleading in (("ESRGAN x2", "SPAN_x4"), ("Compact x2", "rife"), ("SPAN x2", "realesrgan-x8")):
         _, pair = made(name)
         (tmp_path / "plain").mkdir(exist_ok=True)
-        plain = read_ncnn(pair.write(tmp_path / "plain")).loader()
+        plain = read_ncnn(pair.write(tmp_path / "plain")).load()
         pair.names = "/conv_1/eval_conv/Conv_output_"
-        renamed = read_ncnn(pair.write(tmp_path, misleading)).loader()
+        renamed = read_ncnn(pair.write(tmp_path, misleading)).load()
         assert plain.keys() == renamed.keys()
         assert all(torch.equal(plain[key], renamed[key]) for key in plain)
 
@@ -386,7 +385,7 @@ def test_reading_a_pair_needs_no_torch(tmp_path: Path) -> None:
 
 def test_the_files_are_closed_once_read(tmp_path: Path) -> None:
     param = made("Compact x2")[1].write(tmp_path)
-    tensors = read_ncnn(param).loader()
+    tensors = read_ncnn(param).load()
     before = {key: tensor.clone() for key, tensor in tensors.items()}
     param.with_suffix(".bin").write_bytes(b"\xff" * param.with_suffix(".bin").stat().st_size)
     assert all(torch.equal(before[key], tensors[key]) for key in before)

@@ -15,7 +15,7 @@ from lib_upscale.errors import NotAnUpscalerError
 from lib_upscale.models.identification.identify import identify, problem_of
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
-from tests.models.test_checkpoint import safetensors_bytes
+from tests.models.checkpoints import safetensors_bytes
 
 
 def named(*shapes: tuple[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
@@ -251,4 +251,4 @@ def test_naming_a_foreign_file_needs_no_torch(tmp_path: Path) -> None:
         "import sys; from lib_upscale.models.identification.identify import identify; "
         f"assert identify({str(path)!r}).kind.value == 'lora'; assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[3])

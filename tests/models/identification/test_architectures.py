@@ -11,10 +11,10 @@ import pytest
 import torch
 from spandrel import UnsupportedModelError
 
-from lib_upscale.models.formats.reader import Checkpoint, Container, TensorInfo
+from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo
 from lib_upscale.models.identification.architectures import EXPECTED, missing_architectures, registry
 from lib_upscale.models.identification.identify import identify
-from lib_upscale.models.identification.inspect_network import describe, facts_of, match
+from lib_upscale.models.identification.inspect_network import collect_facts, inspect_network, match_architecture
 from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
@@ -71,7 +71,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_facts_are_those_of_a_full_load(saved: Saved) -> None:
     identity = identify(saved.path)
-    assert identity.network == facts_of(saved.full)
+    assert identity.network == collect_facts(saved.full)
     assert identity.architecture == saved.architecture
     assert identity.kind is PURPOSES[saved.full.purpose]
     assert identity.usable == (saved.full.purpose in ("SR", "Restoration"))
@@ -99,18 +99,15 @@ def test_facts_need_no_large_weights(saved: Saved) -> None:
     content = saved.content
     infos = {name: TensorInfo(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in content.items()}
 
-    def everything() -> dict[str, torch.Tensor]:
-        raise AssertionError("the whole file was read")
-
     def some(names: Iterable[str]) -> dict[str, torch.Tensor]:
         wanted = list(names)
         assert all(infos[name].numel <= 4096 for name in wanted)
         return {name: content[name] for name in wanted}
 
-    checkpoint = Checkpoint(saved.path, Container.ZIP_PICKLE, infos, {}, everything, part_loader=some)
-    found = match(infos)
-    assert found is not None
-    assert describe(checkpoint, found).architecture == saved.architecture
+    checkpoint = Checkpoint(saved.path, Container.ZIP_PICKLE, infos, some)
+    match = match_architecture(infos)
+    assert match is not None
+    assert inspect_network(checkpoint, match).architecture == saved.architecture
     assert identify_other_model(checkpoint) is None
 
 
@@ -125,4 +122,4 @@ def test_published_weights(shared_models: Path, name: str) -> None:
 
 def test_published_transformer(shared_models: Path) -> None:
     path = shared_models / "DAT_light_x4.pth"
-    assert identify(path).network == facts_of(load_network(path))
+    assert identify(path).network == collect_facts(load_network(path))

@@ -25,7 +25,7 @@ def _registry() -> ArchRegistry:
 
 def load(param: Path) -> ModelDescriptor:
     """What spandrel makes of the tensors, with the one architecture that it lacks."""
-    model = _registry().load(read_ncnn(param).loader())
+    model = _registry().load(read_ncnn(param).load())
     model.model.eval()
     return model
 

@@ -17,7 +17,7 @@ from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequir
 from lib_upscale.models.model_files import file_fingerprint, model_files
 from lib_upscale.progress import Callback
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FACTS = NetworkFacts(
     "SwinIR", "SwinIR", "SR", 4, 3, 3, ("64dim",), TilingSupport.DISCOURAGED, SizeRequirements(16, 8, True)
 )

@@ -16,7 +16,9 @@ import pytest
 import torch
 
 from lib_upscale.errors import DamagedFileError, UnsafeFileError
-from lib_upscale.models.formats.pickle.interpreter import MAX_OPCODES, DamagedPickleError, UnsafePickleError, interpret
+from lib_upscale.models.formats.pickle.interpreter import interpret
+from lib_upscale.models.formats.pickle.machine import MAX_OPCODES
+from lib_upscale.models.formats.pickle.values import DamagedPickleError, UnsafePickleError
 from lib_upscale.models.formats.reader import read_checkpoint
 from lib_upscale.models.identification.identify import identify, problem_of
 from lib_upscale.models.identity import Kind
@@ -82,7 +84,7 @@ PAYLOADS = [
     ("builtins", "getattr", "x"),
     ("builtins", "__import__", "os"),
     ("subprocess", "Popen", "touch {canary}"),
-    ("tests.models.test_checkpoint_hostile", "fire", "x"),
+    ("tests.models.formats.pickle.test_hostile", "fire", "x"),
     ("torch", "load", "{canary}"),
     ("torch.hub", "load", "{canary}"),
     ("torch.serialization", "load", "{canary}"),
@@ -139,7 +141,7 @@ def test_nothing_is_executed_however_it_is_asked(tmp_path: Path, module: str, na
 
 def test_these_pickles_do_fire_when_they_are_executed() -> None:
     """The tests above would pass with payloads that are broken; these are not."""
-    for way, pickled in asking("tests.models.test_checkpoint_hostile", "fire", "x").items():
+    for way, pickled in asking("tests.models.formats.pickle.test_hostile", "fire", "x").items():
         if way in ("GLOBAL REDUCE", "STACK_GLOBAL REDUCE", "INST", "OBJ", "protocol 0", "memo", "thrown away"):
             fired.clear()
             pickle.loads(pickled)  # noqa: S301
@@ -151,12 +153,12 @@ def test_these_pickles_do_fire_when_they_are_executed() -> None:
 def test_extension_registry_is_not_asked(code: bytes) -> None:
     import copyreg
 
-    copyreg.add_extension("tests.models.test_checkpoint_hostile", "fire", 1)
+    copyreg.add_extension("tests.models.formats.pickle.test_hostile", "fire", 1)
     try:
         with pytest.raises(UnsafePickleError):
             interpret(b"\x80\x02" + code + text("x") + b"\x85R.")
     finally:
-        copyreg.remove_extension("tests.models.test_checkpoint_hostile", "fire", 1)
+        copyreg.remove_extension("tests.models.formats.pickle.test_hostile", "fire", 1)
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -24,7 +24,7 @@ from lib_upscale.models.identification.identify import identify, problem_of
 from lib_upscale.models.identity import Identity, Kind
 from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks
-from tests.models.test_checkpoint import safetensors_bytes
+from tests.models.checkpoints import safetensors_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of spandrel's constructors
 
