@@ -13,7 +13,7 @@ from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.webui.tiled_sampling.controlnet_units import check, cropped, digest, has_enabled
+from lib_upscale.webui.tiled_sampling.controlnet_units import check, crop_units, digest, has_enabled
 
 CANVAS, TILE = Size(256, 128), Region(64, 32, 64, 64)
 
@@ -45,7 +45,7 @@ def shown(value: Any) -> np.ndarray[Any, Any]:
 
 
 def test_the_apis_other_name_for_a_picture_is_known() -> None:
-    (changed,) = cropped([{"input_image": encoded(halves()), "model": "m"}], TILE, CANVAS)
+    (changed,) = crop_units([{"input_image": encoded(halves()), "model": "m"}], TILE, CANVAS)
     assert shown(changed["input_image"]).shape == (64, 64, 3)
 
 
@@ -59,7 +59,7 @@ def test_a_version_whose_units_are_not_known_is_refused_if_it_is_switched_on() -
 @pytest.mark.parametrize("form", [lambda p: p, lambda p: {"image": p, "mask": None}, encoded, Image.fromarray])
 def test_a_picture_is_cut_to_what_lies_under_the_tile(form: Any) -> None:
     unit = Unit(image=form(halves()))
-    (changed,) = cropped([unit], TILE, CANVAS)
+    (changed,) = crop_units([unit], TILE, CANVAS)
     pixels = shown(changed.image)
     assert pixels.shape == (64, 64, 3)
     assert pixels[:, :26].max() < 20
@@ -70,14 +70,14 @@ def test_a_picture_is_cut_to_what_lies_under_the_tile(form: Any) -> None:
 
 def test_the_api_sends_dictionaries() -> None:
     unit = {"image": encoded(halves()), "module": "canny", "model": "m"}
-    (changed,) = cropped([unit], TILE, CANVAS)
+    (changed,) = crop_units([unit], TILE, CANVAS)
     assert shown(changed["image"]).shape == (64, 64, 3)
     assert shown(unit["image"]).shape == (64, 128, 3)
 
 
 def test_units_without_a_picture_and_other_arguments_are_left_alone() -> None:
     arguments = [Unit(), Unit(enabled=False, image=object()), "text", 3]
-    assert cropped(arguments, TILE, CANVAS) == arguments
+    assert crop_units(arguments, TILE, CANVAS) == arguments
     assert has_enabled(arguments)
     assert not has_enabled([Unit(enabled=False), True, {"image": None}, {"model": "m", "enabled": False}])
     assert has_enabled([{"module": "tile_resample"}]), "the API leaves out what is at its default"
@@ -85,7 +85,7 @@ def test_units_without_a_picture_and_other_arguments_are_left_alone() -> None:
 
 def test_a_unit_of_an_unknown_kind_is_refused_in_words() -> None:
     with pytest.raises(SettingsError, match="not supported"):
-        cropped([Unit(image=object())], TILE, CANVAS)
+        crop_units([Unit(image=object())], TILE, CANVAS)
 
 
 def test_the_digest_follows_pictures_and_settings_and_survives_a_restart() -> None:

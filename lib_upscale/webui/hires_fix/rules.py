@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from lib_upscale.errors import SettingsError
+from lib_upscale.image.geometry import Size
 from lib_upscale.settings.redraw import PromptSource, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host.page import latent_upscalers
-from lib_upscale.webui.sd_upscale.job import check_sampler
+from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 
 __all__ = ["check", "is_latent", "notes", "size_of"]
 
@@ -55,12 +55,7 @@ def size_of(p: Any) -> HiresSize:
         enlarged = down * width // height, down
     if across and down:
         cut = (enlarged[0] - across) // 8, (enlarged[1] - down) // 8
-    return HiresSize.of(
-        SimpleNamespace(
-            hr_upscale_to_x=enlarged[0], hr_upscale_to_y=enlarged[1], hr_resize_x=across, hr_resize_y=down,
-            truncate_x=cut[0], truncate_y=cut[1],
-        )
-    )  # fmt: skip
+    return HiresSize.from_numbers(Size(*enlarged), (across, down), cut)
 
 
 def _has_tiles_settings(settings: RedrawSettings) -> bool:

@@ -1,30 +1,30 @@
-"""Hires fix by tiles: for one run the host's second pass is ours.
+"""Hires fix by tiles: for one run the host's second pass is replaced.
 
-`install` puts it on the parameters of that run and nowhere else. Whatever ends it early, a stop or an error, the first
-pass is what comes back.
+`install` puts ours on the parameters of that run and nowhere else. Whatever ends it early, a stop or an error, the
+first pass is what comes back.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from lib_upscale.errors import CancelledError, SettingsError, UpscalePlusError
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
-from lib_upscale.webui.hires_fix import rules as hires_rules
+from lib_upscale.webui.hires_fix import rules
+from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.joint import second_pass_joint
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import second_pass_by_tiles
 from lib_upscale.webui.host import console, jobs
 from lib_upscale.webui.host.model import apply_token_merging, give_memory_back
-from lib_upscale.webui.host.processing import as_decoded_samples, decode_latents
+from lib_upscale.webui.host.processing import as_decoded_samples
+from lib_upscale.webui.host.protocols import HostTxt2Img
 
 __all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresRequest", "install", "uninstall"]
 
@@ -60,98 +60,102 @@ class HiresRequest:
         return cls(bool(values.get("enabled", True)), settings)
 
 
-def install(p: Any, request: HiresRequest) -> None:
-    """Have the second pass of the host's parameters `p` done by tiles, in this run. Raises `UpscalePlusError`."""
+def install(p: HostTxt2Img, request: HiresRequest) -> None:
+    """Have the second pass of a generation done by tiles.
+
+    Args:
+        p: The host's parameters of that run.
+        request: What the section asks for.
+
+    Raises:
+        UpscalePlusError: For what can't be done.
+    """
     uninstall(p)
     if not request.enabled or not getattr(p, "enable_hr", False):
         return
-    hires_rules.check(p, request.settings)
-    told = request.settings.changed(method=RedrawMethod.TILES).to_infotext(PREFIX)
+    rules.check(p, request.settings)
     p.extra_generation_params = {
-        **p.extra_generation_params, PREFIX: request.settings.method.value, **told,
-    }  # fmt: skip
+        **p.extra_generation_params,
+        PREFIX: request.settings.method.value,
+        **request.settings.changed(method=RedrawMethod.TILES).to_infotext(PREFIX),
+    }
     p.sample_hr_pass = SecondPass(p, request.settings, p.sample_hr_pass)
 
 
-def uninstall(p: Any) -> None:
+def uninstall(p: HostTxt2Img) -> None:
     """Take it off again: parameters are copied, by an X/Y/Z plot for instance, with what was put on them."""
-    put_on = vars(p).get("sample_hr_pass")
-    if isinstance(put_on, SecondPass):
-        put_on.take_off(p)
+    installed = vars(p).get("sample_hr_pass")
+    if isinstance(installed, SecondPass):
+        installed.uninstall(p)
 
 
 class SecondPass:
     """In place of the host's `sample_hr_pass`, on the parameters of one run."""
 
-    def __init__(self, p: Any, settings: RedrawSettings, original: Any) -> None:
+    def __init__(self, p: HostTxt2Img, settings: RedrawSettings, original: Callable[..., Sequence[Tensor]]) -> None:
         self._p, self._settings, self._original = p, settings, original
 
-    def take_off(self, p: Any) -> None:
-        """Leave `p` with the pass it had before."""
+    def uninstall(self, p: HostTxt2Img) -> None:
+        """Leave `p`, the parameters or a copy of them, with the pass that they had before."""
         del p.sample_hr_pass
         if getattr(self._original, "__self__", None) is not self._p:
             p.sample_hr_pass = self._original  # another extension's
 
     def __call__(
-        self, samples: Any, decoded_samples: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any
-    ) -> Any:
-        """The finished pictures, or those of the first pass."""
+        self,
+        samples: Tensor,
+        decoded_samples: Sequence[Tensor] | None,
+        seeds: object,
+        subseeds: object,
+        subseed_strength: object,
+        prompts: object,
+    ) -> Sequence[Tensor]:
+        """The finished images, or those of the first pass; the arguments are those of the host's method."""
         p = self._p
+        first = FirstPass(samples, decoded_samples, (seeds, subseeds, subseed_strength, prompts))
         if jobs.stop_requested():
-            return _first_pass(p, samples, decoded_samples)
+            return first.images(p)
         size = HiresSize.of(p)
         kept = copy.copy(p.extra_generation_params)
         try:
             run = second_pass_joint if self._settings.method is RedrawMethod.JOINT else second_pass_by_tiles
-            given = (samples, decoded_samples, seeds, subseeds, subseed_strength, prompts)
-            made = run(p, self._settings, size, self._original, given)
+            images = run(p, self._settings, size, first, self._original)
             if jobs.stop_requested():
                 raise CancelledError()
-            return as_decoded_samples([_exact(picture, size) for picture in made])
+            return as_decoded_samples([_crop(image, size) for image in images])
         except CancelledError:
             p.extra_generation_params = {**kept, f"{PREFIX} partial": "first pass"}
-            p.comment("Hires fix was stopped: this is the picture of the first pass.")
+            p.comment("Hires fix was stopped: this is the image of the first pass.")
         except Exception as error:
-            _tell(p, error)
+            _report(p, error)
             p.extra_generation_params = {**kept, f"{PREFIX} partial": "first pass"}
         finally:
-            _put_back(p)
-        return _first_pass(p, samples, decoded_samples)
+            _clean_up(p)
+        return first.images(p)
 
 
-def _tell(p: Any, error: Exception) -> None:
-    """What went wrong, where the person looks."""
+def _report(p: HostTxt2Img, error: Exception) -> None:
+    """Say what went wrong where the person looks."""
     if isinstance(error, UpscalePlusError):
         text = str(error)
         console.say(text)
     else:
         text = f"{type(error).__name__}: {error}"
         console.report("hires fix failed")
-    p.comment(f"Hires fix failed, this is the picture of the first pass. {text}")
+    p.comment(f"Hires fix failed, this is the image of the first pass. {text}")
     console.warn(f"Hires fix failed: {text}")
 
 
-def _put_back(p: Any) -> None:
-    """What the host's own pass leaves behind, whatever has happened."""
+def _clean_up(p: HostTxt2Img) -> None:
+    """Leave behind what the host's own pass does, whatever has happened."""
     p.is_hr_pass = False
     p.sampler = None
     apply_token_merging(p)
     give_memory_back()
 
 
-def _exact(picture: Tensor, size: HiresSize) -> Tensor:
+def _crop(image: Tensor, size: HiresSize) -> Tensor:
     """(3, height, width) of the canvas, cut to the target."""
-    if (picture.shape[2], picture.shape[1]) != tuple(size.canvas):
-        return picture
-    return picture[:, size.crop.rows, size.crop.columns].contiguous()
-
-
-def _first_pass(p: Any, samples: Any, decoded_samples: Any) -> Any:
-    """The pictures of the first pass as the host takes them: (3, height, width), -1 to 1, on the CPU."""
-    if decoded_samples is not None:
-        return as_decoded_samples([picture.float().cpu() for picture in decoded_samples])
-    image = getattr(p, "firstpass_image", None)
-    if image is not None:
-        values = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32).copy())
-        return as_decoded_samples([values.permute(2, 0, 1) / 127.5 - 1])
-    return decode_latents(p.sd_model, samples)
+    if (image.shape[2], image.shape[1]) != tuple(size.canvas):
+        return image
+    return image[:, size.crop.rows, size.crop.columns].contiguous()

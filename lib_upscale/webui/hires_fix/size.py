@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.webui.host.protocols import HostTxt2Img
 
 __all__ = ["HiresSize"]
 
@@ -15,7 +15,7 @@ __all__ = ["HiresSize"]
 class HiresSize:
     """The sizes of one second pass, in pixels.
 
-    The picture is enlarged to `enlarged`; where a target of another shape is asked for, what stands out of `final` is
+    The image is enlarged to `enlarged`; where a target of another shape is asked for, what stands out of `final` is
     cut off on both sides (the host calls it truncation).
     """
 
@@ -25,13 +25,25 @@ class HiresSize:
     """Latent pixels that the host itself cuts off across and down, in both directions together."""
 
     @classmethod
-    def of(cls, p: Any) -> HiresSize:
+    def of(cls, p: HostTxt2Img) -> HiresSize:
         """What the host's parameters say, once its `init` has worked them out."""
         enlarged = Size(int(p.hr_upscale_to_x), int(p.hr_upscale_to_y))
+        truncated = (int(p.truncate_x), int(p.truncate_y))
+        return cls.from_numbers(enlarged, (int(p.hr_resize_x or 0), int(p.hr_resize_y or 0)), truncated)
+
+    @classmethod
+    def from_numbers(cls, enlarged: Size, box: tuple[int, int], truncated: tuple[int, int]) -> HiresSize:
+        """The sizes for "resize to".
+
+        Args:
+            enlarged: To what the image is enlarged.
+            box: "Resize to", width and height in pixels; 0 for automatic.
+            truncated: Latent pixels that the host cuts off across and down.
+        """
         width, height = enlarged
-        if p.hr_resize_x and p.hr_resize_y:
-            width, height = min(int(p.hr_resize_x), width), min(int(p.hr_resize_y), height)
-        return cls(enlarged, Size(width, height), (int(p.truncate_x), int(p.truncate_y)))
+        if box[0] and box[1]:
+            width, height = min(box[0], width), min(box[1], height)
+        return cls(enlarged, Size(width, height), truncated)
 
     @property
     def canvas(self) -> Size:

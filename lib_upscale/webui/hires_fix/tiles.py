@@ -1,4 +1,4 @@
-"""Hires fix's second pass as a redraw: the picture enlarged, then one tile after the other through the host's img2img.
+"""Hires fix's second pass by the method tiles: the image is enlarged, then redrawn tile by tile by the host's img2img.
 
 The steps, sampler, prompts and networks are those that hires fix was given; what differs is said before the run.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,87 +22,118 @@ from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import RedrawSettings, VaeMode
+from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.images import resize_image, save_image, to_pil
 from lib_upscale.webui.host.model import apply_circular, vae_network
 from lib_upscale.webui.host.processing import create_infotext, decode_first_stage, new_img2img
+from lib_upscale.webui.host.protocols import HostImg2Img, HostTxt2Img
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
-from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, first_checkpoint_is, quiet
+from lib_upscale.webui.tiled_sampling.host_patches import first_checkpoint_is, quiet_host
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
+from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
+from lib_upscale.webui.tiled_sampling.stops import Stops
+from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
 
 __all__ = ["second_pass_by_tiles", "tiles_settings"]
 
 _SUFFIX = "-before-highres-fix"
-"""What the host puts behind the names of pictures that it saves before the second pass."""
+"""What the host puts behind the names of images that it saves before the second pass."""
 
 
 def second_pass_by_tiles(
-    p: Any, settings: RedrawSettings, size: HiresSize, _: Callable[..., Any], given: Sequence[Any]
+    p: HostTxt2Img,
+    settings: RedrawSettings,
+    size: HiresSize,
+    first: FirstPass,
+    _: Callable[..., Sequence[Tensor]],
 ) -> list[Tensor]:
-    """Pictures (3, height, width), -1 to 1, of `size.final`. `given` are the arguments of the host's pass."""
-    samples, decoded = given[0], given[1]
+    """The second pass by the method tiles.
+
+    Args:
+        p: The host's parameters, whose first pass is done.
+        settings: Those of the section.
+        size: Where hires fix is going.
+        first: The first pass.
+
+    Returns:
+        Images (3, height, width), -1 to 1, of `size.final`.
+
+    Raises:
+        CancelledError: If the person stopped it.
+    """
     p.is_hr_pass = True
-    pictures = _pictures(p, size, samples, decoded, settings)
-    noises = [_encoder_noise(size) for _ in pictures]
+    images = _enlarge_all(p, size, first, settings)
+    noises = [_encoder_noise(size) for _ in images]
     settings = tiles_settings(settings)
     native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
     plan = plan_redraw(size.final, settings, native=native, multiple=LATENT, strength=p.denoising_strength)
     stops = Stops()
-    bar = _Bar(plan.tiles, len(pictures), stops)
-    made = []
+    bar = _Bar(plan.tiles, len(images), stops)
+    results = []
     with ExitStack() as stack:
-        stack.callback(stops.put_back)
-        stack.callback(_circular_again, p)
+        stack.callback(stops.restore)
+        stack.callback(_restore_circular, p)
         if p.hr_checkpoint_info is not None:
             stack.enter_context(first_checkpoint_is(p.hr_checkpoint_info.title))
         if getattr(p, "refiner_checkpoint_info", None) is not None:
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
-        for number, (pixels, noise) in enumerate(zip(pictures, noises, strict=True)):
+        for number, (pixels, noise) in enumerate(zip(images, noises, strict=True)):
             bar.begin(number)
-            made.append(_redrawn(p, plan, pixels, _painter(p, number, native, stops, noise), bar))
-    return made
+            results.append(_redraw(p, plan, pixels, HostPainter(_tile_run(p, number, native, stops, noise)), bar))
+    return results
 
 
 def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
-    """The same settings for a picture that has hires fix's size already."""
+    """The same settings for an image that has hires fix's size already."""
     return settings.changed(scale=1.0)
 
 
 def _encoder_noise(size: HiresSize) -> Tensor:
-    """What the VAE's encoder draws for a picture: as the host has it, the next of torch's own random numbers."""
+    """What the VAE's encoder draws for an image: as the host has it, the next of torch's own random numbers."""
     whole = size.final.rounded_up(LATENT)
     return torch.randn(4, whole.height // LATENT, whole.width // LATENT)
 
 
-def _painter(p: Any, number: int, native: int, stops: Stops, encoder_noise: Tensor) -> HostPainter:
-    """What redraws the tiles of picture `number` of the batch."""
+def _tile_run(p: HostTxt2Img, number: int, native: int, stops: Stops, encoder_noise: Tensor) -> TileRun:
+    """What the tiles of image `number` of the batch have in common."""
     index = p.iteration * p.batch_size + number
     seeds = Seeds(
-        int(p.seeds[number]), int(p.subseeds[number]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w,
-        encoder_noise,
-    )  # fmt: skip
-    return HostPainter(_img2img(p, p.all_hr_prompts[index]), p.all_hr_negative_prompts[index], seeds, native, stops)
+        seed=int(p.seeds[number]),
+        subseed=int(p.subseeds[number]),
+        subseed_strength=p.subseed_strength,
+        resize_from_height=p.seed_resize_from_h,
+        resize_from_width=p.seed_resize_from_w,
+        encoder=encoder_noise,
+    )
+    img2img = _img2img(p, p.all_hr_prompts[index])
+    negative = p.all_hr_negative_prompts[index]
+    return TileRun(img2img, p.scripts_value, negative, seeds, native, stops, sampler_steps=img2img.steps)
 
 
-def _redrawn(p: Any, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
+def _redraw(p: HostTxt2Img, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
     """(3, height, width), -1 to 1. Raises `CancelledError` if the person stopped it: a part is not what they get."""
     thumbnail = PreviewThumbnail()
 
-    def enlarged(pixels: Pixels, _: Size) -> Pixels:
+    def enlarge(pixels: Pixels, _: Size) -> Pixels:
         thumbnail.begin(pixels)
         return pixels
 
-    with quiet():
+    with quiet_host():
         result = redraw(
-            RedrawPicture(pixels, painter.prompt), plan, painter, enlarged, bar,
-            on_tile_done=lambda region, pixels, _: thumbnail.lay(region, pixels),
-        )  # fmt: skip
+            RedrawPicture(pixels, painter.prompt),
+            plan,
+            painter,
+            enlarge,
+            bar,
+            on_tile_done=lambda region, pixels, _: thumbnail.paste(region, pixels),
+        )
     if result.partial:
         raise CancelledError()
     p.comments.update(painter.comments)
-    for name, value in painter.told.items():
+    for name, value in painter.infotext.items():
         p.extra_generation_params.setdefault(name, value)
     if saved := result.saved():
         p.comment(saved)
@@ -113,16 +143,15 @@ def _redrawn(p: Any, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar
 class _Bar:
     """The host's progress bar: its one job of the second pass becomes one for each tile."""
 
-    def __init__(self, tiles: int, pictures: int, stops: Stops) -> None:
+    def __init__(self, tiles: int, images: int, stops: Stops) -> None:
         self._tiles, self._stops = tiles, stops
-        self._start = environment.state().job_no
-        more = max(0, tiles * pictures - 1)
+        state = environment.state()
+        self._start = self._first = state.job_no
         # Every batch of the run has such a pass, and each adds its own.
-        environment.state().job_count += more
-        self._first = self._start
+        state.job_count += max(0, tiles * images - 1)
 
     def begin(self, number: int) -> None:
-        """The next picture of the batch."""
+        """The next image of the batch."""
         self._first = self._start + number * self._tiles
         self.report(0.0)
 
@@ -135,86 +164,95 @@ class _Bar:
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop."""
-        return self._stops.look()
+        return self._stops.requested()
 
 
-def _img2img(p: Any, prompt: str) -> Any:
+def _img2img(p: HostTxt2Img, prompt: str) -> HostImg2Img:
     """The host's parameters of an img2img with what hires fix was given."""
-    made = new_img2img(p)
-    made.upscale_plus_runner = p.scripts_value
-    made.scripts_value, made.script_args_value = p.scripts_value, p.script_args_value
-    made.upscale_plus_steps = made.steps = p.hr_second_pass_steps or p.steps
-    made.sampler_name = p.hr_sampler_name or p.sampler_name
-    made.scheduler = getattr(p, "hr_scheduler", None) or getattr(p, "scheduler", None)
-    for ours, theirs in (("cfg_scale", "hr_cfg"), ("distilled_cfg_scale", "hr_distilled_cfg")):  # Forge's
-        if hasattr(p, theirs):
-            setattr(made, ours, getattr(p, theirs))
-    made.token_merging_ratio = p.get_token_merging_ratio(for_hr=True)
-    made.all_prompts, made.iteration = [prompt], 0
-    made.cached_c, made.cached_uc = [None, None, None], [None, None, None]
-    made.fill_fields_from_opts()
-    return made
+    img2img = new_img2img(p)
+    img2img.scripts_value, img2img.script_args_value = p.scripts_value, p.script_args_value
+    img2img.steps = p.hr_second_pass_steps or p.steps
+    img2img.sampler_name = p.hr_sampler_name or p.sampler_name
+    optional = {"scheduler": getattr(p, "hr_scheduler", None) or getattr(p, "scheduler", None)}
+    for name, hires_name in (("cfg_scale", "hr_cfg"), ("distilled_cfg_scale", "hr_distilled_cfg")):  # Forge's
+        if hasattr(p, hires_name):
+            optional[name] = getattr(p, hires_name)
+    for name, value in optional.items():
+        setattr(img2img, name, value)
+    img2img.token_merging_ratio = p.get_token_merging_ratio(for_hr=True)
+    img2img.all_prompts, img2img.iteration = [prompt], 0
+    img2img.cached_c, img2img.cached_uc = [None, None, None], [None, None, None]
+    img2img.fill_fields_from_opts()
+    return img2img
 
 
-def _pictures(p: Any, size: HiresSize, samples: Any, decoded: Any, settings: RedrawSettings) -> list[Pixels]:
+def _enlarge_all(p: HostTxt2Img, size: HiresSize, first: FirstPass, settings: RedrawSettings) -> list[Pixels]:
     """What is redrawn, of hires fix's size: enlarged by the host, as in its own pass; enlarged latents decoded."""
     if p.latent_scale_mode is None:
-        return [_enlarged(p, size, picture, number) for number, picture in enumerate(decoded)]
-    made = []
+        assert first.decoded is not None
+        return [_enlarge_image(p, size, image, number) for number, image in enumerate(first.decoded)]
     side = settings.tile or base_model.native_side(None)
     with tiled_vae(vae_network(), side, VaeMode(settings.vae)):
-        for number in range(len(samples)):
-            made.append(_decoded(p, size, samples[number : number + 1], number))
-    return made
+        # One after the other, as a batch of decoded images may not fit into memory.
+        latents = [first.samples[number : number + 1] for number in range(len(first.samples))]
+        return [_enlarge_latent(p, size, latent, number) for number, latent in enumerate(latents)]
 
 
-def _enlarged(p: Any, size: HiresSize, picture: Tensor, number: int) -> Pixels:
-    # Not rounded: so the host makes pictures of what its VAE decodes.
-    first = Image.fromarray((_pixels(picture) * 255).astype(np.uint8))
+def _enlarge_image(p: HostTxt2Img, size: HiresSize, image: Tensor, number: int) -> Pixels:
+    # Not rounded: so the host makes images of what its VAE decodes.
+    first = Image.fromarray((_pixels(image) * 255).astype(np.uint8))
     _save_first(p, first, number)
     enlarged = resize_image(first, size.enlarged.width, size.enlarged.height, p.hr_upscaler)
-    return _middle(np.asarray(enlarged.convert("RGB"), dtype=np.float32) / np.float32(255), size)
+    return _crop_middle(np.asarray(enlarged.convert("RGB"), dtype=np.float32) / np.float32(255), size)
 
 
-def _decoded(p: Any, size: HiresSize, sample: Tensor, number: int) -> Pixels:
+def _enlarge_latent(p: HostTxt2Img, size: HiresSize, latent: Tensor, number: int) -> Pixels:
     if _saves_first(p):
-        _save_first(p, to_pil(_pixels(decode_first_stage(p.sd_model, sample)[0])), number)
+        _save_first(p, to_pil(_pixels(decode_first_stage(p.sd_model, latent)[0])), number)
     whole = size.enlarged.rounded_up(LATENT)
     scale_mode = p.latent_scale_mode
-    high_wide = (whole.height // LATENT, whole.width // LATENT)
-    latent = interpolate(sample, size=high_wide, mode=scale_mode["mode"], antialias=scale_mode["antialias"])
-    return _middle(_pixels(decode_first_stage(p.sd_model, latent)[0]), size)
+    assert scale_mode is not None
+    sides = (whole.height // LATENT, whole.width // LATENT)
+    enlarged = interpolate(latent, size=sides, mode=scale_mode["mode"], antialias=scale_mode["antialias"])
+    return _crop_middle(_pixels(decode_first_stage(p.sd_model, enlarged)[0]), size)
 
 
-def _middle(pixels: Pixels, size: HiresSize) -> Pixels:
+def _crop_middle(pixels: Pixels, size: HiresSize) -> Pixels:
     x, y = ((a - b) // 2 for a, b in zip(size.enlarged, size.final, strict=True))
     region = Region(x, y, *size.final)
     return pixels[region.rows, region.columns]
 
 
-def _saves_first(p: Any) -> bool:
+def _saves_first(p: HostTxt2Img) -> bool:
     return bool(p.save_samples() and environment.option("save_images_before_highres_fix", False))
 
 
-def _save_first(p: Any, image: Image.Image, number: int) -> None:
-    """The picture before the second pass, where the person has asked for that in the settings."""
+def _save_first(p: HostTxt2Img, image: Image.Image, number: int) -> None:
+    """Save the image before the second pass, where the person has asked for that in the settings."""
     if not _saves_first(p):
         return
     text = create_infotext(
         p, p.all_prompts, p.all_seeds, p.all_subseeds, [], iteration=p.iteration, position_in_batch=number
     )
     save_image(
-        image, p.outpath_samples, "", p.seeds[number], p.prompts[number], environment.opts().samples_format, info=text,
-        p=p, suffix=_SUFFIX,
-    )  # fmt: skip
+        image,
+        p.outpath_samples,
+        "",
+        p.seeds[number],
+        p.prompts[number],
+        environment.option("samples_format", "png"),
+        info=text,
+        p=p,
+        suffix=_SUFFIX,
+    )
 
 
-def _pixels(picture: Tensor) -> Pixels:
+def _pixels(image: Tensor) -> Pixels:
     """(3, height, width), -1 to 1, as (height, width, 3), 0 to 1."""
-    values = ((picture.detach().float().cpu() + 1) / 2).clamp(0, 1)
+    values = ((image.detach().float().cpu() + 1) / 2).clamp(0, 1)
     return np.ascontiguousarray(values.permute(1, 2, 0).numpy())
 
 
-def _circular_again(p: Any) -> None:
+def _restore_circular(p: HostTxt2Img) -> None:
     """Tiles are never circular; the next first pass is, where the person wants seamless textures."""
     apply_circular(p.tiling)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.models.formats.reader import read_checkpoint
 from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.model_files import file_fingerprint
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.protocols import HostCheckpointInfo
 
 __all__ = ["native_side", "selected_name"]
 
@@ -34,15 +33,12 @@ def selected_name(name: str | None = None) -> str:
     return str(getattr(info, "name_for_extra", "") or getattr(info, "name", "")) if info is not None else ""
 
 
-def _info(name: str | None) -> Any:
+def _info(name: str | None) -> HostCheckpointInfo | None:
     from modules import sd_models
 
     wanted = name or environment.option("sd_model_checkpoint", "")
-    if wanted and (info := sd_models.checkpoint_aliases.get(wanted)):
-        return info
-    with contextlib.suppress(Exception):
-        return next(iter(sd_models.checkpoints_list.values()))
-    return None
+    info: HostCheckpointInfo | None = sd_models.checkpoint_aliases.get(wanted) if wanted else None
+    return info or next(iter(sd_models.checkpoints_list.values()), None)
 
 
 def _path(name: str | None) -> Path | None:

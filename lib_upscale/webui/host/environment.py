@@ -5,11 +5,14 @@ Every question "is this Forge?" is asked here and nowhere else.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar, cast
+
+from lib_upscale.webui.host.protocols import HostForgeObjects, HostMemoryManagement, HostOptions, HostState
 
 __all__ = [
     "HostKind",
@@ -55,9 +58,10 @@ def host_kind() -> HostKind:
     return next((kind for name, kind in _MEMORY_MANAGEMENT.items() if _manager(name)), HostKind.A1111)
 
 
-def memory_management() -> Any:
+def memory_management() -> HostMemoryManagement | None:
     """The module of the Forge family that loads and unloads models; None for AUTOMATIC1111's."""
-    return next((module for name in _MEMORY_MANAGEMENT if (module := _manager(name))), None)
+    module = next((module for name in _MEMORY_MANAGEMENT if (module := _manager(name))), None)
+    return cast("HostMemoryManagement | None", module)
 
 
 def _manager(name: str) -> ModuleType | None:
@@ -66,9 +70,10 @@ def _manager(name: str) -> ModuleType | None:
     return module if is_known else None
 
 
-def forge_objects(model: Any) -> Any:
+def forge_objects(model: object) -> HostForgeObjects | None:
     """Where the Forge family keeps a model's UNet and VAE; None for a model of AUTOMATIC1111's."""
-    return getattr(model, "forge_objects", None)
+    objects: HostForgeObjects | None = getattr(model, "forge_objects", None)
+    return objects
 
 
 def has_tooltips() -> bool:
@@ -76,28 +81,31 @@ def has_tooltips() -> bool:
     return any(name in sys.modules for name in ("modules.gradio_extensons", "modules.gradio_extensions"))
 
 
-def state() -> Any:
+def state() -> HostState:
     """The host's state of the running job."""
     from modules import shared
 
-    return shared.state
+    current: HostState = shared.state
+    return current
 
 
-def opts() -> Any:
-    """The host's settings."""
+def opts() -> HostOptions:
+    """The host's settings. Values are read by `option`."""
     from modules import shared
 
-    return shared.opts
+    current: HostOptions = shared.opts
+    return current
 
 
-def cmd_opts() -> Any:
+def cmd_opts() -> argparse.Namespace:
     """The arguments that the WebUI was started with, as attributes."""
     from modules import shared
 
-    return shared.cmd_opts
+    arguments: argparse.Namespace = shared.cmd_opts
+    return arguments
 
 
-def add_option(key: str, info: str, *arguments: Any, **named: Any) -> None:
+def add_option(key: str, info: str, *arguments: object, **named: object) -> None:
     """Add a setting to the host's settings page; the arguments are those of the host's `OptionInfo`."""
     from modules import shared
 
@@ -110,7 +118,7 @@ def option(key: str, default: _T) -> _T:
     return default if value is None else value
 
 
-def command_line_options() -> dict[str, Any]:
+def command_line_options() -> dict[str, object]:
     """Name -> value of all arguments that the WebUI was started with."""
     return dict(vars(cmd_opts()))
 
@@ -122,7 +130,7 @@ def api_is_on() -> bool:
 
 def api_credentials() -> dict[str, str]:
     """User -> password of `--api-auth`; empty if the API is open."""
-    credentials = command_line_options().get("api_auth") or ""
+    credentials = str(command_line_options().get("api_auth") or "")
     pairs = [pair.partition(":") for pair in credentials.split(",") if pair]
     return {user: password for user, _, password in pairs}
 

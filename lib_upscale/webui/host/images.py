@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from PIL import Image
 
@@ -38,14 +36,15 @@ def resize_image(image: Image.Image, width: int, height: int, upscaler: str | No
     return resized
 
 
-def save_image(image: Image.Image, *arguments: Any, **named: Any) -> Any:
-    """Save an image as the host names and saves its own; the arguments are those of the host's function."""
+def save_image(image: Image.Image, *arguments: object, **named: object) -> object:
+    """Save an image as the host names and saves its own; arguments and answer are those of the host's function."""
     from modules import images
 
-    return images.save_image(image, *arguments, **named)
+    place: object = images.save_image(image, *arguments, **named)
+    return place
 
 
-def read_infotext(image: Image.Image) -> tuple[str | None, dict[str, Any]]:
+def read_infotext(image: Image.Image) -> tuple[str | None, dict[str, object]]:
     """The parameters in an image's text, and all its texts by name."""
     from modules import images
 

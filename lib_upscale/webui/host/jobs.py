@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.host.protocols import HostProcessing
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 __all__ = [
     "StateProgress",
@@ -32,11 +36,12 @@ def is_busy() -> bool:
     return bool(state.job or state.job_count)
 
 
-def queue_lock() -> Any:
+def queue_lock() -> AbstractContextManager[object]:
     """The lock that every job of the host takes. It must not be taken twice by one thread."""
     from modules import call_queue
 
-    return call_queue.queue_lock
+    lock: AbstractContextManager[object] = call_queue.queue_lock
+    return lock
 
 
 def stop_requested() -> bool:
@@ -84,7 +89,7 @@ def is_extras_job() -> bool:
     return getattr(_in_extras, "active", False)
 
 
-def img2img_by_api(app: Any, request: dict[str, Any]) -> Any:
+def img2img_by_api(app: FastAPI, request: dict[str, object]) -> Any:
     """What the host's own API answers to such an img2img request: it queues, counts and checks it as ever.
 
     Args:
@@ -97,7 +102,7 @@ def img2img_by_api(app: Any, request: dict[str, Any]) -> Any:
     return endpoint(StableDiffusionImg2ImgProcessingAPI(**request))
 
 
-def write_params(p: Any) -> None:
+def write_params(p: HostProcessing) -> None:
     """Write `params.txt` again, which the host wrote before the parameters `p` were changed."""
     from modules.processing import Processed
 

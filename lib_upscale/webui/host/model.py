@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import Any
+from typing import cast
 
 import torch
+from PIL import Image
 
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.console import report
+from lib_upscale.webui.host.protocols import HostModel, HostProcessing, HostVae
 
 __all__ = [
     "apply_circular",
@@ -61,14 +63,14 @@ def give_memory_back() -> None:
         devices.torch_gc()
 
 
-def loaded_model() -> Any:
+def loaded_model() -> HostModel:
     """The Stable Diffusion model; it is loaded if none is."""
     from modules import shared
 
-    return shared.sd_model
+    return cast(HostModel, shared.sd_model)
 
 
-def is_xl(model: Any) -> bool:
+def is_xl(model: object) -> bool:
     """Whether the model is SDXL's kind, which is conditioned on the size and place of a crop."""
     return bool(getattr(model, "is_sdxl", False))
 
@@ -80,12 +82,14 @@ def latent_channels() -> int:
     return int(getattr(model, "latent_channels", 0) or getattr(vae, "latent_channels", 4))
 
 
-def vae_network() -> Any:
+def vae_network() -> HostVae:
     """The VAE of the loaded model: what has `encoder` and `decoder`."""
     model = loaded_model()
-    network = getattr(model, "first_stage_model", None)
-    if network is None or not hasattr(network, "encoder"):
-        network = environment.forge_objects(model).vae.first_stage_model
+    network: HostVae | None = getattr(model, "first_stage_model", None)
+    objects = environment.forge_objects(model)
+    if objects is not None and (network is None or not hasattr(network, "encoder")):
+        return objects.vae.first_stage_model
+    assert network is not None
     return network
 
 
@@ -99,7 +103,7 @@ def prompt_length(prompt: str) -> int:
     return int(count(prompt)[1])
 
 
-def interrogate(image: Any, *, tags: bool) -> str:
+def interrogate(image: Image.Image, *, tags: bool) -> str:
     """What the host's CLIP interrogator, or DeepBooru for `tags`, says of an image. Raises what they raise.
 
     Returns:
@@ -112,7 +116,7 @@ def interrogate(image: Any, *, tags: bool) -> str:
     return str(shared.interrogator.interrogate(image))
 
 
-def apply_token_merging(p: Any) -> None:
+def apply_token_merging(p: HostProcessing) -> None:
     """Merge tokens as the first pass of `p` has it; the Forge family does so by itself."""
     from modules import sd_models
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from PIL import Image
 from torch import Tensor
+
+from lib_upscale.webui.host.protocols import HostImg2Img, HostModel, HostProcessed, HostProcessing
 
 __all__ = [
     "as_decoded_samples",
@@ -20,14 +21,15 @@ __all__ = [
 ]
 
 
-def process_images(p: Any) -> Any:
-    """Run a generation; the host's `Processed`."""
+def process_images(p: HostProcessing) -> HostProcessed:
+    """Run a generation."""
     from modules import processing
 
-    return processing.process_images(p)
+    processed: HostProcessed = processing.process_images(p)
+    return processed
 
 
-def new_img2img(p: Any) -> Any:
+def new_img2img(p: HostProcessing) -> HostImg2Img:
     """The host's parameters of an img2img, with those of the generation `p` that it has too.
 
     The model is not copied: it is always the loaded one.
@@ -35,12 +37,12 @@ def new_img2img(p: Any) -> Any:
     from modules.processing import StableDiffusionProcessingImg2Img
 
     names = [field.name for field in dataclasses.fields(StableDiffusionProcessingImg2Img) if field.init]
-    return StableDiffusionProcessingImg2Img(
-        **{name: getattr(p, name) for name in names if hasattr(p, name) and name not in ("sd_model", "sampler_index")}
-    )
+    shared = [name for name in names if hasattr(p, name) and name not in ("sd_model", "sampler_index")]
+    img2img: HostImg2Img = StableDiffusionProcessingImg2Img(**{name: getattr(p, name) for name in shared})
+    return img2img
 
 
-def as_decoded_samples(images: list[Tensor]) -> Any:
+def as_decoded_samples(images: list[Tensor]) -> list[Tensor]:
     """Images as the host takes finished ones from a sampler.
 
     Args:
@@ -48,10 +50,11 @@ def as_decoded_samples(images: list[Tensor]) -> Any:
     """
     from modules.processing import DecodedSamples
 
-    return DecodedSamples(images)
+    samples: list[Tensor] = DecodedSamples(images)
+    return samples
 
 
-def decode_first_stage(model: Any, latents: Tensor) -> Tensor:
+def decode_first_stage(model: HostModel, latents: Tensor) -> Tensor:
     """Decode a batch of latents: (images, 3, height, width), -1 to 1."""
     from modules import processing
 
@@ -59,15 +62,16 @@ def decode_first_stage(model: Any, latents: Tensor) -> Tensor:
     return images
 
 
-def decode_latents(model: Any, latents: Any) -> Any:
-    """Decode latents one by one, to the CPU; the host's `DecodedSamples`."""
+def decode_latents(model: HostModel, latents: Tensor) -> list[Tensor]:
+    """Decode latents one by one, to the CPU, as the host takes finished images: (3, height, width) each, -1 to 1."""
     from modules import devices
     from modules.processing import decode_latent_batch
 
-    return decode_latent_batch(model, latents, target_device=devices.cpu, check_for_nans=True)
+    images: list[Tensor] = decode_latent_batch(model, latents, target_device=devices.cpu, check_for_nans=True)
+    return images
 
 
-def create_infotext(p: Any, *arguments: Any, **named: Any) -> str:
+def create_infotext(p: HostProcessing, *arguments: object, **named: object) -> str:
     """The text that the host saves in an image of `p`; the arguments are those of the host's function."""
     from modules import processing
 
@@ -82,7 +86,7 @@ def binary_mask(image: Image.Image, *, round_values: bool) -> Image.Image:
     return mask.convert("L")
 
 
-def color_correction(image: Image.Image) -> Any:
+def color_correction(image: Image.Image) -> object:
     """What the host needs to give a result the colors of `image`."""
     from modules.processing import setup_color_correction
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from lib_upscale.webui.host.console import say
+from lib_upscale.webui.host.protocols import HostProcessing
 
 __all__ = ["clear_failure", "fail_at_start"]
 
 
-def fail_at_start(p: Any, error: Exception, check: str) -> None:
+def fail_at_start(p: HostProcessing, error: Exception, check: str) -> None:
     """Have the generation `p` fail at its start with that error, and say it in the console.
 
     Args:
@@ -23,7 +24,7 @@ def fail_at_start(p: Any, error: Exception, check: str) -> None:
         p.init = _FailingInit(error, check, before)
 
 
-def clear_failure(p: Any, check: str) -> None:
+def clear_failure(p: HostProcessing, check: str) -> None:
     """Take the failure of that check back, before it is made anew: `p` may be a copy of parameters that failed it."""
     current = vars(p).get("init")
     if not isinstance(current, _FailingInit) or current.check != check:
@@ -36,11 +37,11 @@ def clear_failure(p: Any, check: str) -> None:
 class _FailingInit:
     """In place of the host's `init`."""
 
-    def __init__(self, error: Exception, check: str, before: Any) -> None:
+    def __init__(self, error: Exception, check: str, before: Callable[..., None] | None) -> None:
         self._error = error
         self.check = check
         self.before = before
         """What another extension had put there."""
 
-    def __call__(self, *_: Any, **__: Any) -> None:
+    def __call__(self, *_: object, **__: object) -> None:
         raise self._error

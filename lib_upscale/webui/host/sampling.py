@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import ModuleType
 
 from torch import Tensor
 
 from lib_upscale.webui.host.model import loaded_model
 
-__all__ = ["empty_prompt", "encode_prompt", "image_rng", "interrupted_error", "prompt_at", "samplers_module"]
+__all__ = [
+    "distribution_modules",
+    "empty_prompt",
+    "encode_prompt",
+    "image_rng",
+    "interrupted_error",
+    "prompt_at",
+    "samplers_module",
+]
 
 
-def samplers_module() -> Any:
+_DISTRIBUTIONS = (
+    "ldm.modules.distributions.distributions",
+    "sgm.modules.distributions.distributions",
+    "backend.nn.vae",
+)
+"""Where hosts keep the distribution that the VAE's encoder gives."""
+
+
+def samplers_module() -> ModuleType:
     """The host's module that has `store_latent`, which every step of a sampler calls for the live preview."""
     from modules import sd_samplers_common
 
-    return sd_samplers_common
+    module: ModuleType = sd_samplers_common
+    return module
+
+
+def distribution_modules() -> list[ModuleType]:
+    """The host's modules that draw what the VAE's encoder gives, by their `torch.randn`."""
+    return [sys.modules[name] for name in _DISTRIBUTIONS if name in sys.modules]
 
 
 def interrupted_error() -> BaseException:
@@ -50,16 +73,17 @@ def image_rng(
     return lambda: source.next()[0]
 
 
-def encode_prompt(prompt: str, width: int, height: int, steps: int) -> Any:
+def encode_prompt(prompt: str, width: int, height: int, steps: int) -> object:
     """A prompt encoded by the loaded model, for all steps of a sampling."""
     from modules import devices, prompt_parser
 
     prompts = prompt_parser.SdConditioning([prompt], width=width, height=height)
     with devices.autocast():
-        return prompt_parser.get_learned_conditioning(loaded_model(), prompts, steps)
+        schedule: object = prompt_parser.get_learned_conditioning(loaded_model(), prompts, steps)
+    return schedule
 
 
-def prompt_at(encoded: Any, step: int) -> Tensor | Mapping[str, Tensor]:
+def prompt_at(encoded: object, step: int) -> Tensor | Mapping[str, Tensor]:
     """What `encode_prompt` gave, at one step: (1, tokens, channels), or SDXL's `crossattn` and `vector`."""
     from modules import prompt_parser
 
@@ -69,6 +93,6 @@ def prompt_at(encoded: Any, step: int) -> Tensor | Mapping[str, Tensor]:
 
 def empty_prompt() -> Tensor:
     """The encoded empty prompt, (tokens, channels), with which the host makes prompts equally long."""
-    empty: Any = loaded_model().cond_stage_model_empty_prompt
+    empty = loaded_model().cond_stage_model_empty_prompt
     text: Tensor = empty["crossattn"] if isinstance(empty, dict) else empty
     return text[0] if text.dim() == 3 else text

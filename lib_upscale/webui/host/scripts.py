@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lib_upscale.webui.host.protocols import HostPostprocessor, HostScript, HostScriptRunner
+
 __all__ = ["empty_runner", "extras_scripts", "is_of_extras", "overrides_hook", "postprocessing_module", "xyz_plot"]
 
 
-def empty_runner() -> Any:
+def empty_runner() -> HostScriptRunner:
     """A runner of scripts without any."""
     from modules import scripts
 
-    return scripts.ScriptRunner()
+    runner: HostScriptRunner = scripts.ScriptRunner()
+    return runner
 
 
-def overrides_hook(script: Any, hooks: Sequence[str]) -> bool:
+def overrides_hook(script: HostScript, hooks: Sequence[str]) -> bool:
     """Whether a script does something in any of these hooks of the host."""
     from modules.scripts import Script
 
     return any(getattr(type(script), hook, None) is not getattr(Script, hook, None) for hook in hooks)
 
 
-def is_of_extras(script: Any) -> bool:
+def is_of_extras(script: object) -> bool:
     """Whether a postprocessor is the one of the Extras tab: the settings can have others in txt2img and img2img."""
     from modules import scripts
 
     return any(other is script for other in scripts.scripts_postproc.scripts or ())
 
 
-def extras_scripts() -> list[Any]:
+def extras_scripts() -> list[HostPostprocessor]:
     """The postprocessors of the Extras tab, in the order in which they run; those switched off are left out."""
     from modules import scripts
 

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lib_upscale.webui.host.model import upscaler_device
+from lib_upscale.webui.host.protocols import HostUpscalerEntry
 
 __all__ = ["download", "list_upscalers", "load_network", "new_entry"]
 
 
-def list_upscalers() -> list[Any]:
+def list_upscalers() -> list[HostUpscalerEntry]:
     """The host's own list of upscalers: changing it changes what the host offers."""
     from modules import shared
 
-    upscalers: list[Any] = shared.sd_upscalers
+    upscalers: list[HostUpscalerEntry] = shared.sd_upscalers
     return upscalers
 
 
-def new_entry(name: str, path: Any, scaler: Any, scale: Any) -> Any:
+def new_entry(name: str, path: str | None, scaler: object, scale: float) -> HostUpscalerEntry:
     """An entry for the host's list: the upscaler `name` with the file or address `path`, run by `scaler`."""
     from modules.upscaler import UpscalerData
 
-    return UpscalerData(name, path, upscaler=scaler, scale=scale)
+    entry: HostUpscalerEntry = UpscalerData(name, path, upscaler=scaler, scale=scale)
+    return entry
 
 
-def load_network(path: Path) -> Any:
+def load_network(path: Path) -> object:
     """The network of a file as the host's own loader gives it."""
     from modules import modelloader
 
-    return modelloader.load_spandrel_model(str(path), device=upscaler_device())
+    network: object = modelloader.load_spandrel_model(str(path), device=upscaler_device())
+    return network
 
 
 def download(address: str, folder: str, file_name: str) -> Path:

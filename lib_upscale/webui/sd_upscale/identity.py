@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lib_upscale.webui.host import environment
-from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
-from lib_upscale.webui.tiled_sampling import tile_scripts
+from lib_upscale.webui.host.protocols import HostImg2Img, HostScriptRunner
+from lib_upscale.webui.tiled_sampling import controlnet_units, tile_scripts
 
 __all__ = ["of"]
 
@@ -23,9 +23,8 @@ _OPTIONS = (
 _NETWORKS = ("Lora hashes", "TI hashes", "Hypernet", "Hypernet hash")
 
 
-def of(p: Any, upscaler: str) -> dict[str, Any]:
+def of(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[str, Any]:
     """Plain values, taken from the host's parameters when everything about the model and its networks is settled."""
-    runner = p.upscale_plus_runner
     arguments = p.script_args_value or []
     scripts = [s for s in (runner.alwayson_scripts if runner else []) if tile_scripts.is_denoising(s)]
     return {
@@ -52,7 +51,7 @@ def _name(script: Any) -> str:
 
 def _arguments(arguments: Any) -> list[Any]:
     plain = [value for value in arguments if value is None or isinstance(value, (str, int, float, bool))]
-    return [plain, control_units.digest(arguments)]
+    return [plain, controlnet_units.digest(arguments)]
 
 
 def _plain(value: Any) -> Any:

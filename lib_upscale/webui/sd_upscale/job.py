@@ -43,11 +43,15 @@ from lib_upscale.webui.sd_upscale.progress_bar import Bar
 from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
 from lib_upscale.webui.tiled_sampling import tile_scripts
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
-from lib_upscale.webui.tiled_sampling.host_patches import PreviewThumbnail, Stops, quiet
+from lib_upscale.webui.tiled_sampling.host_patches import quiet_host
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
+from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
+from lib_upscale.webui.tiled_sampling.samplers import check_sampler
+from lib_upscale.webui.tiled_sampling.stops import Stops
+from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.upscalers.enlarger import Enlarger, known_name
 
-__all__ = ["PREFIX", "TITLE", "RedrawRequest", "check_sampler", "install", "journal_root", "run"]
+__all__ = ["PREFIX", "TITLE", "RedrawRequest", "install", "journal_root", "run"]
 
 TITLE = "SD upscale plus"
 """What the Script dropdown calls it."""
@@ -56,8 +60,6 @@ PREFIX = "SD upscale plus"
 
 _RANDOM = (-1, None, "", "-1")
 """What a seed is called that the host is to draw."""
-_OWN_STEPS = ("DPM adaptive",)
-"""Samplers that choose other steps in every tile."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,6 @@ class RedrawRequest:
 def journal_root() -> Path:
     """Where unfinished redraws are kept."""
     return environment.data_path() / "upscale-plus" / "unfinished"
-
-
-def check_sampler(name: str | None) -> None:
-    """Raise `SettingsError` for a sampler that can't be used."""
-    if name in _OWN_STEPS:
-        raise SettingsError(
-            f"The sampler {name} takes other steps in every tile, which would be seen", "choose another sampler"
-        )
 
 
 def run(p: Any, request: RedrawRequest) -> Any:
@@ -109,8 +103,7 @@ def install(p: Any, request: RedrawRequest, *, random_seed: bool = False) -> Pic
     p.override_settings, p.comments = dict(p.override_settings), dict(p.comments)
     job = PictureJob(p, request, random_seed)
     p.extra_generation_params.update(job.infotext())
-    p.upscale_plus_runner = p.scripts_value
-    p.scripts_value = tile_scripts.for_picture(p.scripts_value)
+    p.scripts_value = tile_scripts.scripts_of_image(p.scripts_value)
     p.batch_size = 1
     p.init_images = p.init_images[:1]
     p.width, p.height = job.plan.output
@@ -129,6 +122,7 @@ class PictureJob:
 
     def __init__(self, p: Any, request: RedrawRequest, random_seed: bool) -> None:
         self._p, self._wish = p, request
+        self._runner = p.scripts_value
         self._settings = _usable(request).changed(batch_size=max(1, int(p.batch_size or 1)))
         if self._settings.method is RedrawMethod.TILES:
             check_sampler(p.sampler_name)
@@ -136,10 +130,14 @@ class PictureJob:
         self._mask = _mask(p, Size(self._pixels.shape[1], self._pixels.shape[0]))
         self._native = base_model.native_side(p.override_settings.get("sd_model_checkpoint"))
         self.plan: RedrawPlan = plan_redraw(
-            Size(self._pixels.shape[1], self._pixels.shape[0]), self._settings, native=self._native,
-            multiple=LATENT, strength=p.denoising_strength, mask=self._mask,
+            Size(self._pixels.shape[1], self._pixels.shape[0]),
+            self._settings,
+            native=self._native,
+            multiple=LATENT,
+            strength=p.denoising_strength,
+            mask=self._mask,
             is_aligned=control_units.has_enabled(p.script_args_value or ()),
-        )  # fmt: skip
+        )
         self._check(p)
         self._is_random = random_seed
         self._own_colors = p.color_corrections is None
@@ -154,15 +152,14 @@ class PictureJob:
         return {"Script": TITLE, **told.to_infotext(PREFIX)}
 
     def _check(self, p: Any) -> None:
-        tile_scripts.check(p.scripts_value, p.script_args_value)
+        tile_scripts.check_scripts(p.scripts_value, p.script_args_value)
         if self._wish.test and not 0 <= self._wish.test_tile <= len(self.plan.passes[-1].grid.tiles):
             raise SettingsError(
                 f"There is no tile {self._wish.test_tile}",
                 f"choose 1 to {len(self.plan.passes[-1].grid.tiles)}, or 0 for the middle one",
             )
-        opts = environment.opts()
-        if opts.samples_save and not p.do_not_save_samples and not self._wish.test:
-            _check_format(str(opts.samples_format), self.plan.output)
+        if environment.option("samples_save", True) and not p.do_not_save_samples and not self._wish.test:
+            _check_format(environment.option("samples_format", "png"), self.plan.output)
 
     def init(self, all_prompts: Any, all_seeds: Any, all_subseeds: Any) -> None:
         """In place of the host's, which would resize and encode the whole picture."""
@@ -170,26 +167,28 @@ class PictureJob:
         p.extra_generation_params["Denoising strength"] = p.denoising_strength
         if getattr(loaded_model(), "cond_stage_key", "edit") != "edit":
             p.image_cfg_scale = None  # the host drops it for all models but instruct-pix2pix, and then tells none
-        if getattr(environment.opts(), "save_init_img", False):
+        if environment.option("save_init_img", False):
             image = p.init_images[0]
             p.init_img_hash = hashlib.md5(image.tobytes()).hexdigest()  # the name that the host gives it
             save_image(
-                image, path=environment.opts().outdir_init_images, basename=None, forced_filename=p.init_img_hash,
-                save_to_dirs=False, existing_info=image.info,
-            )  # fmt: skip
+                image,
+                path=environment.option("outdir_init_images", "outputs/init-images"),
+                basename=None,
+                forced_filename=p.init_img_hash,
+                save_to_dirs=False,
+                existing_info=image.info,
+            )
 
     def sample(self, *_: Any, **__: Any) -> Any:
         """In place of the host's: the finished picture."""
         p = self._p
-        self._stops.begin_picture()
+        self._stops.begin_image()
         self._bar.begin_picture()
         thumbnail = PreviewThumbnail()
         negative = p.all_negative_prompts[p.iteration]
         key, journal = self._journal()
-        seeds = Seeds(
-            key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w
-        )  # fmt: skip
-        painter = HostPainter(p, negative, seeds, self._native, self._stops, self._settings)
+        seeds = Seeds(key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w)
+        painter = HostPainter(TileRun(p, self._runner, negative, seeds, self._native, self._stops), self._settings)
 
         def enlarge(pixels: Pixels, size: Size) -> Pixels:
             made = self._enlarge(pixels, size)
@@ -198,17 +197,21 @@ class PictureJob:
             return made
 
         try:
-            with quiet():
+            with quiet_host():
                 result = redraw(
                     RedrawPicture(self._pixels, p.all_prompts[p.iteration], self._mask),
-                    self.plan, painter, enlarge, self._bar, journal,
+                    self.plan,
+                    painter,
+                    enlarge,
+                    self._bar,
+                    journal,
                     only=self._only() if self._wish.test else None,
-                    on_tile_done=lambda region, pixels, _: thumbnail.lay(region, pixels),
-                )  # fmt: skip
+                    on_tile_done=lambda region, pixels, _: thumbnail.paste(region, pixels),
+                )
         except CancelledError:
             return self._not_begun()
         finally:
-            self._stops.put_back()
+            self._stops.restore()
             self._bar.end_picture()
         if journal is not None and journal.problem:
             p.comment(f"{journal.problem}; an interrupted redraw can't be resumed.")
@@ -227,7 +230,7 @@ class PictureJob:
         """The key of this picture and its journal; a random seed becomes that of an unfinished job like this one."""
         p = self._p
         seed = int(p.seeds[0])
-        identity = redraw_identity.of(p, self._enlarge.name)
+        identity = redraw_identity.of(p, self._runner, self._enlarge.name)
         key = job_key(self._pixels, self._mask, self._settings, seed, identity)
         if self._wish.test:
             return key, None
@@ -255,7 +258,7 @@ class PictureJob:
         """What was done goes into the infotext and under the picture."""
         p = self._p
         told = p.extra_generation_params
-        for name, value in painter.told.items():
+        for name, value in painter.infotext.items():
             told.setdefault(name, value)
         p.comments.update(painter.comments)
         told.pop(f"{PREFIX} partial", None)
@@ -270,11 +273,11 @@ class PictureJob:
 
     def _prepare_finish(self, result: RedrawResult) -> None:
         """What the host wants for its own work on the finished picture."""
-        p, opts = self._p, environment.opts()
+        p = self._p
         if self._wish.test:
             return
         upscaled = to_pil(result.upscaled)
-        if opts.img2img_color_correction and self._own_colors:
+        if environment.option("img2img_color_correction", False) and self._own_colors:
             p.color_corrections = [color_correction(upscaled)]
         if self._mask is not None and result.plan.layout.offset is None:
             self._overlay(upscaled, result)
@@ -282,9 +285,16 @@ class PictureJob:
             self.extra_images.append(upscaled)
             if p.save_samples():
                 save_image(
-                    upscaled, p.outpath_samples, "", p.seeds[0], p.prompts[0], opts.samples_format,
-                    info=_infotext(p), p=p, suffix="-upscaled",
-                )  # fmt: skip
+                    upscaled,
+                    p.outpath_samples,
+                    "",
+                    p.seeds[0],
+                    p.prompts[0],
+                    environment.option("samples_format", "png"),
+                    info=_infotext(p),
+                    p=p,
+                    suffix="-upscaled",
+                )
 
     def _overlay(self, upscaled: Image.Image, result: RedrawResult) -> None:
         """What is not masked stays as it is, whatever is done to the picture's colors or faces later."""
@@ -345,7 +355,7 @@ def _picture(p: Any) -> Pixels:
     given = list(getattr(p, "init_images", None) or [])
     if not given or given[0] is None:
         raise SettingsError("There is no picture to upscale", "put one into img2img")
-    image = flatten(given[0], environment.opts().img2img_background_color).convert("RGB")
+    image = flatten(given[0], environment.option("img2img_background_color", "#ffffff")).convert("RGB")
     return np.asarray(np.asarray(image, dtype=np.float32) / np.float32(255), dtype=np.float32)
 
 

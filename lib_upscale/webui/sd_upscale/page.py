@@ -17,8 +17,9 @@ from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import javascript
 from lib_upscale.webui.sd_upscale import timings as redraw_times
-from lib_upscale.webui.sd_upscale.job import PREFIX, TITLE, RedrawRequest, check_sampler, journal_root
+from lib_upscale.webui.sd_upscale.job import PREFIX, TITLE, RedrawRequest, journal_root
 from lib_upscale.webui.sd_upscale.source import WHERE, Source, seen, source_of, tabs_of
+from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.plan_line import line_of
 from lib_upscale.webui.ui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 from lib_upscale.webui.upscalers import registry

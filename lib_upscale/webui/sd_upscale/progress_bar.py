@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lib_upscale.webui.host import environment
-from lib_upscale.webui.tiled_sampling.host_patches import Stops
+from lib_upscale.webui.tiled_sampling.stops import Stops
 
 __all__ = ["Bar"]
 
@@ -59,7 +59,7 @@ class Bar:
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop."""
-        return self.stops.look()
+        return self.stops.requested()
 
     @property
     def upscaling(self) -> Upscaling:
@@ -80,4 +80,4 @@ class Upscaling:
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop."""
-        return self._stops.look()
+        return self._stops.requested()

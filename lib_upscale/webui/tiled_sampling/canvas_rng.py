@@ -1,14 +1,13 @@
-"""The host's random numbers for a whole canvas, handed to tiles as windows.
+"""Per-tile views of the host's random numbers for a whole canvas.
 
 A sampler of the host takes random numbers in three ways: it asks `p.rng`, it asks the Brownian motion that its own
-`create_noise_sampler` makes, and the VAE's encoder draws from its distribution. All three are given windows here.
+`create_noise_sampler` makes, and the VAE's encoder draws from its distribution. All three get windows here.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +17,10 @@ from torch import Tensor
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.redrawing.latent.canvas_noise import BatchNoise, BrownianNoise, CanvasNoise, replayed
 from lib_upscale.redrawing.tiles.grid import LATENT
-from lib_upscale.webui.host.sampling import image_rng
+from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.host.sampling import distribution_modules, image_rng
 
 __all__ = ["CanvasRandom", "Seeds", "TileRandom"]
-
-_DISTRIBUTIONS = (
-    "ldm.modules.distributions.distributions", "sgm.modules.distributions.distributions", "backend.nn.vae",
-)  # fmt: skip
-"""Where hosts keep the distribution that the VAE's encoder gives; each draws by `torch.randn`."""
 
 _ENCODER = 0x5EED_0F_7A_E5
 """Sets the encoder's noise apart from the sampler's, which has the bare seed."""
@@ -33,7 +28,7 @@ _ENCODER = 0x5EED_0F_7A_E5
 
 @dataclass(frozen=True, eq=False)
 class Seeds:
-    """What the host makes the noise of one picture from."""
+    """What the host makes the noise of one image from."""
 
     seed: int
     subseed: int = -1
@@ -41,7 +36,7 @@ class Seeds:
     resize_from_height: int = 0
     resize_from_width: int = 0
     encoder: Tensor | None = None
-    """(channels, height, width): what the VAE's encoder draws for the canvas; None for numbers of its own."""
+    """What the VAE's encoder draws for the canvas, (channels, height, width); None for numbers of its own."""
 
 
 @dataclass
@@ -75,14 +70,14 @@ class CanvasRandom:
             tree = BrownianTreeNoiseSampler(like.new_zeros((1, *self.shape)), low, high, seed=[self.seeds.seed])
 
             def between(sigma: float, sigma_next: float) -> Tensor:
-                drawn: Tensor = tree(torch.as_tensor(sigma), torch.as_tensor(sigma_next))[0]
-                return drawn
+                noise: Tensor = tree(torch.as_tensor(sigma), torch.as_tensor(sigma_next))[0]
+                return noise
 
             self._brownian[key] = BrownianNoise(between)
         return self._brownian[key]
 
     def encoder_window(self, region: Region) -> Tensor:
-        """What the VAE's encoder draws for a tile."""
+        """What the VAE's encoder draws for a tile, (channels, height, width); `region` is in latent pixels."""
         return self._encoder.window(0, region)
 
     def _start(self) -> Callable[[], Tensor]:
@@ -91,9 +86,9 @@ class CanvasRandom:
         return image_rng(self.shape, seeds.seed, seeds.subseed, seeds.subseed_strength, resize_from)
 
     def _encoder_noise(self, draw: int) -> Tensor:
-        given = self.seeds.encoder
-        if given is not None and tuple(given.shape) == self.shape:
-            return given
+        noise = self.seeds.encoder
+        if noise is not None and tuple(noise.shape) == self.shape:
+            return noise
         generator = torch.Generator().manual_seed((self.seeds.seed ^ _ENCODER) % 2**63)
         return torch.randn(self.shape, generator=generator)
 
@@ -118,34 +113,29 @@ class TileRandom:
         # The host may write into what it is given.
         return self._noise.next().clone()
 
-    def create_noise_sampler(self, x: Tensor, sigmas: Tensor, p: Any) -> Callable[[Any, Any], Tensor]:
-        """In place of the host sampler's method of that name."""
+    def create_noise_sampler(self, x: Tensor, sigmas: Tensor, p: object) -> Callable[[Any, Any], Tensor]:
+        """The noise of ancestral and SDE samplers, in place of the host sampler's method of that name."""
         canvas = self._canvas.brownian(sigmas[sigmas > 0].min(), sigmas.max(), x)
         return canvas.for_batch(self._regions)
 
     @contextmanager
     def in_encoder(self) -> Iterator[None]:
-        """While it lasts, what the VAE's encoder draws are the tiles' windows, one row after the other."""
+        """What the VAE's encoder draws while this lasts are the tiles' windows, one row after the other."""
         row = 0
 
         def randn(*shape: Any, **_: Any) -> Tensor | None:
             nonlocal row
-            wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-            if len(wanted) != 4 or tuple(wanted[1:]) != self.shape:
+            sides = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+            if len(sides) != 4 or tuple(sides[1:]) != self.shape:
                 return None
-            rows = [self._regions[(row + i) % len(self._regions)] for i in range(wanted[0])]
-            row += wanted[0]
+            rows = [self._regions[(row + i) % len(self._regions)] for i in range(sides[0])]
+            row += sides[0]
             return torch.stack([self._canvas.encoder_window(region) for region in rows])
 
-        modules = [sys.modules[name] for name in _DISTRIBUTIONS if name in sys.modules]
-        before = [module.torch for module in modules]
-        try:
-            for module in modules:
-                module.torch = _Torch(randn)  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            for module in distribution_modules():
+                stack.enter_context(replaced(module, "torch", _Torch(randn)))
             yield
-        finally:
-            for module, original in zip(modules, before, strict=True):
-                module.torch = original  # type: ignore[attr-defined]
 
 
 class _Torch:
@@ -158,6 +148,6 @@ class _Torch:
         return getattr(torch, name)
 
     def randn(self, *shape: Any, **options: Any) -> Tensor:
-        """The window, or plain random numbers for a shape that is none of a tile's."""
-        made = self._randn(*shape, **options)
-        return torch.randn(*shape, **options) if made is None else made
+        """A window, or plain random numbers for a shape that is none of a tile's."""
+        window = self._randn(*shape, **options)
+        return torch.randn(*shape, **options) if window is None else window

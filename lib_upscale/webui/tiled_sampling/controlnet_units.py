@@ -1,4 +1,4 @@
-"""ControlNet's units for a tile: a unit without a picture gets the tile by itself, one with a picture gets its crop.
+"""ControlNet's units for a tile: a unit without an image gets the tile by itself, one with an image gets its crop.
 
 No ControlNet is imported: a unit is an object that has `enabled`, `image` and `module`, or the API's dictionary, which
 names only what is not left at its default.
@@ -13,7 +13,6 @@ import hashlib
 import io
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,21 +20,25 @@ from PIL import Image
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 
-__all__ = ["check", "cropped", "digest", "has_enabled"]
+__all__ = ["check", "crop_units", "digest", "has_enabled"]
 
-_PICTURES = ("image", "input_image", "mask", "mask_image", "image_fg", "mask_image_fg", "effective_region_mask")
+_IMAGES = ("image", "input_image", "mask", "mask_image", "image_fg", "mask_image_fg", "effective_region_mask")
 _KNOWN = ("module", "model")
-"""A dictionary that has any of them is a unit; one of pictures alone is a value of some other script."""
+"""A dictionary that has any of them is a unit; one of images alone is a value of some other script."""
 _PLAIN = (str, int, float, bool, bytes, list, tuple, Enum)
 
 
-def has_enabled(arguments: Sequence[Any]) -> bool:
+def has_enabled(arguments: Sequence[object]) -> bool:
     """Whether any unit among a script's arguments is switched on."""
     return any(_is_unit(unit) and _get(unit, "enabled") for unit in arguments)
 
 
-def check(arguments: Sequence[Any]) -> None:
-    """Raise `SettingsError` for ControlNet's own arguments if a unit among them is of a kind that is not known here."""
+def check(arguments: Sequence[object]) -> None:
+    """Check the arguments of ControlNet's own script.
+
+    Raises:
+        SettingsError: For a unit of a kind that is not known here.
+    """
     for unit in arguments:
         if unit is None or isinstance(unit, _PLAIN) or _is_unit(unit):
             continue
@@ -43,68 +46,77 @@ def check(arguments: Sequence[Any]) -> None:
         if enabled:
             raise SettingsError(
                 f"This version of ControlNet, whose units are kept as {type(unit).__name__}, is not supported",
-                "switch ControlNet off for this picture, or use a version whose units have image and module",
+                "switch ControlNet off for this image, or use a version whose units have image and module",
             )
 
 
-def cropped(arguments: Sequence[Any], region: Region, canvas: Size) -> list[Any]:
-    """The same arguments, their units' pictures cut to what lies under a tile of the canvas.
+def crop_units(arguments: Sequence[object], region: Region, canvas: Size) -> list[object]:
+    """Cut the images of units to what lies under a tile.
 
-    Raises `SettingsError` for a unit whose picture is of a kind that is not known here.
+    Args:
+        arguments: A script's arguments, units among them.
+        region: The tile on the canvas, in pixels.
+        canvas: The size of the canvas, over which each image is thought stretched.
+
+    Returns:
+        The same arguments with copies of the units.
+
+    Raises:
+        SettingsError: For a unit whose image is of a kind that is not known here.
     """
-    return [_cropped_unit(unit, region, canvas) if _is_live(unit) else unit for unit in arguments]
+    return [_crop_unit(unit, region, canvas) if _is_enabled(unit) else unit for unit in arguments]
 
 
-def digest(arguments: Sequence[Any]) -> str:
-    """What differs where the units do: for the journal."""
-    found = hashlib.sha256()
+def digest(arguments: Sequence[object]) -> str:
+    """A hash of the enabled units, images and all, which is the same after a restart: for the journal."""
+    result = hashlib.sha256()
     for unit in arguments:
-        if not _is_live(unit):
+        if not _is_enabled(unit):
             continue
         for name, value in sorted((unit if isinstance(unit, dict) else vars(unit)).items()):
-            found.update(name.encode())
-            _feed(found, value)
-    return found.hexdigest()[:16]
+            result.update(name.encode())
+            _update_hash(result, value)
+    return result.hexdigest()[:16]
 
 
-def _feed(found: Any, value: Any) -> None:
+def _update_hash(result: hashlib._Hash, value: object) -> None:
     if isinstance(value, dict):
         for key in sorted(value, key=str):
-            found.update(str(key).encode())
-            _feed(found, value[key])
+            result.update(str(key).encode())
+            _update_hash(result, value[key])
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _feed(found, item)
+            _update_hash(result, item)
     elif isinstance(value, np.ndarray):
-        found.update(np.ascontiguousarray(value).tobytes())
+        result.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, Image.Image):
-        found.update(value.tobytes())
+        result.update(value.tobytes())
     elif value is None or isinstance(value, (str, int, float, bool)):
-        found.update(repr(value).encode())
+        result.update(repr(value).encode())
     else:
         # The default repr of an object holds its address, which is another one after a restart.
-        found.update(f"{type(value).__name__} {getattr(value, 'value', '')}".encode())
+        result.update(f"{type(value).__name__} {getattr(value, 'value', '')}".encode())
 
 
-def _is_unit(value: Any) -> bool:
+def _is_unit(value: object) -> bool:
     if isinstance(value, dict):
         return any(name in value for name in _KNOWN)
     return hasattr(value, "enabled") and hasattr(value, "image") and hasattr(value, "module")
 
 
-def _is_live(value: Any) -> bool:
+def _is_enabled(value: object) -> bool:
     return _is_unit(value) and bool(_get(value, "enabled"))
 
 
-def _get(unit: Any, name: str) -> Any:
+def _get(unit: object, name: str) -> object:
     return unit.get(name, True if name == "enabled" else None) if isinstance(unit, dict) else getattr(unit, name, None)
 
 
-def _cropped_unit(unit: Any, region: Region, canvas: Size) -> Any:
+def _crop_unit(unit: object, region: Region, canvas: Size) -> object:
     if all(_is_empty(_get(unit, name)) for name in ("image", "input_image")):
         return unit
     changed = copy.copy(unit)
-    for name in _PICTURES:
+    for name in _IMAGES:
         value = _get(unit, name)
         if _is_empty(value):
             continue
@@ -116,14 +128,14 @@ def _cropped_unit(unit: Any, region: Region, canvas: Size) -> Any:
     return changed
 
 
-def _is_empty(value: Any) -> bool:
+def _is_empty(value: object) -> bool:
     if isinstance(value, dict):
         return all(_is_empty(part) for part in value.values())
     return value is None or (isinstance(value, str) and not value)
 
 
-def _crop(value: Any, region: Region, canvas: Size) -> Any:
-    """The same kind of picture, stretched over the canvas and cut at `region`."""
+def _crop(value: object, region: Region, canvas: Size) -> object:
+    """The same kind of image, stretched over the canvas and cut at `region`."""
     if isinstance(value, dict):
         return {key: part if _is_empty(part) else _crop(part, region, canvas) for key, part in value.items()}
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3):
@@ -131,10 +143,10 @@ def _crop(value: Any, region: Region, canvas: Size) -> Any:
     if isinstance(value, Image.Image):
         return _cut(value, region, canvas)
     if isinstance(value, str):
-        return _encoded(_cut(_decoded(value), region, canvas))
+        return _encode_base64(_cut(_decode_base64(value), region, canvas))
     raise SettingsError(
-        f"A ControlNet unit holds its picture as {type(value).__name__}, which is not supported",
-        "take the picture out of the unit, so that it uses the tile, or switch the unit off",
+        f"A ControlNet unit holds its image as {type(value).__name__}, which is not supported",
+        "take the image out of the unit, so that it uses the tile, or switch the unit off",
     )
 
 
@@ -145,17 +157,17 @@ def _cut(image: Image.Image, region: Region, canvas: Size) -> Image.Image:
     return image.resize((region.width, region.height), Image.Resampling.LANCZOS, box=box)
 
 
-def _decoded(text: str) -> Image.Image:
+def _decode_base64(text: str) -> Image.Image:
     try:
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
         image = Image.open(io.BytesIO(data))
         image.load()
         return image
     except (binascii.Error, ValueError, OSError) as error:
-        raise SettingsError(f"The picture of a ControlNet unit can't be read ({error})", "send it as base64") from error
+        raise SettingsError(f"The image of a ControlNet unit can't be read ({error})", "send it as base64") from error
 
 
-def _encoded(image: Image.Image) -> str:
+def _encode_base64(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -8,11 +8,13 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from typing_extensions import override
+
 from lib_upscale.device import is_out_of_memory
 from lib_upscale.errors import CancelledError, OutOfMemoryError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
-from lib_upscale.redrawing.painter import TileJob
+from lib_upscale.redrawing.painter import Painter, TileJob
 from lib_upscale.redrawing.plan import PassPlan
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.redrawing.tiles.grid import LATENT
@@ -29,70 +31,71 @@ from lib_upscale.webui.host.model import (
     vae_network,
 )
 from lib_upscale.webui.host.processing import process_images
-from lib_upscale.webui.tiled_sampling import controlnet_units as control_units
-from lib_upscale.webui.tiled_sampling import tile_scripts
-from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom, Seeds
-from lib_upscale.webui.tiled_sampling.host_patches import Stops
+from lib_upscale.webui.tiled_sampling import controlnet_units
+from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
 from lib_upscale.webui.tiled_sampling.tile_processing import tile_processing
+from lib_upscale.webui.tiled_sampling.tile_run import TileRun
+from lib_upscale.webui.tiled_sampling.tile_scripts import TileScripts
 from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
 
 __all__ = ["HostPainter"]
 
 _NETWORK = re.compile(r"<\w+:[^>]*>")
 _VAE_TILE = 256
-"""Side of the VAE's tiles where a whole tile of the redraw does not fit."""
+"""Side of the VAE's tiles, in pixels, where a whole tile of the redraw does not fit."""
 
 
-class HostPainter:
-    """Paints the tiles of one picture. `p` are the picture's parameters, set up by the host and about to be sampled."""
+class HostPainter(Painter):
+    """Paints the tiles of one image.
 
-    multiple = LATENT
+    Args:
+        run: The image.
+        settings: Asked for where the plan is one of the joint method.
+    """
 
-    def __init__(
-        self,
-        p: Any,
-        negative: str,
-        seeds: Seeds,
-        native: int,
-        stops: Stops,
-        settings: RedrawSettings | None = None,
-    ) -> None:
-        """`settings` are asked for where the plan is one of the joint method."""
-        self._settings = settings
+    def __init__(self, run: TileRun, settings: RedrawSettings | None = None) -> None:
+        self._run, self._settings = run, settings
         self._joint: JointSettings | None = None
-        self._p, self._negative, self._seeds, self._native, self._stops = p, negative, seeds, native, stops
-        self._runner = tile_scripts.for_tiles(p.upscale_plus_runner)
+        self._scripts = TileScripts(run.runner)
         self._canvas = Size(LATENT, LATENT)
         self._random: CanvasRandom | None = None
         self._tiled_vae = False
-        self.told: dict[str, Any] = {}
-        """What the host and its scripts say of a tile, for the picture's infotext."""
+        self.infotext: dict[str, Any] = {}
+        """What the host and its scripts note of tiles, for the image's infotext."""
         self.comments: dict[str, Any] = {}
+        """What they say of tiles below the images."""
 
     @property
     def prompt(self) -> str:
-        """The picture's, as the host has set it up."""
-        return str(self._p.all_prompts[self._p.iteration])
+        """The image's, as the host has set it up."""
+        return str(self._run.p.all_prompts[self._run.p.iteration])
 
     @property
+    @override
     def native(self) -> int:
-        """The side in pixels at which the base model was trained."""
-        return self._native
+        return self._run.native
 
+    @property
+    @override
+    def multiple(self) -> int:
+        return LATENT
+
+    @override
     def begin(self, step: PassPlan) -> None:
-        """A pass begins. With the joint method every tile is a whole canvas, denoised by latent tiles."""
+        # With the joint method every tile is a whole canvas, denoised by latent tiles.
         canvas, self._joint = step.grid.canvas, step.joint
-        self._canvas, self._random = canvas, CanvasRandom(self._seeds, canvas, latent_channels())
+        self._canvas, self._random = canvas, CanvasRandom(self._run.seeds, canvas, latent_channels())
 
+    @override
     def batch_key(self, job: TileJob) -> Hashable:
-        """Tiles share a batch if the host can give one text length, one strength and one set of networks to all."""
+        # The host can give one text length, one strength and one set of networks to all tiles of a batch.
         alone = job.name if self._needs_tiles_alone() or job.mask is not None else ""
         networks = tuple(_NETWORK.findall(job.prompt))
         return round(job.strength, 6), networks, _text_length(job.prompt), alone
 
+    @override
     def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
-        """What the host's CLIP or DeepBooru interrogator says of a tile. Raises `UpscalePlusError` if it can't."""
         with jobs.kept_state():
             try:
                 text = interrogate(to_pil(pixels), tags=tags)
@@ -104,19 +107,17 @@ class HostPainter:
             )
         return text.strip()
 
+    @override
     def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
-        """See `Painter.paint`."""
         assert self._random is not None, "begin comes first"
-        if self._stops.look():
+        if self._run.stops.requested():
             raise CancelledError()
         random = self._random.for_batch([job.noise for job in batch])
         batch = [dataclasses.replace(job, prompt=self._with_networks(job.prompt)) for job in batch]
-        joint = self._joint_of(batch[0].region.size)
-        tile = tile_processing(
-            self._p, self._runner, batch, self._negative, self._seeds, self._canvas, random, self._stops.insist,
-            None if joint is None else joint.bind,
-        )  # fmt: skip
-        tile_scripts.taken(self._runner)
+        joint = self._joint_run(batch[0].region.size)
+        prepare = None if joint is None else joint.bind
+        tile = tile_processing(self._run, self._scripts.runner, batch, self._canvas, random, prepare)
+        self._scripts.take_pixels()
         try:
             with self._vae() if joint is None else joint.vae():
                 process_images(tile)
@@ -128,40 +129,40 @@ class HostPainter:
                 f"Not even one tile of {batch[0].region.size} fits into memory ({str(error).splitlines()[0]})",
                 "set the tile smaller, or start the WebUI with --medvram",
             ) from error
-        pixels = tile_scripts.taken(self._runner)
+        pixels = self._scripts.take_pixels()
         # What the host gives after an interruption is a tile that was not finished.
-        if self._stops.look() or pixels is None:
+        if self._run.stops.requested() or pixels is None:
             raise CancelledError()
-        self.told.update(tile.extra_generation_params)
+        self.infotext.update(tile.extra_generation_params)
         self.comments.update(tile.comments)
         return pixels
 
-    def _joint_of(self, canvas: Size) -> JointRun | None:
+    @override
+    def reduce_memory(self) -> bool:
+        before, self._tiled_vae = self._tiled_vae, True  # that is all that can be done
+        return not before
+
+    def _joint_run(self, canvas: Size) -> JointRun | None:
         if self._joint is None:
             return None
         assert self._settings is not None
-        joint = dataclasses.replace(self._joint, seed=self._seeds.seed)
-        return JointRun.of(canvas, self._settings, joint, self._stops.look)
-
-    def reduce_memory(self) -> bool:
-        """Run the VAE by tiles from now on; that is all that can be done."""
-        before, self._tiled_vae = self._tiled_vae, True
-        return not before
+        joint = dataclasses.replace(self._joint, seed=self._run.seeds.seed)
+        return JointRun.of(canvas, self._settings, joint, self._run.stops.requested)
 
     def _with_networks(self, prompt: str) -> str:
-        """The picture's networks hold for its tiles, too, unless a tile's prompt names its own."""
+        """The image's networks hold for its tiles, too, unless a tile's prompt names its own."""
         if _NETWORK.search(prompt):
             return prompt
         return "".join([prompt, *_NETWORK.findall(self.prompt)])
 
     def _needs_tiles_alone(self) -> bool:
-        """SDXL is told a tile's place, and ControlNet takes one picture: neither can differ within a batch."""
+        """SDXL is conditioned on a tile's place, and ControlNet takes one image: neither can differ within a batch."""
         if is_xl(loaded_model()):
             return True
-        arguments = self._p.script_args_value or []
+        arguments = self._run.p.script_args_value or []
         return any(
-            control_units.has_enabled(arguments[script.args_from : script.args_to])
-            for script in self._runner.alwayson_scripts
+            controlnet_units.has_enabled(arguments[script.args_from : script.args_to])
+            for script in self._scripts.runner.alwayson_scripts
             if script.args_from is not None
         )
 

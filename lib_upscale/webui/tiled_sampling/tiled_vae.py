@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from lib_upscale.device import free_memory
 from lib_upscale.errors import UpscalePlusError
@@ -15,15 +15,17 @@ from lib_upscale.vae import tiled as vae
 from lib_upscale.vae.layers import read_decoder, read_encoder
 from lib_upscale.vae.tiled import Spill, VaeMode
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.host.protocols import HostVae
 
-__all__ = ["is_known", "tiled_vae"]
+__all__ = ["can_run_by_tiles", "tiled_vae"]
 
 _SMALLEST = 2 * vae.MARGIN + 16
 """Pixels a side of a tile of the VAE: below it the fast mode would compute margins alone."""
 
 
-def is_known(network: Any) -> bool:
-    """Whether this VAE is built as Stable Diffusion's is, so that it can run by tiles."""
+def can_run_by_tiles(network: HostVae) -> bool:
+    """Whether this VAE is built as Stable Diffusion's is."""
     try:
         read_encoder(network.encoder)
         read_decoder(network.decoder)
@@ -34,47 +36,49 @@ def is_known(network: Any) -> bool:
 
 @contextmanager
 def tiled_vae(
-    network: Any, tile: int, mode: VaeMode = VaeMode.EXACT, progress: Progress = SILENT
-) -> Iterator[None]:  # fmt: skip
-    """While it lasts, `network` (what has `encoder` and `decoder`) runs by tiles of `tile` pixels a side.
+    network: HostVae, tile: int, mode: VaeMode = VaeMode.EXACT, progress: Progress = SILENT
+) -> Iterator[None]:
+    """Whoever calls the VAE while this lasts has it run by tiles.
 
     Latents stay on the device, pixels come out on the CPU. Activations that would take more than half of the free
     memory wait in files, in the folder of the person's data; none is left behind.
+
+    Args:
+        network: The VAE.
+        tile: Pixels a side.
+        mode: Exact, or fast with a margin.
+        progress: Moved by each call, and asked whether to stop.
     """
     side = max(tile, _SMALLEST)
     folder = environment.data_path() / "upscale-plus" / "vae"
     folder.mkdir(parents=True, exist_ok=True)
     spill = Spill(folder, free_memory(torch.device("cpu")) // 2)
 
-    def encoder(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        made = vae.encode(
-            network.encoder, values, tile=side, mode=mode, spill=spill, device=values.device, dtype=values.dtype,
+    def encode(images: Tensor, *_: object, **__: object) -> Tensor:
+        latents = vae.encode(
+            network.encoder,
+            images,
+            tile=side,
+            mode=mode,
+            spill=spill,
+            device=images.device,
+            dtype=images.dtype,
             progress=progress,
-        )  # fmt: skip
-        return made.to(values)
+        )
+        return latents.to(images)
 
-    def decoder(values: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        made = vae.decode(
-            network.decoder, values, tile=side, mode=mode, spill=spill, device=values.device, dtype=values.dtype,
+    def decode(latents: Tensor, *_: object, **__: object) -> Tensor:
+        images = vae.decode(
+            network.decoder,
+            latents,
+            tile=side,
+            mode=mode,
+            spill=spill,
+            device=latents.device,
+            dtype=latents.dtype,
             progress=progress,
-        )  # fmt: skip
-        return made.to(values.dtype)
+        )
+        return images.to(latents.dtype)
 
-    with ExitStack() as stack:
-        stack.enter_context(_called(network.encoder, encoder))
-        stack.enter_context(_called(network.decoder, decoder))
+    with replaced(network.encoder, "forward", encode), replaced(network.decoder, "forward", decode):
         yield
-
-
-@contextmanager
-def _called(module: Any, forward: Any) -> Iterator[None]:
-    """Calls of the module go to `forward`; an attribute of the object hides the method of its class."""
-    before = vars(module).get("forward")
-    module.forward = forward
-    try:
-        yield
-    finally:
-        if before is None:
-            del module.forward
-        else:
-            module.forward = before

@@ -207,7 +207,7 @@ engine = Engine()
 def model_folders() -> tuple[Path, ...]:
     """Where upscalers are looked for: the host's folders, those on the command line, those in the settings."""
     flags = environment.command_line_options().items()
-    flagged = [Path(value) for key, value in flags if value and _names_upscalers(key)]
+    flagged = [Path(str(value)) for key, value in flags if value and _names_upscalers(key)]
     below = [environment.models_path() / family for family in _FAMILIES]
     return tuple(_without_repeats([*below, *flagged, *options.folders()]))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -18,11 +18,17 @@ from lib_upscale.errors import CancelledError
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.redrawing.latent.joint_denoiser import JointDenoiser, JointSettings, LatentTile
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.host.protocols import HostForgeObjects, HostProcessing, HostSampler
 from lib_upscale.webui.host.sampling import interrupted_error
 from lib_upscale.webui.tiled_sampling.joint.conditioning import NONE, Side, TileConditioning
 from lib_upscale.webui.tiled_sampling.joint.hints import cropped_hints
 
 __all__ = ["JointWork", "bind"]
+
+_T = TypeVar("_T")
+_Crop = Callable[[Tensor], Tensor]
+"""Cuts what belongs to a whole latent to the tiles of a batch."""
 
 
 @dataclass
@@ -33,21 +39,27 @@ class JointWork:
     conditioning: TileConditioning = NONE
     progress: Progress = SILENT
     is_bound: bool = field(default=False, init=False)
-    """Whether the sampler asked its model through us: if not, the whole picture went through at once."""
+    """Whether the sampler asked its model through us: if not, the whole image went through at once."""
 
 
-def bind(sampler: Any, p: Any, work: JointWork) -> None:
-    """Have the next `sample_img2img` of `sampler` denoise by tiles. `p` are the host's parameters for it.
+def bind(sampler: HostSampler, p: HostProcessing, work: JointWork) -> None:
+    """Have the next `sample_img2img` of a sampler denoise by tiles.
 
     It then raises `CancelledError` if the person asked to stop.
+
+    Args:
+        sampler: The host's sampler, not begun yet.
+        p: The host's parameters that it samples for.
+        work: How.
     """
     original = sampler.sample_img2img
 
-    def sample_img2img(*arguments: Any, **named: Any) -> Any:
+    def sample_img2img(*arguments: Any, **named: Any) -> Tensor:
         # Only here: scripts have had their say, and what they put on the model is chained.
         del sampler.sample_img2img
-        bound = _inner_model if environment.forge_objects(p.sd_model) is None else _unet_patcher
-        with bound(sampler, p, work):
+        objects = environment.forge_objects(p.sd_model)
+        bound = _inner_model(sampler, p, work) if objects is None else _unet_patcher(sampler, objects, p, work)
+        with bound:
             result = original(*arguments, **named)
         # What the host gives after a stop is a latent that was not finished: decoding it would be for nothing.
         check(work.progress)
@@ -57,18 +69,18 @@ def bind(sampler: Any, p: Any, work: JointWork) -> None:
 
 
 @contextmanager
-def _inner_model(sampler: Any, p: Any, work: JointWork) -> Iterator[None]:
+def _inner_model(sampler: HostSampler, p: HostProcessing, work: JointWork) -> Iterator[None]:
     """A1111 and reForge's old sampling: `forward` of the sampler's inner model."""
     denoiser = sampler.model_wrap_cfg
     rows = _Rows()
 
     def hook() -> None:
-        inner_model = denoiser.inner_model
-        inner_model.forward = _as_inner_model(inner_model.forward, p, work, rows)
+        model = denoiser.inner_model
+        stack.enter_context(replaced(model, "forward", _as_inner_model(model.forward, p, work, rows)))
 
     forward, update = denoiser.forward, denoiser.update_inner_model
 
-    def counted(x: Any, sigma: Any, uncond: Any, cond: Any, *arguments: Any, **named: Any) -> Any:
+    def counted(x: Tensor, sigma: Tensor, uncond: Any, cond: Any, *arguments: Any, **named: Any) -> Tensor:
         rows.begin(cond, len(x), denoiser.step)
         return forward(x, sigma, uncond, cond, *arguments, **named)
 
@@ -76,13 +88,11 @@ def _inner_model(sampler: Any, p: Any, work: JointWork) -> Iterator[None]:
         update(*arguments, **named)  # the refiner's model from now on
         hook()
 
-    hook()
-    denoiser.forward, denoiser.update_inner_model = counted, updated
-    try:
+    with ExitStack() as stack:
+        hook()
+        stack.enter_context(replaced(denoiser, "forward", counted))
+        stack.enter_context(replaced(denoiser, "update_inner_model", updated))
         yield
-    finally:
-        del denoiser.forward, denoiser.update_inner_model
-        vars(denoiser.inner_model).pop("forward", None)
 
 
 class _Rows:
@@ -93,30 +103,30 @@ class _Rows:
         self._sides: list[Side] = []
         self._next = 0
 
-    def begin(self, cond: Any, pictures: int, step: int) -> None:
+    def begin(self, cond: object, images: int, step: int) -> None:
         """One step of the sampler begins."""
         self.step, self._next = step, 0
-        parts = [len(each) for each in getattr(cond, "batch", [])] or [1] * pictures
-        # Several prompts joined by AND for one picture are weighed against each other: a tile can't have its own.
+        parts = [len(prompts) for prompts in getattr(cond, "batch", [])] or [1] * images
+        # Several prompts joined by AND for one image are weighed against each other: a tile can't have its own.
         positive = [Side.PROMPT if max(parts) == 1 else Side.OTHER] * sum(parts)
-        self._sides = [*positive, *[Side.NEGATIVE] * pictures]
+        self._sides = [*positive, *[Side.NEGATIVE] * images]
 
     def take(self, count: int) -> list[Side]:
         """What the next rows are."""
-        taken = self._sides[self._next : self._next + count]
+        sides = self._sides[self._next : self._next + count]
         self._next += count
-        return taken
+        return sides
 
 
-def _as_inner_model(forward: Callable[..., Tensor], p: Any, work: JointWork, rows: _Rows) -> Callable[..., Tensor]:
+def _as_inner_model(
+    forward: Callable[..., Tensor], p: HostProcessing, work: JointWork, rows: _Rows
+) -> Callable[..., Tensor]:
     """The inner model's `forward`, tile by tile."""
-    given: dict[str, Any] = {}
+    conditions: dict[str, Any] = {}
     sides: list[Side] = []
 
-    def inner(
-        x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: Callable[[Tensor], Tensor]
-    ) -> Tensor:  # fmt: skip
-        named = _mapped(given, crop)
+    def inner(x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: _Crop) -> Tensor:
+        named = _crop_tensors(conditions, crop)
         if not tiles[0].is_whole and "cond" in named:
             named["cond"] = work.conditioning.of_tiles(named["cond"], tiles, sides, rows.step)
         with cropped_hints(p, tiles, crop):
@@ -126,8 +136,8 @@ def _as_inner_model(forward: Callable[..., Tensor], p: Any, work: JointWork, row
 
     def by_tiles(x: Tensor, sigma: Tensor, **named: Any) -> Tensor:
         work.is_bound = True
-        given.clear()
-        given.update(named)
+        conditions.clear()
+        conditions.update(named)
         sides[:] = rows.take(len(x))
         with _host_stops():
             return denoiser(x, sigma)
@@ -136,94 +146,92 @@ def _as_inner_model(forward: Callable[..., Tensor], p: Any, work: JointWork, row
 
 
 @contextmanager
-def _unet_patcher(sampler: Any, p: Any, work: JointWork) -> Iterator[None]:
+def _unet_patcher(
+    sampler: HostSampler, objects: HostForgeObjects, p: HostProcessing, work: JointWork
+) -> Iterator[None]:
     """Forge and its family: the wrapper of the UNet's patcher, on a clone; the refiner's patcher after its switch."""
     denoiser = sampler.model_wrap_cfg
 
-    def hook() -> None:
-        objects = p.sd_model.forge_objects
+    def hook(objects: HostForgeObjects) -> None:
         unet = objects.unet.clone()
         chained = unet.model_options.get("model_function_wrapper")
         unet.set_model_unet_function_wrapper(_as_wrapper(chained, p, work, lambda: int(denoiser.step)))
-        objects.unet = unet
+        stack.enter_context(replaced(objects, "unet", unet))
 
     with ExitStack() as stack:
-        before = p.sd_model.forge_objects.unet
-        model = p.sd_model
-        hook()
-        stack.callback(lambda: setattr(model.forge_objects, "unet", before))
+        hook(objects)
         update = getattr(denoiser, "update_inner_model", None)
         if update is not None:
 
             def updated(*arguments: Any, **named: Any) -> None:
                 update(*arguments, **named)
-                hook()
+                refiner = environment.forge_objects(p.sd_model)
+                assert refiner is not None
+                hook(refiner)
 
-            denoiser.update_inner_model = updated
-            stack.callback(lambda: vars(denoiser).pop("update_inner_model", None))
+            stack.enter_context(replaced(denoiser, "update_inner_model", updated))
         yield
 
 
 def _as_wrapper(
-    chained: Callable[..., Tensor] | None, p: Any, work: JointWork, step: Callable[[], int]
-) -> Callable[..., Tensor]:  # fmt: skip
+    chained: Callable[..., Tensor] | None, p: HostProcessing, work: JointWork, step: Callable[[], int]
+) -> Callable[..., Tensor]:
     """What the UNet's patcher calls instead of its model."""
-    given: dict[str, Any] = {}
+    call: dict[str, Any] = {}
 
-    def inner(
-        x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: Callable[[Tensor], Tensor]
-    ) -> Tensor:  # fmt: skip
-        kinds = list(given["cond_or_uncond"])
-        c = {name: _mapped(value, crop) for name, value in given["c"].items() if name != "transformer_options"}
-        if "transformer_options" in given["c"]:
-            c["transformer_options"] = _options_of(given["c"]["transformer_options"], kinds * len(tiles), crop)
+    def inner(x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: _Crop) -> Tensor:
+        kinds = list(call["cond_or_uncond"])
+        c = {name: _crop_tensors(value, crop) for name, value in call["c"].items() if name != "transformer_options"}
+        if "transformer_options" in call["c"]:
+            c["transformer_options"] = _tile_options(call["c"]["transformer_options"], kinds * len(tiles), crop)
         if not tiles[0].is_whole:
-            each = len(x) // (len(kinds) * len(tiles))
-            sides = [Side.PROMPT if kind == 0 else Side.NEGATIVE for kind in kinds for _ in range(each)]
+            rows = len(x) // (len(kinds) * len(tiles))
+            sides = [Side.PROMPT if kind == 0 else Side.NEGATIVE for kind in kinds for _ in range(rows)]
             if kinds.count(0) > 1:
                 sides = [Side.OTHER if side is Side.PROMPT else side for side in sides]
             c = work.conditioning.of_tiles(c, tiles, sides, step())
         with cropped_hints(p, tiles, crop):
             if chained is None:
-                result: Tensor = given["apply_model"](x, sigma, **c)
+                result: Tensor = call["apply_model"](x, sigma, **c)
                 return result
-            asked = {"input": x, "timestep": sigma, "c": c, "cond_or_uncond": kinds * len(tiles)}
-            return chained(given["apply_model"], asked)
+            arguments = {"input": x, "timestep": sigma, "c": c, "cond_or_uncond": kinds * len(tiles)}
+            return chained(call["apply_model"], arguments)
 
     denoiser = JointDenoiser(inner, work.settings, group=work.conditioning.group, progress=work.progress)
 
-    def wrapper(apply_model: Callable[..., Tensor], asked: Mapping[str, Any]) -> Tensor:
+    def wrapper(apply_model: Callable[..., Tensor], arguments: Mapping[str, Any]) -> Tensor:
         work.is_bound = True
-        given.update(apply_model=apply_model, c=asked["c"], cond_or_uncond=asked["cond_or_uncond"])
+        call.update(apply_model=apply_model, c=arguments["c"], cond_or_uncond=arguments["cond_or_uncond"])
         with _host_stops():
-            return denoiser(asked["input"], asked["timestep"])
+            return denoiser(arguments["input"], arguments["timestep"])
 
     return wrapper
 
 
 @contextmanager
 def _host_stops() -> Iterator[None]:
-    """A stop within a step is told to the host in its own way, so that its sampler ends in good order."""
+    """A stop within a step is raised as the host raises it, so that its sampler ends in good order."""
     try:
         yield
     except CancelledError:
         raise interrupted_error() from None
 
 
-def _options_of(options: Mapping[str, Any], kinds: list[int], crop: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def _tile_options(options: Mapping[str, Any], kinds: list[int], crop: _Crop) -> dict[str, Any]:
     """A host's options for the UNet's insides: those that count rows fit the tiles' rows, patches stay."""
-    told = {name: crop(value) if isinstance(value, Tensor) else value for name, value in options.items()}
-    if "cond_or_uncond" in told:
-        told["cond_or_uncond"] = kinds
-    return told
+    fitted = {name: crop(value) if isinstance(value, Tensor) else value for name, value in options.items()}
+    if "cond_or_uncond" in fitted:
+        fitted["cond_or_uncond"] = kinds
+    return fitted
 
 
-def _mapped(value: Any, crop: Callable[[Tensor], Tensor]) -> Any:
+def _crop_tensors(value: _T, crop: _Crop) -> _T:
     """The same structure with all tensors cut."""
+    cropped: Any = value
     if isinstance(value, Tensor):
-        return crop(value)
-    if isinstance(value, dict):
-        return {key: _mapped(part, crop) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_mapped(part, crop) for part in value)
-    return value
+        cropped = crop(value)
+    elif isinstance(value, dict):
+        cropped = {key: _crop_tensors(part, crop) for key, part in value.items()}
+    elif isinstance(value, (list, tuple)):
+        cropped = type(value)(_crop_tensors(part, crop) for part in value)
+    return cropped  # type: ignore[no-any-return]

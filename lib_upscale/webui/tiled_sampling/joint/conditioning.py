@@ -1,4 +1,4 @@
-"""What the model is told of each tile under the joint method: a prompt of its own, and SDXL's crop and size."""
+"""What the model is conditioned on for each tile under the joint method: its own prompt, and SDXL's crop and size."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class TileConditioning:
-    """The conditioning of tiles, made from that of the whole picture."""
+    """The conditioning of tiles, made from that of the whole image."""
 
     prompts: Mapping[int, str] = field(default_factory=dict)
-    """Number of a tile -> its prompt; tiles that are not in it have the picture's."""
+    """Number of a tile -> its prompt; tiles that are not in it have the image's."""
     encode: Callable[[str, int], Encoded] | None = None
     """(prompt, step) -> what the host's text encoder makes of it."""
     pad: Callable[[], Tensor] | None = None
@@ -55,37 +55,44 @@ class TileConditioning:
         return self.prompts.get(tile.index)
 
     def of_tiles(
-        self, cond: dict[str, Any], tiles: Sequence[LatentTile], sides: Sequence[Side], step: int
+        self, cond: Mapping[str, Any], tiles: Sequence[LatentTile], sides: Sequence[Side], step: int
     ) -> dict[str, Any]:
-        """The host's `cond` for a batch of tiles, which has for each tile a row for each of `sides`."""
-        told = dict(cond)
+        """The conditioning of a batch of tiles.
+
+        Args:
+            cond: The host's, cut to the tiles: for each tile a row for each of `sides`.
+            tiles: The tiles, of one `group`.
+            sides: What the rows of a tile are for.
+            step: The step of the sampler, from 0.
+        """
+        changed = dict(cond)
         for name in _VECTORS:
-            if isinstance(told.get(name), Tensor):
-                rows = told[name].chunk(len(tiles))
-                told[name] = torch.cat(
+            if isinstance(changed.get(name), Tensor):
+                rows = changed[name].chunk(len(tiles))
+                changed[name] = torch.cat(
                     [with_tile_coordinates(row, tile.pixels) for row, tile in zip(rows, tiles, strict=True)]
                 )
         prompt = self.prompts.get(tiles[0].index)  # one for all of the batch: see `group`
         if prompt is None or self.encode is None or Side.PROMPT not in sides:
-            return told
+            return changed
         encoded = self.encode(prompt, step)
         chosen = [side is Side.PROMPT for side in sides] * len(tiles)
         for name in _TEXTS:
-            if name in told:
-                is_list = isinstance(told[name], list)
-                text = self._replaced(told[name][0] if is_list else told[name], encoded.text, chosen)
-                told[name] = [text] if is_list else text
-        return {name: _pooled(value, name, encoded, chosen) for name, value in told.items()}
+            if name in changed:
+                is_list = isinstance(changed[name], list)
+                text = self._replace_rows(changed[name][0] if is_list else changed[name], encoded.text, chosen)
+                changed[name] = [text] if is_list else text
+        return {name: _replace_pooled(value, name, encoded, chosen) for name, value in changed.items()}
 
-    def _replaced(self, rows: Tensor, text: Tensor, chosen: Sequence[bool]) -> Tensor:
+    def _replace_rows(self, rows: Tensor, text: Tensor, chosen: Sequence[bool]) -> Tensor:
         """`rows` (rows, tokens, channels) with those chosen replaced; the shorter is filled up."""
         longest = max(rows.shape[1], len(text))
-        new = self._filled(text.to(rows)[None], longest)[0]
-        made = self._filled(rows, longest).clone()
-        made[torch.tensor(chosen, device=rows.device)] = new
-        return made
+        new = self._fill(text.to(rows)[None], longest)[0]
+        changed = self._fill(rows, longest).clone()
+        changed[torch.tensor(chosen, device=rows.device)] = new
+        return changed
 
-    def _filled(self, rows: Tensor, tokens: int) -> Tensor:
+    def _fill(self, rows: Tensor, tokens: int) -> Tensor:
         missing = tokens - rows.shape[1]
         if missing <= 0:
             return rows
@@ -94,15 +101,15 @@ class TileConditioning:
         return torch.cat([rows, filling.expand(len(rows), *filling.shape)], dim=1)
 
 
-def _pooled(value: Any, name: str, encoded: Encoded, chosen: Sequence[bool]) -> Any:
+def _replace_pooled(value: object, name: str, encoded: Encoded, chosen: Sequence[bool]) -> object:
     """SDXL's pooled text stands at the beginning of the vector."""
     if name not in _VECTORS or encoded.pooled is None or not isinstance(value, Tensor):
         return value
-    made = value.clone()
-    count = min(len(encoded.pooled), made.shape[1])
-    made[torch.tensor(chosen, device=made.device), :count] = encoded.pooled[:count].to(made)
-    return made
+    changed = value.clone()
+    count = min(len(encoded.pooled), changed.shape[1])
+    changed[torch.tensor(chosen, device=changed.device), :count] = encoded.pooled[:count].to(changed)
+    return changed
 
 
 NONE = TileConditioning()
-"""Every tile is told what the whole picture is; SDXL where it lies."""
+"""Every tile has the whole image's prompt; SDXL is conditioned on where it lies."""

@@ -1,11 +1,10 @@
-"""One canvas denoised by the joint method in the host: its grid, its VAE by tiles, its sampler bound."""
+"""One canvas denoised by the joint method in the host: its VAE runs by tiles, and so does its sampler's model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import Callback
@@ -15,19 +14,20 @@ from lib_upscale.redrawing.tiles.grid import LATENT
 from lib_upscale.settings.redraw import PromptSource, RedrawSettings
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.model import vae_network
+from lib_upscale.webui.host.protocols import HostProcessing
 from lib_upscale.webui.tiled_sampling.joint.binding import JointWork, bind
 from lib_upscale.webui.tiled_sampling.joint.prompts import conditioning_of
-from lib_upscale.webui.tiled_sampling.tiled_vae import is_known, tiled_vae
+from lib_upscale.webui.tiled_sampling.tiled_vae import can_run_by_tiles, tiled_vae
 
 __all__ = ["JointRun", "tile_prompts"]
 
-_PICTURES = "\0"
-"""Stands for the picture's own prompt."""
+_IMAGE_PROMPT = "\0"
+"""Stands for the image's own prompt."""
 
 
 @dataclass
 class JointRun:
-    """See the module's text."""
+    """What is bound to the host for one canvas."""
 
     canvas: Size
     """In pixels, multiples of 8."""
@@ -38,7 +38,14 @@ class JointRun:
     def of(
         cls, canvas: Size, settings: RedrawSettings, joint: JointSettings, is_stopped: Callable[[], bool]
     ) -> JointRun:
-        """`joint` is what was planned for `canvas`, with the seed for a grid that shifts."""
+        """Make a run.
+
+        Args:
+            canvas: In pixels, multiples of 8.
+            settings: Those of the redraw, for the VAE and the prompts of tiles.
+            joint: What was planned for `canvas`, with the seed for a grid that shifts.
+            is_stopped: Whether the person asked to stop.
+        """
         # The bar is the sampler's own: all that is asked is whether to stop.
         return cls(canvas, settings, JointWork(joint, progress=Callback(lambda *_: None, is_stopped)))
 
@@ -47,22 +54,28 @@ class JointRun:
         """Afterwards: whether the sampler asked its model through us."""
         return self.work.is_bound
 
-    def bind(self, p: Any, steps: int | None = None) -> None:
-        """Have the sampler of the host's parameters `p`, which is about to begin, denoise by tiles."""
+    def bind(self, p: HostProcessing, steps: int | None = None) -> None:
+        """Have the sampler denoise by tiles.
+
+        Args:
+            p: The host's parameters, whose sampler is about to begin.
+            steps: Its steps; None for those of `p`.
+        """
+        assert p.sampler is not None
         prompts = tile_prompts(self.settings, self.canvas, self.work)
         self.work.conditioning = conditioning_of(p, prompts, steps or p.steps)
         bind(p.sampler, p, self.work)
 
     @contextmanager
     def vae(self) -> Iterator[None]:
-        """While it lasts, the host's VAE runs by tiles, unless the canvas is one tile or the VAE of a foreign kind."""
+        """The host's VAE runs by tiles while this lasts, unless the canvas is one tile or the VAE of unknown kind."""
         tile = self.work.settings.tile
         network = vae_network()
         is_whole = all(side * LATENT >= whole for side, whole in zip(tile, self.canvas, strict=True))
         if is_whole:
             yield
-        elif not is_known(network):
-            console.say("this VAE is of a kind that can't run by tiles: it takes the whole picture")
+        elif not can_run_by_tiles(network):
+            console.say("this VAE is of a kind that can't run by tiles: it takes the whole image")
             yield
         else:
             with tiled_vae(network, max(tile) * LATENT, self.settings.vae, self.work.progress):
@@ -70,14 +83,14 @@ class JointRun:
 
 
 def tile_prompts(settings: RedrawSettings, canvas: Size, work: JointWork) -> Mapping[int, str]:
-    """Number of a tile -> its prompt, for tiles that have another than the picture's."""
+    """Number of a tile -> its prompt, for tiles that have another than the image's."""
     regions = settings.prompt_regions
-    general = settings.tile_prompt if settings.prompt_source is PromptSource.TILE else _PICTURES
+    general = settings.tile_prompt if settings.prompt_source is PromptSource.TILE else _IMAGE_PROMPT
     columns, rows = work.settings.origins(Size(canvas.width // LATENT, canvas.height // LATENT))
-    found = {}
+    prompts = {}
     for index, (y, x) in enumerate((y, x) for y in rows for x in columns):
         place = Region(x, y, *work.settings.tile).scaled(LATENT)
         prompt = tile_prompt(general, regions, place, canvas)
-        if prompt != _PICTURES:
-            found[index] = prompt
-    return found
+        if prompt != _IMAGE_PROMPT:
+            prompts[index] = prompt
+    return prompts
