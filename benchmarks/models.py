@@ -2,11 +2,11 @@
 
     python benchmarks/models.py [--models DIR] [--images DIR] [--only PART_OF_A_NAME] [--runs N] [--device cpu]
 
-For each model that is there: seconds of a plain eager call `model(image)` in NCHW and of `upscale()`, run in turns so
-that a machine whose speed drifts slows both; their ratio (median of pairs); peak memory of each beyond the loaded
-model (a process each); pixels computed for each pixel of the picture; and the largest difference, in levels of 255,
-between the picture cut into tiles and the whole picture. "fades" stands where a network has no radius and tiles are
-faded into each other, so that no difference is promised.
+For each model that is there: seconds of a plain eager call `model(image)` in NCHW and of `plan_and_upscale()`, run in
+turns so that a machine whose speed drifts slows both; their ratio (median of pairs); peak memory of each beyond the
+loaded model (a process each); pixels computed for each pixel of the picture; and the largest difference, in levels of
+255, between the picture cut into tiles and the whole picture. "fades" stands where a network has no radius and tiles
+are faded into each other, so that no difference is promised.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from lib_upscale.image.geometry import Size  # noqa: E402
 from lib_upscale.image.io.files import read_picture  # noqa: E402
 from lib_upscale.image.picture import Picture  # noqa: E402
 from lib_upscale.models.catalog.catalog import Catalog  # noqa: E402
+from lib_upscale.models.library import Models  # noqa: E402
 from lib_upscale.models.runtime.loader import load_network  # noqa: E402
-from lib_upscale.models.runtime.model_cache import ModelCache, Models  # noqa: E402
+from lib_upscale.models.runtime.model_cache import ModelCache  # noqa: E402
 from lib_upscale.settings.upscale import UpscaleSettings  # noqa: E402
 from lib_upscale.upscaling.network_pass import choose_tiling, run_pass  # noqa: E402
-from lib_upscale.upscaling.run import upscale  # noqa: E402
+from lib_upscale.upscaling.run import plan_and_upscale  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def row(case: Case, models: Models, options: argparse.Namespace) -> str:
     ratio = statistics.median(b / a for a, b in times)
     plain, mine = (statistics.median(column) for column in zip(*times, strict=True))
     settings = UpscaleSettings(model=case.model)
-    model = models.pool.get(models.find(case.model).identity)
+    model = models.cache.get(models.find(case.model).identity)
     plan = choose_tiling(model, picture.size, settings).plan(picture.size)
     memory = [peak(case, how, options) for how in ("plain", "ours")]
     return (
@@ -124,18 +125,18 @@ def part(path: Path, size: Size) -> Picture:
 def plainly(case: Case, models: Models, picture: Picture) -> Callable[[], Any]:
     """The picture through the network as anybody would call it."""
     descriptor: Any = load_network(models.find(case.model).path)
-    descriptor.model.float().to(models.pool.device)
+    descriptor.model.float().to(models.cache.device)
     image = torch.from_numpy(picture.pixels.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
 
     def run() -> Any:
         with torch.inference_mode():
-            return descriptor.model(image.to(models.pool.device)).cpu()
+            return descriptor.model(image.to(models.cache.device)).cpu()
 
     return run
 
 
 def ours(case: Case, models: Models, picture: Picture) -> Callable[[], Any]:
-    return lambda: upscale(picture, UpscaleSettings(model=case.model), models)
+    return lambda: plan_and_upscale(picture, UpscaleSettings(model=case.model), models)
 
 
 def in_turns(a: Callable[[], Any], b: Callable[[], Any], runs: int) -> list[tuple[float, float]]:
@@ -151,13 +152,13 @@ def timed(run: Callable[[], Any]) -> float:
 
 def error(case: Case, models: Models, picture: Picture) -> str:
     """The largest difference between tiles and the whole, computed in the same way and precision."""
-    model = models.pool.get(models.find(case.model).identity)
+    model = models.cache.get(models.find(case.model).identity)
     settings = UpscaleSettings(model=case.model, tile=case.tile)
     tiling = choose_tiling(model, picture.size, settings)
     if tiling.plan(picture.size).single:
         return "1 tile"
-    whole = run_pass(picture.pixels, model, UpscaleSettings(tile=4096), 8)
-    tiled = run_pass(picture.pixels, model, settings, 8)
+    whole, _ = run_pass(picture.pixels, model, choose_tiling(model, picture.size, UpscaleSettings(tile=4096)), 8)
+    tiled, _ = run_pass(picture.pixels, model, tiling, 8)
     difference = int(np.abs(tiled.astype(int) - whole).max())
     return f"fades ({difference})" if tiling.feather else str(difference)
 
@@ -175,7 +176,7 @@ def child(options: argparse.Namespace) -> int:
     picture = part(options.images / case.image, Size(case.side, case.side))
     run = (plainly if options.child == "plain" else ours)(case, models, picture)
     if options.child == "ours":
-        models.pool.get(models.find(case.model).identity)
+        models.cache.get(models.find(case.model).identity)
     if options.device.startswith("cuda"):
         before = torch.cuda.memory_allocated()
         run()

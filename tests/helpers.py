@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Catalog
+from lib_upscale.models.library import Models
 from lib_upscale.models.runtime.measurements import MeasurementStore
-from lib_upscale.models.runtime.model_cache import ModelCache, Models
+from lib_upscale.models.runtime.model_cache import ModelCache
 
 
 def compact(scale: int = 2, channels: int = 3, convolutions: int = 2) -> dict[str, torch.Tensor]:
@@ -37,9 +38,9 @@ def write(path: Path, weights: dict[str, torch.Tensor]) -> Path:
     return path
 
 
-def models_in(folder: Path, notes: Path | None = None, **pool: Any) -> Models:
+def models_in(folder: Path, notes: Path | None = None, **limits: Any) -> Models:
     """What the command line would make of a folder, on the CPU."""
-    return Models(Catalog([folder], embedded=False), ModelCache("cpu", notes=MeasurementStore(notes), **pool))
+    return Models(Catalog([folder], embedded=False), ModelCache("cpu", measurements=MeasurementStore(notes), **limits))
 
 
 def whole(models: Models, name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

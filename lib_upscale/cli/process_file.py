@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.cli.manifest import Ledger
-from lib_upscale.cli.output import Bar
+from lib_upscale.cli.output import Bar, looking
 from lib_upscale.errors import OutputError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.files import (
@@ -25,12 +25,13 @@ from lib_upscale.image.io.formats import format_of, limits
 from lib_upscale.image.io.opening import open_image, opened
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL
-from lib_upscale.models.runtime.model_cache import Models
+from lib_upscale.models.library import Models
 from lib_upscale.progress import Progress, Span, duration
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import plan_upscale, upscale
+from lib_upscale.upscaling.plan import UpscalePlan, plan_upscale
+from lib_upscale.upscaling.run import upscale
 
-__all__ = ["FileSteps", "announcement", "pixels_in"]
+__all__ = ["FileSteps", "announcement", "pixels_in", "plan_first"]
 
 _LONG = 20.0
 """From how many seconds on a run is announced with its length."""
@@ -52,6 +53,8 @@ class FileSteps:
     """The most pixels that are read."""
     writing: dict[str, Any]
     """Quality and whether without loss, as `write_picture` wants them."""
+    planned: dict[FileJob, UpscalePlan] = field(default_factory=dict)
+    """Plans that were made already, to announce the run."""
 
     def read(self, job: FileJob) -> Picture | Animation:
         """The picture, or what gives the frames of an animation. Raises `PictureError`."""
@@ -60,14 +63,15 @@ class FileSteps:
 
     def make(self, job: FileJob, loaded: Picture | Animation) -> Callable[[], None]:
         """Enlarge it; what is returned writes the result. Frames are written as they come, to keep few in memory."""
-        self._check_output(job, loaded)
+        plan = self._plan(job, loaded.size)
+        self._check_output(job, loaded, plan.output)
         self.ledger.begin(job)
         progress = self.bar.progress()
         if isinstance(loaded, Animation):
-            frames = self._enlarged(loaded, progress)
+            frames = self._enlarged(loaded, plan, progress)
             write_animation(frames, job.output, plays=loaded.plays, **self.writing)
             return lambda: self.ledger.finish(job)
-        result = upscale(loaded, self.settings, self.models, progress)
+        result = upscale(loaded, plan, self.models, progress).picture
 
         def write() -> None:
             write_picture(result, job.output, **self.writing)
@@ -75,9 +79,14 @@ class FileSteps:
 
         return write
 
-    def _check_output(self, job: FileJob, loaded: Picture | Animation) -> None:
+    def _plan(self, job: FileJob, size: Size) -> UpscalePlan:
+        plan = self.planned.pop(job, None)
+        if plan is not None and plan.source == size:
+            return plan
+        return plan_upscale(size, self.settings, self.models, load=False)
+
+    def _check_output(self, job: FileJob, loaded: Picture | Animation, output: Size) -> None:
         """Raise now what would otherwise be raised after the work: a result that its format can't hold."""
-        output = plan_upscale(loaded.size, self.settings, self.models, load=False).output
         if isinstance(loaded, Picture):
             check_writable(job.output, output, loaded.bits, loaded.alpha is not None)
             return
@@ -87,10 +96,12 @@ class FileSteps:
                 job.output, f"can't be written, {format.name} holds no animation", "use .gif, .webp or .png"
             )
 
-    def _enlarged(self, animation: Animation, progress: Progress) -> Iterator[Frame]:
+    def _enlarged(self, animation: Animation, plan: UpscalePlan, progress: Progress) -> Iterator[Frame]:
         for number, frame in enumerate(animation.frames()):
             part = Span(progress, number / animation.count, (number + 1) / animation.count)
-            yield Frame(upscale(frame.picture, self.settings, self.models, part), frame.duration)
+            result = upscale(frame.picture, plan, self.models, part)
+            plan = result.plan
+            yield Frame(result.picture, frame.duration)
 
 
 def pixels_in(path: Path, limit: int) -> int:
@@ -105,24 +116,39 @@ def pixels_in(path: Path, limit: int) -> int:
         return path.stat().st_size if path.is_file() else 1
 
 
-def announcement(first: Path, share: float, settings: UpscaleSettings, models: Models, limit: int) -> list[str]:
-    """What to say before a run: what becomes of the first picture, and how long all will take if that is long.
+def plan_first(first: Path, share: float, settings: UpscaleSettings, models: Models, limit: int) -> UpscalePlan | None:
+    """Plan the first file of a run; None where it can't be read, which is reported when it is its turn.
 
-    `share` is the first picture's part of all pixels, 0 to 1.
+    Args:
+        first: The file.
+        share: Its part of the pixels of all files, 0 to 1.
+        settings: How to upscale it.
+        models: Where the settings' models are.
+        limit: The most pixels that are read.
     """
     try:
         with opened(first) as stream, open_image(first, stream, limit) as image:
             size = Size(*image.size)
-    except UpscalePlusError:  # reported when it is its turn
-        return []
+    except UpscalePlusError:
+        return None
     # Timing a network that never ran here computes about as many pixels as this.
     worth_timing = size.pixels / share > _TIMED_PIXELS
-    job = plan_upscale(size, settings, models, timed=worth_timing)
-    lines = [job.describe()]
-    seconds = None if job.seconds is None else job.seconds / share
-    slow_default = not settings.model and models.pool.device.type == "cpu"
+    return plan_upscale(size, settings, models, timed=worth_timing, progress=looking())
+
+
+def announcement(plan: UpscalePlan, share: float, models: Models) -> list[str]:
+    """Return what to say before a run: what becomes of the first file, and how long all will take if that is long.
+
+    Args:
+        plan: Of the first file.
+        share: That file's part of the pixels of all files, 0 to 1.
+        models: What the plan was made with.
+    """
+    lines = [plan.describe()]
+    seconds = None if plan.seconds is None else plan.seconds / share
+    slow_default = not plan.settings.model and models.cache.device.type == "cpu"
     if seconds is not None and (slow_default or seconds >= _LONG):
-        lines.append(f"This will take about {duration(seconds)} on {models.pool.device.type}")
+        lines.append(f"This will take about {duration(seconds)} on {models.cache.device.type}")
     if slow_default:
         lines.append(f'{DEFAULT_MODEL} is slow on a CPU: --model "{_FAST_MODEL}" is about 30 times faster')
     return lines

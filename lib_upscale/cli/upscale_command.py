@@ -114,16 +114,20 @@ class _Run:
                 steps.bar.close()
 
     def _prepared(self, jobs: Sequence[FileJob], interrupt: Interrupt) -> FileSteps:
-        from lib_upscale.cli.process_file import FileSteps, announcement, pixels_in
+        from lib_upscale.cli.process_file import FileSteps, announcement, pixels_in, plan_first
+        from lib_upscale.models.library import Models
         from lib_upscale.models.runtime.measurements import MeasurementStore
-        from lib_upscale.models.runtime.model_cache import ModelCache, Models
+        from lib_upscale.models.runtime.model_cache import ModelCache
 
-        models = Models(self.catalog, ModelCache(self.device, notes=MeasurementStore(cache_folder() / "notes.json")))
+        measurements = MeasurementStore(cache_folder() / "notes.json")
+        models = Models(self.catalog, ModelCache(self.device, measurements=measurements))
         weights = {job: float(pixels_in(job.source, self.limit)) for job in jobs}
         share = weights[jobs[0]] / (sum(weights.values()) or 1.0)
-        for line in announcement(jobs[0].source, share, self.settings, models, self.limit):
+        plan = plan_first(jobs[0].source, share, self.settings, models, self.limit)
+        for line in announcement(plan, share, models) if plan else ():
             say(line)
-        return FileSteps(self.settings, models, self.ledger, Bar(weights, interrupt), self.limit, self.writing)
+        planned = {jobs[0]: plan} if plan else {}
+        return FileSteps(self.settings, models, self.ledger, Bar(weights, interrupt), self.limit, self.writing, planned)
 
 
 def _close(work: Work, settled: list[Result], interrupted: bool) -> None:

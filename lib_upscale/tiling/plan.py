@@ -1,13 +1,13 @@
-"""From a picture's size to its tiles. Whole numbers only; nothing here knows pixels or networks.
+"""Plans where the tiles of an image lie. Whole numbers only, without pixels or networks.
 
-A tile has a `core`, the region it is responsible for, and a `source`, the region it is shown. The cores
-partition the region that was asked for. Neighboring sources share `overlap` pixels or more, and the
-border between two cores lies on the midline of what they share.
+A tile has a `core`, the region it is responsible for, and a `source`, the region that goes into the network. The
+cores partition the region that was asked for. Neighboring sources share `overlap` pixels or more, and the border
+between two cores lies on the midline of what they share.
 
-Tiles are equal, spread evenly and shifted inside the picture. With an alignment, origins are multiples of
-it; the last tile of a row or column may then reach beyond the picture by less than the alignment, which is
-what the network itself would add to the whole picture. That part is not in `source`: it is made by
-reflection when the tile is cut out (`Plan.tile_size` says how large the network's input is).
+Tiles are equal, spread evenly and shifted inside the image. With an alignment, origins are multiples of it; the last
+tile of a row or column may then reach beyond the image by less than the alignment, which is what the network itself
+would add to the whole image. That part is not in `source`: it is padded by reflection when the tile is cropped
+(`Plan.tile_size` says how large the network's input is).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Plan", "SizeConstraint", "Tile", "plan_tiles", "smallest_tile"]
 
 @dataclass(frozen=True)
 class SizeConstraint:
-    """What a network demands of where tiles lie and how large they are, in source pixels."""
+    """What a network demands of its tiles, in source pixels."""
 
     align: int = 1
     """Origins and sizes are multiples of this: window, unshuffle and `multiple_of` together."""
@@ -36,16 +36,18 @@ class SizeConstraint:
     """The network's input must be square."""
 
     def ceil(self, pixels: int) -> int:
-        """The smallest allowed side that is not shorter than `pixels`."""
+        """Return the smallest allowed side that is not shorter than `pixels`."""
         return ceil_div(max(pixels, self.minimum), self.align) * self.align
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: what it is responsible for, and what it is shown. `source` contains `core`."""
+    """One tile. `source` contains `core`."""
 
     core: Region
+    """What the tile is responsible for."""
     source: Region
+    """What goes into the network."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,12 @@ class _Span:
 
 @dataclass(frozen=True)
 class Plan:
-    """The tiles of one region of a picture, in rows from the top left."""
+    """The tiles of one region of an image, in rows from the top left."""
 
     size: Size
-    """The picture's size."""
+    """The image's size."""
     region: Region
-    """What the cores partition: the whole picture, or what is left of it."""
+    """What the cores partition: the whole image, or what is left of it."""
     tile_size: Size
     """The size of the network's input, equal for all tiles. No side of a `source` is longer."""
     overlap: int
@@ -96,17 +98,24 @@ class Plan:
 
 
 def smallest_tile(overlap: int, constraint: SizeConstraint) -> int:
-    """The smallest tile side that leaves a core worth its overlap: half as wide as the overlap, and aligned."""
+    """Return the smallest tile side that leaves a core worth its overlap: half as wide as the overlap, and aligned."""
     return constraint.ceil(overlap + max(constraint.align, overlap // 2, 1))
 
 
 def plan_tiles(
     size: Size, tile: int, overlap: int, constraint: SizeConstraint = SizeConstraint(), region: Region | None = None
 ) -> Plan:
-    """Cover `region` (the whole picture by default) with equal tiles of at most `tile` a side.
+    """Cover an image, or a region of it, with equal tiles.
+
+    Args:
+        size: The image's size, in pixels.
+        tile: The longest side of a tile's source, in pixels.
+        overlap: What neighboring sources share at least, in pixels.
+        constraint: What the network demands of its tiles.
+        region: What the cores partition; None is the whole image.
 
     Raises:
-        TileTooSmallError: more than one tile is needed and `tile` leaves too small a core.
+        TileTooSmallError: More than one tile is needed and `tile` leaves too small a core.
     """
     region = region or Region.whole(size)
     largest = tile // constraint.align * constraint.align
@@ -128,7 +137,7 @@ def plan_tiles(
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of the picture, of which the part from `start` to `end` is to be covered."""
+    """One axis of the image, of which the part from `start` to `end` is to be covered."""
 
     length: int
     start: int
@@ -162,7 +171,7 @@ class _Axis:
     def spans(self, side: int, overlap: int) -> tuple[_Span, ...]:
         """Tiles of that side, spread evenly, each cut on the midline of what it shares with the next."""
         origins = self._origins(side, overlap)
-        # The part beyond the picture (alignment, minimum) exists in the network's input only.
+        # The part beyond the image (alignment, minimum) exists in the network's input only.
         ends = [min(origin + side, self.length) for origin in origins]
         cuts = [
             self.start,
@@ -176,7 +185,7 @@ class _Axis:
 
     def _origins(self, side: int, overlap: int) -> list[int]:
         if side >= self.extent:
-            # One that must be longer than needed begins earlier: there are pixels, and what lies beyond the border
-            # is made up.
+            # One that must be longer than needed begins earlier: there are pixels, while what lies beyond the border
+            # is padding.
             return [min(self.first, max(0, ceil_div(self.length - side, self.align) * self.align))]
         return [self.first + origin for origin in spread(self.extent, side, overlap, self.align)]

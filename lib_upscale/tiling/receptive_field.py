@@ -1,8 +1,8 @@
-"""How far a network sees: the radius beyond which a cut no longer changes a pixel by a level of 255.
+"""The receptive field of a network: the radius beyond which a cut no longer changes a pixel by a level of 255.
 
-Overlap is twice the radius, and the cut is hard on its midline: then the tiled result is the whole-image
-result. The radius is known for some architectures and measured for the others. Networks with global
-operations (pooling, channel attention) have none.
+Overlap is twice the radius, and the cut is hard on its midline: then the tiled result is the whole-image result. The
+radius is known for some architectures and measured for the others. Networks with global operations (pooling, channel
+attention) have none.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lib_upscale.device import is_out_of_memory, release_memory
 from lib_upscale.models.identity import NetworkFacts
 from lib_upscale.progress import SILENT, Progress, check
+from lib_upscale.spread import ceil_div
 from lib_upscale.tiling.plan import SizeConstraint
 from lib_upscale.tiling.run import TileFunction
 
@@ -28,7 +29,8 @@ _THRESHOLD = 0.75 / 255
 """The error that a cut may leave, so that rounding makes it one level at most."""
 
 _MARGIN = 1.25
-"""The radius is measured on three pictures only; others may need a little more."""
+"""The radius is measured on three images only; others may need a little more. benchmarks/models.py shows
+what error is left."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,15 @@ class ReceptiveField:
     radius: int | None
 
     def overlap(self, tile: int) -> int:
-        """What neighboring tiles must share: twice the radius, or a wide quarter to fade over."""
+        """Return what neighboring tiles must share, in pixels: twice the radius, or a wide quarter to feather over."""
         return 2 * self.radius if self.radius is not None else max(32, tile // 4)
 
 
+_LEAST_SIDE, _MOST_SIDE = 96, 512
+"""The smallest and the largest side, in pixels, of the images that it is measured on."""
+
 _RADII: dict[tuple[str, str], int] = {
-    # 18 convolutions of 3x3: all it can see. On some pictures 13 leave an error of two levels.
+    # 18 convolutions of 3x3: all it can see. On some images 13 leave an error of two levels.
     ("Compact", "16nc"): 18,
     # Measured on published weights and portraits, some pixels added. They could see 22, 97 and 352; at 80 pixels
     # Real-ESRGAN x4plus still left three levels on the edge of hair.
@@ -54,13 +59,21 @@ _RADII: dict[tuple[str, str], int] = {
 
 _GLOBAL = {
     # Channel attention, global pooling or transposed attention: every pixel depends on all others.
-    "DAT", "HAT", "RCAN", "NAFNet", "Restormer", "RealCUGAN", "KBNet", "MIRNet2", "MPRNet", "M3SNet",
-    "RetinexFormer", "DITN", "OmniSR", "IPT", "AuraSR", "HVICIDNet", "FDAT", "FBCNN", "GRL", "DDColor", "LaMa",
-}  # fmt: skip
+    *("DAT", "HAT", "RCAN", "NAFNet", "Restormer", "RealCUGAN", "KBNet", "MIRNet2", "MPRNet", "M3SNet", "DDColor"),
+    *("RetinexFormer", "DITN", "OmniSR", "IPT", "AuraSR", "HVICIDNet", "FDAT", "FBCNN", "GRL", "LaMa"),
+}
 
 
 def known_receptive_field(facts: NetworkFacts, align: int) -> ReceptiveField | None:
-    """What ships with this library for such a network, or None: it must be measured."""
+    """Return the receptive field of an architecture from this library's table.
+
+    Args:
+        facts: What is known of the network.
+        align: What its tiles are aligned to (`SizeConstraint.align`).
+
+    Returns:
+        None where it must be measured.
+    """
     if facts.architecture in _GLOBAL:
         return ReceptiveField(None)
     if align > 1:  # an unshuffle in front of it multiplies the radius
@@ -71,7 +84,7 @@ def known_receptive_field(facts: NetworkFacts, align: int) -> ReceptiveField | N
     return None
 
 
-class Probed(TileFunction, Protocol):
+class ProbedFunction(TileFunction, Protocol):
     """A function that says how many channels it takes."""
 
     @property
@@ -80,24 +93,33 @@ class Probed(TileFunction, Protocol):
 
 
 def measure_receptive_field(
-    function: Probed, constraint: SizeConstraint, tile: int, progress: Progress = SILENT, seconds: float = 10.0
+    function: ProbedFunction, constraint: SizeConstraint, tile: int, progress: Progress = SILENT, seconds: float = 10.0
 ) -> ReceptiveField | None:
-    """Measure the radius within `seconds`, or within the time that one tile of side `tile` takes if that is more.
+    """Measure the receptive field of a network.
 
-    The network runs on a picture and on the inner half of it. Where the two results differ, the cut is felt;
-    the largest distance from the cut at which they do, on any of three pictures, and a quarter more, is the radius.
-    None where time or memory are too short for it.
+    The network runs on an image and on the inner half of it. Where the two results differ, the cut is felt; the
+    largest distance from the cut at which they do, on any of three images, and a quarter more, is the radius.
+
+    Args:
+        function: The network.
+        constraint: What it demands of its tiles.
+        tile: The side of a tile, in pixels.
+        progress: Asked before each image whether to stop.
+        seconds: How long it may take, unless one tile takes longer: then as long as that.
+
+    Returns:
+        None where time or memory are too short for it.
 
     Raises:
-        CancelledError: the person asked to stop.
+        CancelledError: The person asked to stop.
     """
     unit = 4 * constraint.align
-    least = -(-max(96, 2 * constraint.minimum) // unit) * unit
+    least = ceil_div(max(_LEAST_SIDE, 2 * constraint.minimum), unit) * unit
     side = _affordable(function, least, unit, tile, seconds)
     while side >= least:
         # The error is dealt with outside of its handler, whose traceback would keep the tensors alive.
         try:
-            return _measured(function, constraint, side, progress)
+            return _measure(function, side, progress)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -106,28 +128,31 @@ def measure_receptive_field(
     return None
 
 
-def _measured(function: Probed, constraint: SizeConstraint, side: int, progress: Progress) -> ReceptiveField:
+def _measure(function: ProbedFunction, side: int, progress: Progress) -> ReceptiveField:
     radii = []
-    for picture in _pictures(side, function.facts.input_channels):
+    for image in _test_images(side, function.facts.input_channels):
         check(progress)
-        radius = _radius(error_by_distance(function, picture.to(function.device), constraint))
+        radius = _radius(error_by_distance(function, image.to(function.device)))
         if radius is None:
             return ReceptiveField(None)
         radii.append(radius)
     return ReceptiveField(int(np.ceil(max(radii) * _MARGIN)) + 1)
 
 
-def error_by_distance(function: TileFunction, picture: torch.Tensor, constraint: SizeConstraint) -> NDArray[np.float64]:
-    """The largest error at each distance, in source pixels, from the border of an inner crop.
+def error_by_distance(function: TileFunction, image: torch.Tensor) -> NDArray[np.float64]:
+    """Measure the error of a cut by the distance from it.
 
-    `picture` is 1CHW and square, a multiple of four times the grain's alignment a side. Index 0 is the border itself.
+    Args:
+        function: The network.
+        image: 1CHW, 0..1, on its device; square, each side a multiple of four times the alignment of its tiles.
+
+    Returns:
+        The largest error at each distance from the border of the inner half, in source pixels; index 0 is the border.
     """
-    side = picture.shape[2]
+    side = image.shape[2]
     quarter, scale = side // 4, function.scale
-    whole = function(picture)[
-        ..., quarter * scale : (side - quarter) * scale, quarter * scale : (side - quarter) * scale
-    ]
-    part = function(picture[..., quarter : side - quarter, quarter : side - quarter].contiguous())
+    whole = function(image)[..., quarter * scale : (side - quarter) * scale, quarter * scale : (side - quarter) * scale]
+    part = function(image[..., quarter : side - quarter, quarter : side - quarter].contiguous())
     error = (whole - part).abs().amax(dim=(0, 1)).double().cpu().numpy()
     inner = side - 2 * quarter
     ramp = np.minimum(np.arange(inner * scale) // scale, np.arange(inner * scale)[::-1] // scale)
@@ -136,15 +161,15 @@ def error_by_distance(function: TileFunction, picture: torch.Tensor, constraint:
 
 
 def _radius(errors: NDArray[np.float64]) -> int | None:
-    """The first distance from which on no error exceeds the threshold, if there is clear room behind it."""
+    """Return the first distance from which on no error exceeds the threshold, if there is clear room behind it."""
     above = np.flatnonzero(~(errors <= _THRESHOLD))
     radius = int(above[-1]) + 1 if len(above) else 0
     return radius if radius <= 0.8 * len(errors) else None
 
 
-def _affordable(function: Probed, least: int, unit: int, tile: int, seconds: float) -> int:
-    """The largest side whose three probes (whole and inner half) take no longer than allowed; 0 if none does."""
-    sample = next(_pictures(least, function.facts.input_channels)).to(function.device)
+def _affordable(function: ProbedFunction, least: int, unit: int, tile: int, seconds: float) -> int:
+    """Return the largest side whose three probes (whole and inner half) take no longer than allowed; 0 if none does."""
+    sample = next(_test_images(least, function.facts.input_channels)).to(function.device)
     function(sample)
     start = time.perf_counter()
     float(function(sample).sum())
@@ -152,14 +177,14 @@ def _affordable(function: Probed, least: int, unit: int, tile: int, seconds: flo
     allowed = max(seconds, per_pixel * tile * tile)
     fitting = [
         side
-        for side in range(least, 513, unit)
+        for side in range(least, _MOST_SIDE + 1, unit)
         if 3 * 1.25 * side * side * per_pixel <= allowed and side <= 2 * max(tile, least)
     ]
     return max(fitting, default=0)
 
 
-def _pictures(side: int, channels: int) -> Iterator[torch.Tensor]:
-    """Three kinds of content: natural texture (1/f noise), hard edges, and smooth shading under thin lines."""
+def _test_images(side: int, channels: int) -> Iterator[torch.Tensor]:
+    """Yield images of texture (1/f noise), hard edges, and smooth shading under thin lines: 1CHW, 0..1."""
     random = np.random.default_rng(20)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij"))
     spectrum = np.fft.rfft2(random.standard_normal((channels, side, side))) / np.maximum(frequency, 1 / side)
@@ -170,5 +195,5 @@ def _pictures(side: int, channels: int) -> Iterator[torch.Tensor]:
     edges = np.where((x // 3 + y // 5) % 7 == 0, 1.0 - blocks, blocks)
     shading = 0.5 + 0.5 * np.sin(np.hypot(x - side / 3, y - side / 2) / 9)[None] * np.ones((channels, 1, 1))
     shading[:, (x + y) % 11 == 0] = 0
-    for picture in (texture, edges, shading):
-        yield torch.from_numpy(np.clip(picture, 0, 1)[None].astype(np.float32))
+    for image in (texture, edges, shading):
+        yield torch.from_numpy(np.clip(image, 0, 1)[None].astype(np.float32))

@@ -1,4 +1,4 @@
-"""How large a tile may be: as large as fits into memory, and no larger than does any good."""
+"""Chooses the size of tiles: as large as fits into memory, and no larger than pays off."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ def automatic_tile(
     largest: int | None = None,
     undivided: bool = False,
 ) -> int:
-    """The side of the tiles, in source pixels, for a picture of that size.
+    """Choose the side of the tiles for an image, in source pixels.
 
     Args:
-        bytes_per_pixel: what the network needs for each pixel of a tile.
-        largest: the largest side that is known to fit, from an earlier picture; None if none is known.
-        undivided: whether the network should see as much at once as memory allows, whatever it costs.
+        size: The image's size, in pixels.
+        overlap: What neighboring tiles share, in pixels.
+        constraint: What the network demands of its tiles.
+        bytes_per_pixel: What the network needs for each pixel of a tile.
+        device: Where it computes.
+        largest: The largest side that is known to fit, from an earlier image; None if none is known.
+        undivided: Whether the network should see as much at once as memory allows, whatever it costs.
     """
     affordable = math.isqrt(int(free_memory(device) * _SHARE.get(device.type, 0.8) / max(1.0, bytes_per_pixel)))
     limit = min(affordable, largest or affordable)

@@ -1,0 +1,5 @@
+"""Upscale images through networks: plan, then run."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

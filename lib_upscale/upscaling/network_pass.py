@@ -1,4 +1,4 @@
-"""One run of one network over one picture: how it is cut, and the run itself."""
+"""One run of one network over one image: choose the tiles, run them, time them."""
 
 from __future__ import annotations
 
@@ -12,49 +12,67 @@ from lib_upscale.device import retain_malloc_pages
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import SizeRequirements, TilingSupport
-from lib_upscale.models.runtime.model_cache import Model
-from lib_upscale.progress import SILENT, Progress, Span
+from lib_upscale.models.runtime.model import Model
+from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.tiling.plan import SizeConstraint, smallest_tile
 from lib_upscale.tiling.receptive_field import ReceptiveField, known_receptive_field, measure_receptive_field
-from lib_upscale.tiling.run import TilingConfig, canvas_for, run_tiles
+from lib_upscale.tiling.run import TilingConfig, TilingOutcome, blender_for, run_tiles
 from lib_upscale.tiling.tile_size import automatic_tile
 
 __all__ = ["choose_tiling", "run_pass", "seconds_per_pixel", "size_constraint_of"]
 
-_FADED_TILE = 256
+_FEATHERED_TILE = 256
 """The tile of which a quarter is overlap where neighbors fade into each other; larger tiles overlap no more."""
+
+_PROBED_TILE = 512
+"""The tile whose time measuring the receptive field may take where the tile is automatic."""
 
 _TIMING = 1.0
 """Seconds after which a network that never ran here is not timed again."""
 
+_SMALL, _TIMED = 16, 48
+"""Sides in pixels of what is run to prepare kernels, and of what is timed."""
+
+_LEAST_TIMED = 64 * 64
+"""Pixels from which on a run says how long a pixel takes: below, the time is that of the calls."""
+
 
 def size_constraint_of(model: Model) -> SizeConstraint:
-    """What the network demands of its tiles."""
+    """Return what the network demands of its tiles."""
     needs: SizeRequirements = model.facts.size_requirements
     return SizeConstraint(model.align, max(1, needs.minimum), needs.square)
 
 
 def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress: Progress = SILENT) -> TilingConfig:
-    """How to cut a picture of that size for that model; measures the model's reach if that was never done.
+    """Choose how to tile an image for a model.
+
+    Measures the model's receptive field if the tiles depend on it and it was never measured: up to ten seconds, or as
+    long as one tile takes.
+
+    Args:
+        model: The loaded network.
+        size: The image's size, in pixels.
+        settings: Tile and overlap, or that they are automatic.
+        progress: Hears that the receptive field is being measured, and can stop that.
 
     Raises:
-        TileTooSmallError: tile and overlap were set by hand and don't fit each other.
-        CancelledError: while measuring.
+        TileTooSmallError: Tile and overlap were set by hand and don't fit each other.
+        CancelledError: The person asked to stop, while measuring.
     """
     constraint = size_constraint_of(model)
     side = max(constraint.ceil(size.width), constraint.ceil(size.height))
     if model.facts.tiling is TilingSupport.INTERNAL:
         return TilingConfig(side, 0, constraint=constraint, divisible=False)
-    tile = _automatic(model, size, 0, constraint) if settings.tile is None else settings.tile
+    tile = _automatic_tile(model, size, 0, constraint) if settings.tile is None else settings.tile
     if side <= tile:
         # The overlap counts only if memory runs out and the one tile becomes several.
-        return _cut(side, _known(model) or ReceptiveField(None), settings, constraint)
-    reach = _reach(model, constraint, settings, progress)
+        return _configure(side, _known_field(model) or ReceptiveField(None), settings, constraint)
+    field = _receptive_field(model, constraint, settings, progress)
     if settings.tile is None:
-        overlap = settings.overlap if settings.overlap is not None else reach.overlap(_FADED_TILE)
-        tile = _automatic(model, size, overlap, constraint)
-    tiling = _cut(tile, reach, settings, constraint)
+        overlap = settings.overlap if settings.overlap is not None else field.overlap(_FEATHERED_TILE)
+        tile = _automatic_tile(model, size, overlap, constraint)
+    tiling = _configure(tile, field, settings, constraint)
     least = smallest_tile(tiling.overlap, constraint)
     if tile < least:
         raise TileTooSmallError(
@@ -63,84 +81,101 @@ def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress:
     return tiling
 
 
-def _automatic(model: Model, size: Size, overlap: int, constraint: SizeConstraint) -> int:
+def _automatic_tile(model: Model, size: Size, overlap: int, constraint: SizeConstraint) -> int:
     return automatic_tile(
         size,
         overlap,
         constraint,
         model.memory_per_pixel(),
         model.device,
-        largest=model.noted("tile"),
+        largest=model.measured.per_device.get("tile"),
         undivided=model.facts.tiling is TilingSupport.DISCOURAGED,
     )
 
 
-def _cut(tile: int, reach: ReceptiveField, settings: UpscaleSettings, constraint: SizeConstraint) -> TilingConfig:
-    """Tiles of that side: cut hard where they overlap enough for it, else faded into each other."""
-    overlap = settings.overlap if settings.overlap is not None else reach.overlap(min(tile, _FADED_TILE))
-    exact = reach.radius is not None and overlap >= 2 * reach.radius
+def _configure(tile: int, field: ReceptiveField, settings: UpscaleSettings, constraint: SizeConstraint) -> TilingConfig:
+    """Tiles of that side: cut hard where they overlap enough for it, else feathered."""
+    overlap = settings.overlap if settings.overlap is not None else field.overlap(min(tile, _FEATHERED_TILE))
+    exact = field.radius is not None and overlap >= 2 * field.radius
     return TilingConfig(tile, overlap, not exact, constraint)
 
 
-def _known(model: Model) -> ReceptiveField | None:
-    noted = model.known("radius")
-    if noted is not None:
-        return ReceptiveField(None if noted < 0 else int(noted))
+def _known_field(model: Model) -> ReceptiveField | None:
+    radius = model.measured.per_weights.get("radius")
+    if radius is not None:
+        return ReceptiveField(None if radius < 0 else int(radius))
     return known_receptive_field(model.facts, model.align)
 
 
-def _reach(model: Model, constraint: SizeConstraint, settings: UpscaleSettings, progress: Progress) -> ReceptiveField:
-    known = _known(model)
+def _receptive_field(
+    model: Model, constraint: SizeConstraint, settings: UpscaleSettings, progress: Progress
+) -> ReceptiveField:
+    known = _known_field(model)
     if known is not None:
         return known
     if settings.overlap is not None:
-        # Set by hand: a hard cut would show where it is too narrow, a fade never does.
+        # Set by hand: a hard cut would show where it is too narrow, a feathered one never does.
         return ReceptiveField(None)
-    progress.report(0, "measuring how far the network sees")
-    with retain_malloc_pages(model.device):
-        reach = model.in_full_precision(
-            lambda: measure_receptive_field(model, constraint, settings.tile or 512, progress)
-        )
-    if reach is None:
+    check(progress)
+    progress.report(0, f"measuring the receptive field of {model.path.name}, once")
+    with retain_malloc_pages(model.device), model.full_precision(), model.interruptible(progress):
+        measured = measure_receptive_field(model, constraint, settings.tile or _PROBED_TILE, progress)
+    if measured is None:
         return ReceptiveField(None)  # for now: another tile or device may leave room to measure it
-    model.learn(radius=-1 if reach.radius is None else reach.radius)
-    return reach
+    model.measured.per_weights.put(radius=-1 if measured.radius is None else measured.radius)
+    return measured
 
 
 def run_pass(
-    pixels: NDArray[Any], model: Model, settings: UpscaleSettings, bits: int, progress: Progress = SILENT
-) -> NDArray[Any]:
-    """The picture (height x width x the model's channels, whole levels) through the model, kept in `bits` bits.
+    pixels: NDArray[Any], model: Model, tiling: TilingConfig, bits: int, progress: Progress = SILENT
+) -> tuple[NDArray[Any], TilingOutcome]:
+    """Run an image through a model.
+
+    Args:
+        pixels: Height x width x the model's channels, whole levels (8 or 16 bits).
+        model: The loaded network.
+        tiling: How to tile the image.
+        bits: 8 or 16, what is kept of each value of the result.
+        progress: Hears of every tile, and can stop before the next one.
+
+    Returns:
+        The result, height x width x channels in `bits` bits, and which tiles worked in the end.
 
     Raises:
-        OutOfMemoryError, UnusableModelError, CancelledError, TileTooSmallError.
+        OutOfMemoryError: Not even the smallest tile fits.
+        UnusableModelError: The network failed.
+        CancelledError: The person asked to stop.
     """
     size = Size(pixels.shape[1], pixels.shape[0])
-    tiling = choose_tiling(model, size, settings, Span(progress, 0, 0))
-    canvas = canvas_for(size, model, tiling, model.facts.output_channels, bits)
+    blender = blender_for(size, model, tiling, model.facts.output_channels, bits)
     with retain_malloc_pages(model.device):
         start = time.perf_counter()
-        used = run_tiles(pixels, model, canvas, tiling, progress)
+        outcome = run_tiles(pixels, model, blender, tiling, progress)
         elapsed = time.perf_counter() - start
-    if used.tried:
-        model.note(tile=used.tile)
+    measured = model.measured.per_device
+    if outcome.tried:
+        measured.put(tile=outcome.tile)
     computed = tiling.plan(size).computed_pixels
-    if not used.tried and computed >= 64 * 64:
-        model.note(seconds_per_pixel=elapsed / computed)
-    return canvas.pixels
+    if not outcome.tried and computed >= _LEAST_TIMED:
+        measured.put(seconds_per_pixel=elapsed / computed)
+    return blender.pixels, outcome
 
 
-def seconds_per_pixel(model: Model) -> float:
-    """About how long one computed pixel takes: from earlier pictures, or timed on one small tile."""
-    noted = model.noted("seconds_per_pixel")
-    if noted is not None:
-        return float(noted)
+def seconds_per_pixel(model: Model, progress: Progress = SILENT) -> float:
+    """Estimate the seconds that one computed pixel takes: from earlier images, or timed on one small tile.
+
+    Raises:
+        CancelledError: The person asked to stop.
+    """
+    measured = model.measured.per_device.get("seconds_per_pixel")
+    if measured is not None:
+        return float(measured)
     constraint = size_constraint_of(model)
     small, large = (
         torch.full((1, model.facts.input_channels, side, side), 0.5, device=model.device)
-        for side in (constraint.ceil(16), constraint.ceil(48))
+        for side in (constraint.ceil(_SMALL), constraint.ceil(_TIMED))
     )
-    with retain_malloc_pages(model.device):
+    with retain_malloc_pages(model.device), model.interruptible(progress):
         model(small)  # the first call prepares kernels
         times: list[float] = []
         # Other programs only ever make it slower: the best of three, unless that would make people wait.

@@ -13,7 +13,7 @@ from click.testing import Result
 from PIL import Image, ImageSequence
 
 from lib_upscale.cli.manifest import LEDGER_NAME
-from lib_upscale.cli.process_file import announcement
+from lib_upscale.cli.process_file import announcement, plan_first
 from lib_upscale.image.io.files import DEFAULT_LIMIT
 from lib_upscale.models.catalog.bundled import embedded_models
 from lib_upscale.settings.upscale import UpscaleSettings
@@ -261,10 +261,14 @@ class TestDefaultModel:
 
 def test_a_long_run_is_announced_with_its_length(model: Path, here: Path) -> None:
     models = models_in(model.parent)
-    models.pool.get(models.find("2x-tiny").identity).note(seconds_per_pixel=0.01)
+    models.cache.get(models.find("2x-tiny").identity).measured.per_device.put(seconds_per_pixel=0.01)
     picture = photo(Path("a.png"), 100, 90)
-    lines = announcement(picture, 0.5, UpscaleSettings(model="2x-tiny"), models, DEFAULT_LIMIT)
-    assert lines == ["100x90 -> 200x180: 2x-Tiny (Compact x2), 1 tile", "This will take about 3 min 0 s on cpu"]
+    plan = plan_first(picture, 0.5, UpscaleSettings(model="2x-tiny"), models, DEFAULT_LIMIT)
+    assert plan is not None
+    assert announcement(plan, 0.5, models) == [
+        "100x90 -> 200x180: 2x-Tiny (Compact x2), 1 tile",
+        "This will take about 3 min 0 s on cpu",
+    ]
 
 
 class TestCtrlC:

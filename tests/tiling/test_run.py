@@ -14,7 +14,7 @@ from lib_upscale.errors import CancelledError, OutOfMemoryError
 from lib_upscale.image.geometry import Size
 from lib_upscale.progress import Callback
 from lib_upscale.tiling.plan import SizeConstraint, smallest_tile
-from lib_upscale.tiling.run import TilingConfig, canvas_for, run_tiles
+from lib_upscale.tiling.run import TilingConfig, blender_for, run_tiles
 from tests.tiling.functions import Nearest, random_pixels, repeated
 
 
@@ -30,7 +30,7 @@ sides = st.integers(1, 130)
 
 
 def run(pixels: np.ndarray, function: Nearest, tiling: TilingConfig, progress: Callback | None = None) -> np.ndarray:
-    canvas = canvas_for(Size(pixels.shape[1], pixels.shape[0]), function, tiling, pixels.shape[2], 8)
+    canvas = blender_for(Size(pixels.shape[1], pixels.shape[0]), function, tiling, pixels.shape[2], 8)
     run_tiles(pixels, function, canvas, tiling, *([progress] if progress else []))
     return canvas.pixels
 
@@ -65,7 +65,7 @@ def test_out_of_memory_halves_the_batch_first_and_keeps_finished_tiles() -> None
 def test_out_of_memory_then_makes_tiles_smaller_and_remembers_it() -> None:
     pixels, tiling = random_pixels(128, 128), TilingConfig(64, 8)
     function = Nearest(1, limit=40 * 40)
-    canvas = canvas_for(Size(128, 128), function, tiling, 3, 8)
+    canvas = blender_for(Size(128, 128), function, tiling, 3, 8)
     used = run_tiles(pixels, function, canvas, tiling)
     assert np.array_equal(canvas.pixels, pixels)
     assert used.tile <= 40
@@ -142,7 +142,7 @@ def test_sixteen_bits_are_kept() -> None:
     pixels = np.random.default_rng(1).integers(0, 65536, (70, 90, 3), dtype=np.uint16)
     for feather in (False, True):
         tiling = TilingConfig(32, 8, feather)
-        canvas = canvas_for(Size(90, 70), Nearest(2), tiling, 3, 16)
+        canvas = blender_for(Size(90, 70), Nearest(2), tiling, 3, 16)
         run_tiles(pixels, Nearest(2), canvas, tiling)
         assert np.array_equal(canvas.pixels, repeated(pixels, 2))
 
@@ -190,7 +190,7 @@ def test_no_float_copy_of_the_whole_output_is_made(feather: bool) -> None:
     function = Nearest(4)
     tracemalloc.start()
     try:
-        canvas = canvas_for(Size(256, 1536), function, tiling, 3, 8)
+        canvas = blender_for(Size(256, 1536), function, tiling, 3, 8)
         run_tiles(pixels, function, canvas, tiling)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

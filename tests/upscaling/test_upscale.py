@@ -15,10 +15,11 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.target import Fit
-from lib_upscale.models.runtime.model_cache import Models
-from lib_upscale.progress import Callback
+from lib_upscale.models.library import Models
+from lib_upscale.progress import SILENT, Callback, Progress
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import plan_upscale, upscale
+from lib_upscale.upscaling.plan import plan_upscale
+from lib_upscale.upscaling.run import plan_and_upscale
 from tests.helpers import compact, models_in, picture, whole, write
 
 
@@ -35,15 +36,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 X2 = UpscaleSettings(model="x2")
 
 
+def run(source: Picture, chosen: UpscaleSettings, models: Models, progress: Progress = SILENT) -> Picture:
+    return plan_and_upscale(source, chosen, models, progress).picture
+
+
 def test_without_a_target_the_model_decides_and_nothing_is_resampled(models: Models) -> None:
     source = picture(50, 40)
-    assert np.array_equal(upscale(source, X2, models).pixels, whole(models, "x2", source.pixels))
+    assert np.array_equal(run(source, X2, models).pixels, whole(models, "x2", source.pixels))
 
 
 @pytest.mark.parametrize("tile", [48, 64, 96])
 def test_tiles_are_the_whole_image_result_within_a_level(models: Models, tile: int) -> None:
     source = picture(150, 110)
-    tiled = upscale(source, X2.changed(tile=tile), models)
+    tiled = run(source, X2.changed(tile=tile), models)
     assert np.abs(tiled.pixels.astype(int) - whole(models, "x2", source.pixels)).max() <= 1
 
 
@@ -64,16 +69,16 @@ def test_the_size_is_exactly_what_was_asked_for(
 ) -> None:
     chosen = X2.changed(**target)
     assert plan_upscale(Size(*size), chosen, models).output == Size(*wanted)
-    assert upscale(picture(*size), chosen, models).size == Size(*wanted)
+    assert run(picture(*size), chosen, models).size == Size(*wanted)
 
 
 def test_as_many_passes_as_the_target_needs(models: Models) -> None:
     job = plan_upscale(Size(30, 20), X2.changed(scale=7), models)
-    assert [each.given for each in job.passes] == [Size(30, 20), Size(60, 40), Size(120, 80)]
+    assert [each.input_size for each in job.passes] == [Size(30, 20), Size(60, 40), Size(120, 80)]
     source = picture(30, 20)
-    once = upscale(source, X2, models)
-    twice = upscale(once, X2, models)
-    assert np.abs(upscale(source, X2.changed(scale=4), models).pixels.astype(int) - twice.pixels).max() <= 2
+    once = run(source, X2, models)
+    twice = run(once, X2, models)
+    assert np.abs(run(source, X2.changed(scale=4), models).pixels.astype(int) - twice.pixels).max() <= 2
 
 
 def test_a_smaller_target_still_goes_through_the_model(models: Models) -> None:
@@ -84,16 +89,14 @@ def test_a_smaller_target_still_goes_through_the_model(models: Models) -> None:
 def test_models_before_and_after_run_in_order(models: Models) -> None:
     chosen = X2.changed(before=("x1",), after=("x1",), scale=2)
     job = plan_upscale(Size(40, 30), chosen, models)
-    assert [(each.entry.name, each.given) for each in job.passes] == [
+    assert [(each.entry.name, each.input_size) for each in job.passes] == [
         ("x1", Size(40, 30)),
         ("x2", Size(40, 30)),
         ("x1", Size(80, 60)),
     ]
     source = picture(40, 30)
-    by_hand = upscale(
-        upscale(upscale(source, X2.changed(model="x1"), models), X2, models), X2.changed(model="x1"), models
-    )
-    assert np.abs(upscale(source, chosen, models).pixels.astype(int) - by_hand.pixels).max() <= 3
+    by_hand = run(run(run(source, X2.changed(model="x1"), models), X2, models), X2.changed(model="x1"), models)
+    assert np.abs(run(source, chosen, models).pixels.astype(int) - by_hand.pixels).max() <= 3
 
 
 def test_a_model_that_does_not_enlarge_says_that_the_rest_is_resampling(models: Models) -> None:
@@ -106,17 +109,17 @@ def test_a_model_that_does_not_enlarge_says_that_the_rest_is_resampling(models: 
 def test_a_second_model_is_blended_in_by_weight(models: Models) -> None:
     source = picture(40, 30)
     four = UpscaleSettings(model="x4", scale=2)
-    first, second = upscale(source, X2, models), upscale(source, four, models)
-    blended = upscale(source, X2.changed(scale=2, second_model="x4", second_weight=0.25), models)
+    first, second = run(source, X2, models), run(source, four, models)
+    blended = run(source, X2.changed(scale=2, second_model="x4", second_weight=0.25), models)
     expected = first.pixels * 0.75 + second.pixels * 0.25
     assert np.abs(blended.pixels - expected).max() <= 1
-    none = upscale(source, X2.changed(second_model="x4", second_weight=0.0), models)
+    none = run(source, X2.changed(second_model="x4", second_weight=0.0), models)
     assert np.array_equal(none.pixels, first.pixels)
 
 
 @pytest.mark.parametrize("mode", list(AlphaMode))
 def test_alpha_is_made_as_asked(models: Models, mode: AlphaMode) -> None:
-    result = upscale(picture(48, 40, alpha=True), X2.changed(alpha=mode), models)
+    result = run(picture(48, 40, alpha=True), X2.changed(alpha=mode), models)
     if mode is AlphaMode.DROP:
         assert result.alpha is None
         return
@@ -131,8 +134,8 @@ def test_what_hides_under_transparent_pixels_does_not_show(models: Models) -> No
     disc = picture(48, 40, alpha=True)
     assert disc.alpha is not None
     pixels = np.where(disc.alpha[..., None] > 0, 255, 0).astype(np.uint8).repeat(3, axis=2)
-    result = upscale(Picture(pixels, disc.alpha), X2, models)
-    plain = upscale(Picture(np.full_like(pixels, 255), None), X2, models)
+    result = run(Picture(pixels, disc.alpha), X2, models)
+    plain = run(Picture(np.full_like(pixels, 255), None), X2, models)
     assert result.alpha is not None
     seen = result.alpha > 32
     assert result.pixels[seen].min() >= int(plain.pixels.min()) - 1
@@ -142,24 +145,24 @@ def test_opaque_stays_opaque_and_costs_nothing(models: Models) -> None:
     source = picture(40, 30)
     opaque = Picture(source.pixels, np.full((30, 40), 255, np.uint8))
     assert plan_upscale(opaque.size, X2, models, picture=opaque).tiles == 1
-    result = upscale(opaque, X2, models)
+    result = run(opaque, X2, models)
     assert result.alpha is not None
     assert result.opaque
-    assert np.array_equal(result.pixels, upscale(source, X2, models).pixels)
+    assert np.array_equal(result.pixels, run(source, X2, models).pixels)
 
 
 def test_sixteen_bits_stay_sixteen_bits(models: Models) -> None:
     fine = picture(40, 30, bits=16)
-    result = upscale(fine, X2.changed(scale=3), models)
+    result = run(fine, X2.changed(scale=3), models)
     assert result.bits == 16
     assert len(np.unique(result.pixels)) > 1000
-    coarse = upscale(fine.with_bits(8), X2.changed(scale=3), models)
+    coarse = run(fine.with_bits(8), X2.changed(scale=3), models)
     assert np.abs(result.with_bits(8).pixels.astype(int) - coarse.pixels).max() <= 2
 
 
 def test_metadata_travels(models: Models) -> None:
     source = picture(24, 16).with_metadata(Metadata(text={"parameters": "a cup of coffee\nSteps: 20"}))
-    assert upscale(source, X2.changed(scale=3), models).metadata == source.metadata
+    assert run(source, X2.changed(scale=3), models).metadata == source.metadata
 
 
 @pytest.mark.parametrize("name", ["x2", "gray", "rgba"])
@@ -167,7 +170,7 @@ def test_metadata_travels(models: Models) -> None:
 @pytest.mark.parametrize("alpha", [False, True])
 def test_any_channels_through_any_model(models: Models, name: str, channels: int, alpha: bool) -> None:
     source = picture(40, 30, channels, alpha)
-    result = upscale(source, UpscaleSettings(model=name), models)
+    result = run(source, UpscaleSettings(model=name), models)
     assert result.pixels.shape == (60, 80, channels)
     assert (result.alpha is not None) == alpha
     # Colors are kept: what the network makes of a picture looks like the picture.
@@ -181,7 +184,7 @@ def test_any_channels_through_any_model(models: Models, name: str, channels: int
 def test_tiny_and_odd_pictures_have_no_borders(models: Models, width: int, height: int, level: int) -> None:
     """A constant picture gives a constant up to the network's own zero padding, never black bars."""
     source = Picture(np.full((height, width, 3), level, np.uint8))
-    result = upscale(source, X2.changed(scale=1.7), models)
+    result = run(source, X2.changed(scale=1.7), models)
     assert result.size == Size(max(1, int(width * 1.7 + 0.5)), max(1, int(height * 1.7 + 0.5)))
     assert np.abs(result.pixels.astype(int) - level).max() < 128
 
@@ -189,13 +192,13 @@ def test_tiny_and_odd_pictures_have_no_borders(models: Models, width: int, heigh
 def test_the_smallest_tile_is_named_and_works(models: Models) -> None:
     chosen = X2.changed(tile=24, overlap=20)
     with pytest.raises(TileTooSmallError) as caught:
-        upscale(picture(100, 80), chosen, models)
-    upscale(picture(100, 80), chosen.changed(tile=caught.value.smallest), models)
+        run(picture(100, 80), chosen, models)
+    run(picture(100, 80), chosen.changed(tile=caught.value.smallest), models)
 
 
 def test_an_unknown_model_offers_the_nearest_names(models: Models) -> None:
     with pytest.raises(UnknownModelError, match=r"grey.*gray"):
-        upscale(picture(8, 8), UpscaleSettings(model="grey"), models)
+        run(picture(8, 8), UpscaleSettings(model="grey"), models)
 
 
 def test_a_target_beyond_all_bounds_is_refused_before_the_work(models: Models) -> None:
@@ -206,12 +209,12 @@ def test_a_target_beyond_all_bounds_is_refused_before_the_work(models: Models) -
 def test_progress_goes_up_to_one_and_cancel_stops(models: Models) -> None:
     seen: list[float] = []
     listening = Callback(lambda fraction, _: seen.append(fraction))
-    upscale(picture(150, 110, alpha=True), X2.changed(tile=64, scale=3), models, listening)
+    run(picture(150, 110, alpha=True), X2.changed(tile=64, scale=3), models, listening)
     assert seen == sorted(seen)
     assert seen[-1] == 1
     assert len(set(seen)) > 8
     with pytest.raises(CancelledError):
-        upscale(picture(150, 110), X2.changed(tile=64), models, Callback(lambda *_: None, lambda: True))
+        run(picture(150, 110), X2.changed(tile=64), models, Callback(lambda *_: None, lambda: True))
 
 
 def test_a_constant_and_a_real_picture_through_a_real_model(shared_models: Path, shared_images: Path) -> None:
@@ -221,5 +224,5 @@ def test_a_constant_and_a_real_picture_through_a_real_model(shared_models: Path,
     photo = read_picture(shared_images / "coffee.png")
     part = Picture(np.ascontiguousarray(photo.pixels[100:196, 200:310]))
     name = "realesr-animevideov3-x4"
-    tiled = upscale(part, UpscaleSettings(model=name, tile=64), own)
+    tiled = run(part, UpscaleSettings(model=name, tile=64), own)
     assert np.abs(tiled.pixels.astype(int) - whole(own, name, part.pixels)).max() <= 1

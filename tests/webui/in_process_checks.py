@@ -161,14 +161,14 @@ def body_an_interrupted_generation_is_not_lost(_: Path) -> None:
 
 def body_nothing_stays_loaded_after_a_job(_: Path) -> None:
     entry(NEAREST).scaler.upscale(picture(), 2)
-    assert len(engine.engine.models.pool) == 0
+    assert len(engine.engine.models.cache) == 0
     shared.opts.set("upscale_plus_keep_models", True)
     try:
         entry(NEAREST).scaler.upscale(picture(), 2)
-        assert len(engine.engine.models.pool) == 1
+        assert len(engine.engine.models.cache) == 1
     finally:
         shared.opts.set("upscale_plus_keep_models", False)
-    assert len(engine.engine.models.pool) == 0
+    assert len(engine.engine.models.cache) == 0
 
 
 def body_the_api_s_arguments_of_none_are_off(_: Path) -> None:
@@ -314,7 +314,7 @@ def body_in_a_generation_a_failure_keeps_the_picture(_: Path) -> None:
 
 def body_room_is_made_before_a_network_runs(_: Path) -> None:
     def freed(*_: Any, **__: Any) -> None:
-        asked.append(len(engine.engine.models.pool))
+        asked.append(len(engine.engine.models.cache))
 
     asked: list[int] = []
     management = sys.modules.get("backend.memory_management")
@@ -343,7 +343,7 @@ def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: P
 
     size, settings = Size(20, 12), UpscaleSettings(model=NEAREST)
     with (
-        exchanged(engine.engine, "_pool", ModelCache()),
+        exchanged(engine.engine, "_model_cache", ModelCache()),
         exchanged(engine, "plan_upscale", lambda *_, **__: None),
         exchanged(engine, "_PLANNED_FOR", 3600.0),
     ):

@@ -1,0 +1,5 @@
+"""Loaded networks: load, keep, measure."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,24 +1,32 @@
-"""What was measured once and is worth remembering: a small JSON file, or nothing but memory.
+"""A store of what was measured of networks: a small JSON file, or memory alone.
 
-Kept by weight hash, device and precision: the tile that fitted, the radius that was probed, the time a pixel
-takes, that half precision failed. Losing it costs time, never a result, so a damaged file is begun anew.
+Kept by weight hash, device and precision: the tile that fitted, the radius of the receptive field, the time that a
+pixel takes, that half precision failed. Losing it costs time, never a result, so a damaged file is started anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MeasurementStore"]
+from lib_upscale.atomic_file import atomic_file
+from lib_upscale.errors import OutputError
+
+__all__ = ["MeasurementScope", "MeasurementStore"]
 
 
 class MeasurementStore:
-    """Values by key and name. Safe to use from many threads; the last of several processes wins."""
+    """Measured values by key and name.
+
+    Safe to use from many threads. Of several processes that write one file, the last one wins.
+
+    Args:
+        path: The JSON file; None keeps the values in memory alone.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -26,21 +34,25 @@ class MeasurementStore:
         self._values: dict[str, dict[str, Any]] = self._read()
 
     def get(self, key: str, name: str) -> Any:
-        """The value noted, or None."""
+        """Return the value stored under that key and name, or None."""
         with self._lock:
             return self._values.get(key, {}).get(name)
 
     def put(self, key: str, **values: Any) -> None:
-        """Note plain JSON values."""
+        """Store plain JSON values by name."""
         with self._lock:
-            noted = self._values.get(key, {})
-            if all(name in noted and noted[name] == value for name, value in values.items()):
+            stored = self._values.get(key, {})
+            if all(name in stored and stored[name] == value for name, value in values.items()):
                 return
-            # What another process has noted meanwhile is kept.
-            for other, found in self._read().items():
-                self._values.setdefault(other, found)
-            self._values[key] = {**noted, **values}
+            # What another process has stored meanwhile is kept.
+            for other, others_values in self._read().items():
+                self._values.setdefault(other, others_values)
+            self._values[key] = {**stored, **values}
             self._write()
+
+    def scope(self, key: str) -> MeasurementScope:
+        """Return the part of the store under one key."""
+        return MeasurementScope(self, key)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         if self._path is None:
@@ -56,14 +68,24 @@ class MeasurementStore:
     def _write(self) -> None:
         if self._path is None:
             return
-        # A cache that can't be written (read-only folder, full disk) is no reason to fail.
-        with contextlib.suppress(OSError):
+        # A store that can't be written (read-only folder, full disk) is no reason to fail.
+        with contextlib.suppress(OSError, OutputError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name, suffix=".part")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(self._values, file)
-                Path(name).replace(self._path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            with atomic_file(self._path) as stream:
+                stream.write(json.dumps(self._values).encode())
+
+
+@dataclass(frozen=True)
+class MeasurementScope:
+    """The values of a `MeasurementStore` under one key."""
+
+    store: MeasurementStore
+    key: str
+
+    def get(self, name: str) -> Any:
+        """Return the value of that name, or None."""
+        return self.store.get(self.key, name)
+
+    def put(self, **values: Any) -> None:
+        """Store plain JSON values by name."""
+        self.store.put(self.key, **values)

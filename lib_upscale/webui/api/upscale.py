@@ -220,19 +220,18 @@ def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]"
         raise CancelledError()
     with jobs.image_progress(counted_already=True) as progress:
         result = engine.upscale(picture, settings, progress)
-        plan = engine.plan(picture.size, settings)
     buffer = io.BytesIO()
-    image = result.to_pil()
+    image = result.picture.to_pil()
     image.save(buffer, "PNG", **_kept(image))
     info = ImageInfo(
         input_width=picture.size.width,
         input_height=picture.size.height,
-        width=result.size.width,
-        height=result.size.height,
+        width=image.width,
+        height=image.height,
         upscaler=settings.model,
-        tiles=plan.tiles,
-        plan=plan.describe(),
-        infotext=", ".join(f"{key}: {value}" for key, value in create_infotext(settings, plan).items() if value),
+        tiles=result.plan.tiles,
+        plan=result.plan.describe(),
+        infotext=", ".join(f"{key}: {value}" for key, value in create_infotext(settings, result.plan).items() if value),
     )
     return base64.b64encode(buffer.getvalue()).decode("ascii"), info
 

@@ -9,7 +9,7 @@ from typing import Any
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import UpscalePlan
+from lib_upscale.upscaling.plan import UpscalePlan
 from lib_upscale.webui.extras import builtin_upscale
 from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
 from lib_upscale.webui.extras.postprocess import NAME

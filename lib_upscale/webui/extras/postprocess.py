@@ -73,10 +73,9 @@ def _upscale(pp: Any, values: Mapping[str, Any], *, moves_bar: bool) -> None:
     try:
         with jobs.image_progress(counted_already=not in_extras, moves_bar=moves_bar) as progress:
             result = engine.upscale(picture, settings, progress)
-            plan = engine.plan(picture.size, settings)
     finally:
         if not in_extras:
             engine.after_job()
-    image = result.to_pil()
+    image = result.picture.to_pil()
     pp.image = image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
-    pp.info.update(create_infotext(settings, plan))
+    pp.info.update(create_infotext(settings, result.plan))

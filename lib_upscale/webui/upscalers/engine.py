@@ -12,12 +12,14 @@ from lib_upscale.errors import ModelFileError, OutOfMemoryError, UnknownModelErr
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Catalog, Entry
+from lib_upscale.models.library import Models
 from lib_upscale.models.model_files import file_fingerprint
 from lib_upscale.models.runtime.measurements import MeasurementStore
-from lib_upscale.models.runtime.model_cache import ModelCache, Models
+from lib_upscale.models.runtime.model_cache import ModelCache
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import UpscalePlan, plan_upscale, upscale
+from lib_upscale.upscaling.plan import UpscalePlan, plan_upscale
+from lib_upscale.upscaling.run import UpscaleResult, plan_and_upscale
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.host.model import give_memory_back, make_room, upscaler_device
 from lib_upscale.webui.upscalers import settings_page as options
@@ -41,7 +43,7 @@ class Engine:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._catalog: Catalog | None = None
-        self._pool: ModelCache | None = None
+        self._model_cache: ModelCache | None = None
         self._timer: threading.Timer | None = None
         self._loose: tuple[Entry, ...] = ()
         self._loose_problems: tuple[str, ...] = ()
@@ -60,10 +62,10 @@ class Engine:
     def models(self) -> Models:
         """What the library is given."""
         with self._lock:
-            if self._pool is None:
-                notes = MeasurementStore(_CACHE / "notes.json")
-                self._pool = ModelCache(upscaler_device(), max_models=options.most_models(), notes=notes)
-            return Models(self.catalog, self._pool)
+            if self._model_cache is None:
+                store = MeasurementStore(_CACHE / "notes.json")
+                self._model_cache = ModelCache(upscaler_device(), max_models=options.most_models(), measurements=store)
+            return Models(self.catalog, self._model_cache)
 
     def refresh(self) -> None:
         """Read the folders again."""
@@ -104,7 +106,7 @@ class Engine:
     def plan(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
         """What would be done. Models are loaded for it unless a job is running, which needs the memory."""
         job = plan_upscale(size, self._with_paths(settings), self.models, load=not jobs.is_busy())
-        if not jobs.is_busy() and self.models.pool.device.type != "cpu":
+        if not jobs.is_busy() and self.models.cache.device.type != "cpu":
             self._let_go_soon()
         return job
 
@@ -119,13 +121,13 @@ class Engine:
 
     def run(self, picture: Image.Image, settings: UpscaleSettings, progress: Progress = SILENT) -> Image.Image:
         """A larger picture, as the settings say. Raises `UpscalePlusError`."""
-        return self.upscale(Picture.from_pil(picture), settings, progress).to_pil()
+        return self.upscale(Picture.from_pil(picture), settings, progress).picture.to_pil()
 
-    def upscale(self, picture: Picture, settings: UpscaleSettings, progress: Progress = SILENT) -> Picture:
-        """`lib_upscale.upscaling.run.upscale` with this WebUI's models, after making room for them."""
+    def upscale(self, picture: Picture, settings: UpscaleSettings, progress: Progress = SILENT) -> UpscaleResult:
+        """`lib_upscale.upscaling.run.plan_and_upscale` with this WebUI's models, after making room for them."""
         make_room()
         try:
-            return upscale(picture, self._with_paths(settings), self.models, progress)
+            return plan_and_upscale(picture, self._with_paths(settings), self.models, progress)
         except MemoryError as error:
             raise OutOfMemoryError(
                 f"The result does not fit into memory ({error})", "choose a smaller target"
@@ -133,8 +135,8 @@ class Engine:
 
     def after_job(self) -> None:
         """Let the models go, unless they are to be kept."""
-        if self._pool is not None and not options.keeps_models():
-            self._pool.clear()
+        if self._model_cache is not None and not options.keeps_models():
+            self._model_cache.clear()
             give_memory_back()
 
     def _let_go_soon(self) -> None:
@@ -157,19 +159,19 @@ class Engine:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            if self._pool is not None:
-                self._pool.clear()
+            if self._model_cache is not None:
+                self._model_cache.clear()
                 give_memory_back()
-            self._pool = None
+            self._model_cache = None
             self._catalog = None
 
     def forget_models(self) -> None:
         """Let loaded models go, as after a change of the settings that concern them."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.clear()
+            if self._model_cache is not None:
+                self._model_cache.clear()
                 give_memory_back()
-            self._pool = None
+            self._model_cache = None
 
     def _with_paths(self, settings: UpscaleSettings) -> UpscaleSettings:
         """Models that the catalog does not list, because they lie in `models` itself, by their path."""

@@ -73,7 +73,7 @@ class Enlarger:
         model = str(scaler.file()) if scaler is not None else self._name
         settings = options.usual().changed(model=model, width=size.width, height=size.height, fit=Fit.STRETCH)
         try:
-            return _floats(engine.upscale(Picture(levels), settings, self._progress).pixels)
+            return _floats(engine.upscale(Picture(levels), settings, self._progress).picture.pixels)
         finally:
             engine.after_job()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.run import UpscalePlan
+from lib_upscale.upscaling.plan import UpscalePlan
 from lib_upscale.webui.host.environment import short_hash
 from lib_upscale.webui.upscalers.engine import engine
 

@@ -12,7 +12,7 @@ import torch
 from lib_upscale.device import choose_device
 from lib_upscale.errors import SettingsError, UnusableModelError
 from lib_upscale.models.runtime.measurements import MeasurementStore
-from lib_upscale.models.runtime.model_cache import Model
+from lib_upscale.models.runtime.model import Model
 from lib_upscale.models.runtime.prepare import alignment
 from tests.helpers import compact, models_in, write
 from tests.models.networks import build
@@ -22,16 +22,16 @@ def test_a_loaded_model_is_used_again(tmp_path: Path) -> None:
     write(tmp_path / "a.safetensors", compact(2))
     models = models_in(tmp_path)
     identity = models.find("a").identity
-    assert models.pool.get(identity) is models.pool.get(identity)
+    assert models.cache.get(identity) is models.cache.get(identity)
 
 
 def test_a_file_that_changed_is_loaded_anew(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", compact(2))
     models = models_in(tmp_path)
-    before = models.pool.get(models.find("a").identity)
+    before = models.cache.get(models.find("a").identity)
     write(path, compact(4))
     models.catalog.refresh()
-    after = models.pool.get(models.find("a").identity)
+    after = models.cache.get(models.find("a").identity)
     assert (before.scale, after.scale) == (2, 4)
 
 
@@ -42,20 +42,20 @@ def test_an_ncnn_pair_whose_weights_changed_is_loaded_anew(tmp_path: Path) -> No
     param = compact_pair(randomized(build("Compact")), Pair()).write(tmp_path)
     models = models_in(tmp_path)
     entry = models.find(param.stem)
-    before = models.pool.get(entry.identity)
+    before = models.cache.get(entry.identity)
     weights = param.with_suffix(".bin")
     weights.write_bytes(weights.read_bytes())
     os.utime(weights, ns=(1, 1))
-    assert models.pool.get(entry.identity) is not before
+    assert models.cache.get(entry.identity) is not before
 
 
 def test_what_is_measured_for_one_backend_is_not_taken_for_another(tmp_path: Path) -> None:
     write(tmp_path / "a.safetensors", compact(2))
     models = models_in(tmp_path)
     identity = models.find("a").identity
-    models.pool.get(identity).note(seconds_per_pixel=1.0)
-    other = models.pool.get(identity, variant="other", accelerate=lambda descriptor: descriptor)
-    assert other.noted("seconds_per_pixel") is None
+    models.cache.get(identity).measured.per_device.put(seconds_per_pixel=1.0)
+    other = models.cache.get(identity, variant="other", accelerate=lambda descriptor: descriptor)
+    assert other.measured.per_device.get("seconds_per_pixel") is None
 
 
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
@@ -64,12 +64,12 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     models = models_in(tmp_path, max_models=2)
     a, b, c = (models.find(name) for name in "abc")
     for entry in (a, b, a, c):
-        models.pool.get(entry.identity)
-    assert models.pool.loaded(a.path) is not None
-    assert models.pool.loaded(b.path) is None
-    assert models.pool.loaded(c.path) is not None
-    models.pool.clear()
-    assert len(models.pool) == 0
+        models.cache.get(entry.identity)
+    assert models.cache.loaded(a.identity) is not None
+    assert models.cache.loaded(b.identity) is None
+    assert models.cache.loaded(c.identity) is not None
+    models.cache.clear()
+    assert len(models.cache) == 0
 
 
 def test_memory_bounds_what_is_kept(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_memory_bounds_what_is_kept(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.safetensors", compact(2))
     models = models_in(tmp_path, max_models=9, max_bytes=1)
     for name in "ab":
-        models.pool.get(models.find(name).identity)
-    assert len(models.pool) == 1
+        models.cache.get(models.find(name).identity)
+    assert len(models.cache) == 1
 
 
 class Overflows(torch.nn.Module):
@@ -159,8 +159,8 @@ def test_a_precision_that_the_network_lacks_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "fast.safetensors", compact(2))
     models = models_in(tmp_path)
     with pytest.raises(UnusableModelError, match=r"clean\.pth can't compute in half"):
-        models.pool.get(models.find("clean").identity, "half")
-    assert models.pool.get(models.find("fast").identity, "half").dtype == torch.float16
+        models.cache.get(models.find("clean").identity, "half")
+    assert models.cache.get(models.find("fast").identity, "half").dtype == torch.float16
 
 
 def test_an_absent_device_is_refused_in_words() -> None:
@@ -204,7 +204,7 @@ def test_span_is_fused_once_and_computes_the_same(tmp_path: Path) -> None:
     image = torch.rand(1, 3, 16, 16)
     expected = load_network(tmp_path / "span.pth")(image)
     models = models_in(tmp_path)
-    model = models.pool.get(models.find("span").identity)
+    model = models.cache.get(models.find("span").identity)
     fused = [m for m in model._descriptor.model.modules() if hasattr(m, "eval_conv")]
     before = [m.eval_conv.weight.data_ptr() for m in fused]
     assert torch.allclose(model(image), expected, atol=1e-5)

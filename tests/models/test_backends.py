@@ -10,14 +10,20 @@ import pytest
 import torch
 
 from lib_upscale.errors import SettingsError
+from lib_upscale.image.picture import Picture
+from lib_upscale.models.library import Models
 from lib_upscale.models.runtime.backends import accelerator
 from lib_upscale.settings.upscale import Backend, UpscaleSettings
-from lib_upscale.upscaling.run import upscale
+from lib_upscale.upscaling.run import plan_and_upscale
 from tests.helpers import compact, models_in, picture, write
 
 needs_openvino = pytest.mark.skipif(
     find_spec("openvino") is None or find_spec("onnx") is None, reason="openvino and onnx are not installed"
 )
+
+
+def run(source: Picture, chosen: UpscaleSettings, models: Models) -> Picture:
+    return plan_and_upscale(source, chosen, models).picture
 
 
 @needs_openvino
@@ -27,7 +33,7 @@ def test_openvino_gives_the_same_picture(tmp_path: Path) -> None:
     usual = UpscaleSettings(model="net", tile=48)
     fast = usual.changed(backend=Backend.OPENVINO)
     source = picture(70, 50)
-    difference = upscale(source, usual, models).pixels.astype(int) - upscale(source, fast, models).pixels
+    difference = run(source, usual, models).pixels.astype(int) - run(source, fast, models).pixels
     assert np.abs(difference).max() <= 1
 
 
@@ -36,8 +42,8 @@ def test_openvino_on_a_real_transformer(shared_models: Path) -> None:
     models = models_in(shared_models)
     source, usual = picture(32, 32), UpscaleSettings(model="DAT_light_x4")
     difference = (
-        upscale(source, usual, models).pixels.astype(int)
-        - upscale(source, usual.changed(backend=Backend.OPENVINO), models).pixels
+        run(source, usual, models).pixels.astype(int)
+        - run(source, usual.changed(backend=Backend.OPENVINO), models).pixels
     )
     assert np.abs(difference).max() <= 1
 

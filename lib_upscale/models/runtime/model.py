@@ -1,0 +1,196 @@
+"""A loaded network on a device, and what was measured of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lib_upscale.device import is_out_of_memory
+from lib_upscale.errors import CancelledError, UnusableModelError
+from lib_upscale.models.identity import NetworkFacts
+from lib_upscale.models.runtime.measurements import MeasurementScope, MeasurementStore
+from lib_upscale.models.runtime.prepare import activation_bytes, alignment, prepare
+from lib_upscale.progress import Progress, check
+from lib_upscale.spread import ceil_div
+
+__all__ = ["Measurements", "Model"]
+
+_SAMPLE_SIDE = 32
+"""Pixels a side of what is run to estimate the memory: every layer works, and it takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured of a model, in two scopes."""
+
+    per_device: MeasurementScope
+    """What holds on this device, in this precision, with this backend: "tile", "seconds_per_pixel",
+    "bytes_per_pixel"."""
+    per_weights: MeasurementScope
+    """What holds for these weights anywhere: "radius", "float32_only"."""
+
+
+class Model:
+    """A network on a device, ready to be run over tiles (a `tiling.run.TileFunction`).
+
+    Args:
+        path: The file it comes from, for messages.
+        descriptor: What spandrel loaded: callable, with the module in `model`.
+        facts: What is known of the network.
+        device: Where its weights are.
+        store: Where measurements are kept.
+    """
+
+    def __init__(
+        self, path: Path, descriptor: Any, facts: NetworkFacts, device: torch.device, store: MeasurementStore
+    ) -> None:
+        self.path = path
+        self.facts = facts
+        self.device = device
+        self.weight_hash = _weight_hash(descriptor.model)
+        self._descriptor = descriptor
+        self._store = store
+        self._run: Callable[[torch.Tensor], torch.Tensor] = descriptor
+        self._variant = ""
+        self.dtype = torch.float32
+        self.align = alignment(descriptor.model, facts)
+        self.bytes = sum(p.numel() * p.element_size() for p in descriptor.model.state_dict().values())
+        prepare(descriptor.model)
+
+    @property
+    def scale(self) -> int:
+        """Output side over input side."""
+        return self.facts.scale
+
+    @property
+    def measured(self) -> Measurements:
+        """What was measured of it, for reading and writing."""
+        precision = str(self.dtype).removeprefix("torch.")
+        key = f"{self.weight_hash}/{self.device.type}/{precision}{self._variant}"
+        return Measurements(self._store.scope(key), self._store.scope(self.weight_hash))
+
+    @contextlib.contextmanager
+    def full_precision(self) -> Iterator[None]:
+        """Compute in float32 inside `with`."""
+        usual = self.dtype
+        if usual == torch.float32:
+            yield
+            return
+        self.to(self.device, torch.float32)
+        try:
+            yield
+        finally:
+            self.to(self.device, usual)
+
+    @contextlib.contextmanager
+    def interruptible(self, progress: Progress) -> Iterator[None]:
+        """Let every call inside `with` end between two layers when the person asks to stop.
+
+        Other backends than torch's eager mode run the whole network in one go, and end only after it.
+
+        Raises:
+            CancelledError: Out of the call, when the person asked to stop.
+        """
+        hooks = []
+        if not self._variant:
+            modules = self._descriptor.model.modules()
+            hooks = [module.register_forward_pre_hook(lambda *_: check(progress)) for module in modules]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the network. Raises what torch raises when memory runs out."""
+        # The module's own `to`: spandrel's refuses types that its authors did not try, and we asked it before.
+        self._descriptor.model.to(device=device, dtype=dtype)
+        self.device, self.dtype = device, dtype
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Run the network.
+
+        Args:
+            batch: NCHW, float32, 0..1, on the device.
+
+        Returns:
+            NCHW, float32, on the device, with sides `scale` times as long.
+
+        Raises:
+            UnusableModelError: The network failed, but not because memory ran out: that error is torch's own.
+        """
+        try:
+            with torch.inference_mode():
+                return self._run(batch.to(self.dtype)).float()
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, (UnusableModelError, CancelledError)):
+                raise
+            raise UnusableModelError(
+                self.path,
+                f"failed on a tile of {batch.shape[3]}x{batch.shape[2]} ({type(error).__name__}: {error})",
+                "try another tile size or another model",
+            ) from error
+
+    def recover(self, batch: torch.Tensor) -> torch.Tensor:
+        """Run a batch whose output was not finite again in float32, in which the model then stays.
+
+        Raises:
+            UnusableModelError: The output is not finite in float32 either.
+        """
+        if self.dtype != torch.float32:
+            self.measured.per_weights.put(float32_only=True)
+            self.to(self.device, torch.float32)
+        # Also where it was in float32 already: a device is given the next batch before the last one is looked at.
+        output = self(batch)
+        if bool(torch.isfinite(output).all()):
+            return output
+        raise UnusableModelError(
+            self.path,
+            "gives values that are not numbers, even in full precision",
+            "its weights are broken: download it again",
+        )
+
+    def memory_per_pixel(self) -> float:
+        """Estimate the bytes that each input pixel of a tile takes; measured once."""
+        scope = self.measured.per_device
+        estimate = scope.get("bytes_per_pixel")
+        if estimate is None:
+            # Asked of torch itself: another backend has no layers to watch, and needs no more.
+            plain = torch.inference_mode()(lambda batch: self._descriptor(batch.to(self.dtype)))
+            estimate = activation_bytes(self._descriptor.model, plain, self._sample())
+            scope.put(bytes_per_pixel=estimate)
+        return float(estimate)
+
+    def accelerate(self, variant: str, wrap: Callable[[Any], Callable[[torch.Tensor], torch.Tensor]]) -> None:
+        """Let another backend run the network.
+
+        Args:
+            variant: The backend's name; measurements are kept apart by it.
+            wrap: Makes of the descriptor what is called instead of it.
+        """
+        self._variant = f"/{variant}"
+        self._run = wrap(self._descriptor)
+
+    def _sample(self) -> torch.Tensor:
+        least = max(_SAMPLE_SIDE, self.facts.size_requirements.minimum)
+        side = ceil_div(least, self.align) * self.align
+        return torch.full((1, self.facts.input_channels, side, side), 0.5, device=self.device)
+
+
+def _weight_hash(network: torch.nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=10)
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(str(tuple(tensor.shape)).encode())
+        flat = tensor.detach().reshape(-1)
+        if flat.numel():
+            # A sample of each tensor tells networks apart; hashing all of a gigabyte would cost seconds.
+            step = max(1, flat.numel() // 1024)
+            digest.update(flat[::step].to(torch.float32).cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,14 @@
+from lib_upscale.tiling.blender import TileBlender as TileBlender
+from lib_upscale.tiling.plan import Plan as Plan
+from lib_upscale.tiling.plan import SizeConstraint as SizeConstraint
+from lib_upscale.tiling.plan import Tile as Tile
+from lib_upscale.tiling.plan import plan_tiles as plan_tiles
+from lib_upscale.tiling.receptive_field import ReceptiveField as ReceptiveField
+from lib_upscale.tiling.receptive_field import known_receptive_field as known_receptive_field
+from lib_upscale.tiling.receptive_field import measure_receptive_field as measure_receptive_field
+from lib_upscale.tiling.run import TileFunction as TileFunction
+from lib_upscale.tiling.run import TilingConfig as TilingConfig
+from lib_upscale.tiling.run import TilingOutcome as TilingOutcome
+from lib_upscale.tiling.run import blender_for as blender_for
+from lib_upscale.tiling.run import run_tiles as run_tiles
+from lib_upscale.tiling.tile_size import automatic_tile as automatic_tile
