@@ -6,17 +6,17 @@ import lib_upscale
 
 if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().parents[1]:
     raise ImportError(
-        f"Upscale Plus: another 'lib_upscale' is in the way, at {lib_upscale.__file__}: disable its owner"
+        f"Upscale Plus: another 'lib_upscale' was imported from {lib_upscale.__file__}: disable that extension"
     )
 
 from modules import script_callbacks, scripts
 
-from lib_upscale.webui.callbacks import hires_fix_plus as hires_glue
+from lib_upscale.webui.callbacks.hires_fix_plus import TITLE, HiresFixPlusCallbacks
 
-glue = hires_glue.HiresGlue()
-script_callbacks.on_before_ui(glue.before)
-script_callbacks.on_after_component(glue.component)
-script_callbacks.on_script_unloaded(glue.unloaded)
+callbacks = HiresFixPlusCallbacks()
+script_callbacks.on_before_ui(callbacks.before_ui)
+script_callbacks.on_after_component(callbacks.after_component)
+script_callbacks.on_script_unloaded(callbacks.unload)
 
 
 class HiresFixPlus(scripts.Script):
@@ -25,17 +25,17 @@ class HiresFixPlus(scripts.Script):
     section = "accordions"
 
     def title(self):
-        """Its name there, and in small letters in the API."""
-        return hires_glue.TITLE
+        """Return the name on the page and, in lower case, in the API."""
+        return TITLE
 
     def show(self, is_img2img):
-        """Always on in txt2img; its accordion switches it."""
+        """Always run in txt2img, where the accordion switches it on and off."""
         return False if is_img2img else scripts.AlwaysVisible
 
     def ui(self, is_img2img):
-        """Its controls."""
-        return glue.build(self)
+        """Make the controls."""
+        return callbacks.build_controls(self)
 
     def process(self, p, *values):
-        """Before anything is computed."""
-        glue.process(p, values)
+        """Run before anything is computed."""
+        callbacks.process(p, values)

@@ -1,4 +1,4 @@
-"""Connects the script "SD upscale plus" with img2img's Script dropdown."""
+"""Connects the script "SD upscale plus" with the Script dropdown of img2img."""
 
 from pathlib import Path
 
@@ -6,51 +6,51 @@ import lib_upscale
 
 if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().parents[1]:
     raise ImportError(
-        f"Upscale Plus: another 'lib_upscale' is in the way, at {lib_upscale.__file__}: disable its owner"
+        f"Upscale Plus: another 'lib_upscale' was imported from {lib_upscale.__file__}: disable that extension"
     )
 
 from modules import script_callbacks, scripts
 
-from lib_upscale.webui.callbacks import sd_upscale_plus as redraw_glue
+from lib_upscale.webui.callbacks.sd_upscale_plus import TITLE, SdUpscalePlusCallbacks
 
-glue = redraw_glue.Glue()
-script_callbacks.on_before_ui(glue.before)
-script_callbacks.on_after_component(glue.component)
-script_callbacks.on_app_started(lambda demo, app: glue.started(app))
-script_callbacks.on_script_unloaded(glue.unloaded)
+callbacks = SdUpscalePlusCallbacks()
+script_callbacks.on_before_ui(callbacks.before_ui)
+script_callbacks.on_after_component(callbacks.after_component)
+script_callbacks.on_app_started(lambda demo, app: callbacks.app_started(app))
+script_callbacks.on_script_unloaded(callbacks.unload)
 
 
 class SDUpscalePlus(scripts.Script):
     """The entry in the dropdown."""
 
     def title(self):
-        """Its name there."""
-        return redraw_glue.TITLE
+        """Return the name in the dropdown."""
+        return TITLE
 
     def show(self, is_img2img):
-        """In img2img alone."""
+        """Show it in img2img only."""
         return is_img2img
 
     def ui(self, is_img2img):
-        """Its controls."""
-        return glue.build(self)
+        """Make the controls."""
+        return callbacks.build_controls(self)
 
     def run(self, p, *values):
-        """One press of Generate, or one picture of a batch."""
-        return glue.run(p, values)
+        """Run in place of a generation: once for Generate, once for each image of a batch."""
+        return callbacks.run(p, values)
 
 
 class SDUpscalePlusCells(scripts.Script):
-    """Without controls: the cells of an X/Y/Z plot along one of our axes."""
+    """Redraws the cells of an X/Y/Z plot along one of our axes; has no controls."""
 
     def title(self):
-        """Its name in the API's list of scripts."""
+        """Return the name in the API's list of scripts."""
         return "SD upscale plus: X/Y/Z cells"
 
     def show(self, is_img2img):
-        """Always on in img2img."""
+        """Always run in img2img."""
         return scripts.AlwaysVisible if is_img2img else False
 
     def before_process(self, p, *args):
-        """Before anything is computed for a cell."""
-        glue.cell(p)
+        """Run before anything is computed for a cell."""
+        callbacks.before_process(p)

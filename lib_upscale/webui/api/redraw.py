@@ -13,8 +13,8 @@ from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.api import upscale as api
 from lib_upscale.webui.host import environment, jobs
-from lib_upscale.webui.sd_upscale import job as redraw
 from lib_upscale.webui.sd_upscale.page import FIELDS, parse_request, target_of
+from lib_upscale.webui.sd_upscale.request import TITLE
 
 __all__ = ["add_route"]
 
@@ -118,7 +118,7 @@ def _answer(app: FastAPI, values: Dict[str, Any]) -> RedrawAnswer:  # noqa: UP00
     parse_request({"target": target_of(settings).value, **plain})
     arguments = {**plain, "target": target_of(settings).value, "test": own["test"], "test_tile": own["test_tile"]}
     asked = {
-        **given, "init_images": [image], "batch_size": settings.batch_size, "script_name": redraw.TITLE,
+        **given, "init_images": [image], "batch_size": settings.batch_size, "script_name": TITLE,
         "script_args": [arguments.get(name) for name in FIELDS],
         "save_images": own["save_images"], "send_images": own["send_images"],
     }  # fmt: skip

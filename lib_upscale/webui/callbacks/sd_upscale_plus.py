@@ -1,4 +1,4 @@
-"""What the script file of "SD upscale plus" connects to the host, and all of it undone."""
+"""Callbacks registered by scripts/sd_upscale_plus.py, and their removal."""
 
 from __future__ import annotations
 
@@ -10,76 +10,77 @@ from lib_upscale.webui.api import redraw as redraw_api
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import is_canvas_of_parts
 from lib_upscale.webui.host.refuse import fail_at_start
-from lib_upscale.webui.sd_upscale import axes as redraw_axes
-from lib_upscale.webui.sd_upscale import job as redraw
-from lib_upscale.webui.sd_upscale.job import TITLE
+from lib_upscale.webui.sd_upscale import axes, job
 from lib_upscale.webui.sd_upscale.page import FIELDS, HOST_CONTROLS, RedrawPage, parse_request
-from lib_upscale.webui.sd_upscale.source import OTHERS
+from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
+from lib_upscale.webui.sd_upscale.request import TITLE
+from lib_upscale.webui.sd_upscale.source import IMAGE_IDS
 
-__all__ = ["TITLE", "Glue"]
+__all__ = ["TITLE", "SdUpscalePlusCallbacks"]
 
 
-class Glue:
-    """The script on the page of now."""
+class SdUpscalePlusCallbacks:
+    """The host's events, in the order in which it calls them. Events of the page are connected once all parts exist."""
 
     def __init__(self) -> None:
         self._page: RedrawPage | None = None
         self._script: Any = None
-        self._theirs: dict[str, Any] = {}
-        self._pictures: list[Any] = []
+        self._host_controls: dict[str, Any] = {}
+        self._images: list[Any] = []
         self._awaits_canvas = False
+        self._counter = TileCounter()
 
-    def before(self) -> None:
-        """The page is about to be built."""
-        redraw_axes.AXES.add()
+    def before_ui(self) -> None:
+        """Add axes to the X/Y/Z plot before the page is built."""
+        axes.AXES.add()
 
-    def build(self, script: Any) -> list[Any]:
-        """Make the controls of `script`. The host's API asks for them again: only a page's are connected."""
+    def build_controls(self, script: Any) -> list[Any]:
+        """Make the controls of a script. The host's API asks for them again: only the page's are connected."""
         page = RedrawPage()
-        made = page.build()
+        components = page.build()
         script.infotext_fields = page.infotext_fields()
         script.paste_field_names = []
         if self._page is None:
             self._page, self._script = page, script
-        return made
+        return components
 
-    def component(self, component: Any, **arguments: Any) -> None:
-        """A component has been made somewhere on the page."""
-        name = arguments.get("elem_id") or getattr(component, "elem_id", None)
-        if name == "img2img_image" and is_canvas_of_parts(component):
-            self._awaits_canvas = True  # Forge: a canvas of several parts, of which the picture comes later
+    def after_component(self, component: Any, **arguments: Any) -> None:
+        """Take note of a component that was made anywhere on the page."""
+        elem_id = arguments.get("elem_id") or getattr(component, "elem_id", None)
+        if elem_id == "img2img_image" and is_canvas_of_parts(component):
+            self._awaits_canvas = True  # the image itself is made later
         elif self._awaits_canvas and "logical_image_background" in (getattr(component, "elem_classes", None) or []):
             self._awaits_canvas = False
-            self._theirs.setdefault("image", component)
-        elif name in HOST_CONTROLS:
-            self._theirs.setdefault(HOST_CONTROLS[name], component)
-        elif name in OTHERS:
-            self._pictures.append(component)
-        elif name == "html_info_img2img" and self._page is not None and self._theirs:
-            theirs, pictures, self._theirs, self._pictures = self._theirs, self._pictures, {}, []
-            self._page.connect(theirs, [*pictures, component])
+            self._host_controls.setdefault("image", component)
+        elif elem_id in HOST_CONTROLS:
+            self._host_controls.setdefault(HOST_CONTROLS[elem_id], component)
+        elif elem_id in IMAGE_IDS:
+            self._images.append(component)
+        elif elem_id == "html_info_img2img" and self._page is not None and self._host_controls:
+            controls, images, self._host_controls, self._images = self._host_controls, self._images, {}, []
+            self._page.connect(controls, [*images, component])
 
-    def started(self, app: Any) -> None:
-        """The server runs."""
+    def app_started(self, app: Any) -> None:
+        """Add the API to the host's FastAPI application."""
         redraw_api.add_route(app)
 
     def run(self, p: Any, values: Sequence[Any]) -> Any:
-        """Redraw what is in img2img."""
+        """Redraw the image of img2img; the host's `Processed`."""
         try:
-            return redraw.run(p, parse_request(dict(zip(FIELDS, values, strict=False))))
+            return job.run(p, parse_request(dict(zip(FIELDS, values, strict=False))), self._counter)
         except UpscalePlusError as error:
             console.say(str(error))
             raise
 
-    def cell(self, p: Any) -> None:
-        """One cell of an X/Y/Z plot."""
+    def before_process(self, p: Any) -> None:
+        """Redraw a cell of an X/Y/Z plot along one of our axes."""
         if self._script is None:
             return
         try:
-            redraw_axes.redraw_cell(p, self._script)
+            axes.redraw_cell(p, self._script, self._counter)
         except UpscalePlusError as error:
             fail_at_start(p, error, TITLE)
 
-    def unloaded(self) -> None:
-        """The extension is being unloaded."""
-        redraw_axes.AXES.remove()
+    def unload(self) -> None:
+        """Take the axes out of the X/Y/Z plot."""
+        axes.AXES.remove()

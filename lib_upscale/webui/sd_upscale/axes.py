@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from lib_upscale.settings.redraw import Blend, ColorLock, TileContext, TileOrder
-from lib_upscale.webui.sd_upscale import job as redraw
 from lib_upscale.webui.sd_upscale import page as redraw_page
+from lib_upscale.webui.sd_upscale.job import install
+from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
+from lib_upscale.webui.sd_upscale.request import TITLE
 from lib_upscale.webui.ui.xyz_axes import Axes
 from lib_upscale.webui.upscalers import registry
 
 __all__ = ["AXES", "redraw_cell"]
 
 AXES = Axes(
-    redraw.TITLE,
+    TITLE,
     "AxisOptionImg2Img",
     (
         ("Tile", "tile", int, None),
@@ -35,7 +37,7 @@ AXES = Axes(
 )
 
 
-def redraw_cell(p: Any, script: Any) -> None:
+def redraw_cell(p: Any, script: Any, counter: TileCounter) -> None:
     """Redraw the cell `p`, if an axis of ours has marked it; `script` is ours in the dropdown."""
     marked = AXES.marked(p)
     if marked is None:
@@ -44,4 +46,4 @@ def redraw_cell(p: Any, script: Any) -> None:
     page = dict(zip(redraw_page.FIELDS, part, strict=False))
     if "scale" in marked:
         page["target"] = redraw_page.Target.FACTOR.value
-    redraw.install(p, redraw_page.parse_request({**page, **marked, "test": False}))
+    install(p, redraw_page.parse_request({**page, **marked, "test": False}), counter)

@@ -1,4 +1,4 @@
-"""What decides, beside picture, seed and our settings, what a tile looks like: for the journal of unfinished jobs."""
+"""What in the host decides what a tile looks like: part of the key of an unfinished redraw."""
 
 from __future__ import annotations
 
@@ -8,25 +8,62 @@ from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScriptRunner
 from lib_upscale.webui.tiled_sampling import controlnet_units, tile_scripts
 
-__all__ = ["of"]
+__all__ = ["host_identity"]
 
 _FIELDS = (
-    "sampler_name", "scheduler", "steps", "cfg_scale", "image_cfg_scale", "denoising_strength", "eta", "s_churn",
-    "s_tmin", "s_tmax", "s_noise", "s_min_uncond", "subseed_strength", "seed_resize_from_h", "seed_resize_from_w",
-    "initial_noise_multiplier", "inpainting_mask_weight", "mask_round", "distilled_cfg_scale",
-)  # fmt: skip
+    "sampler_name",
+    "scheduler",
+    "steps",
+    "cfg_scale",
+    "image_cfg_scale",
+    "denoising_strength",
+    "eta",
+    "s_churn",
+    "s_tmin",
+    "s_tmax",
+    "s_noise",
+    "s_min_uncond",
+    "subseed_strength",
+    "seed_resize_from_h",
+    "seed_resize_from_w",
+    "initial_noise_multiplier",
+    "inpainting_mask_weight",
+    "mask_round",
+    "distilled_cfg_scale",
+)
 _OPTIONS = (
-    "CLIP_stop_at_last_layers", "eta_noise_seed_delta", "randn_source", "img2img_fix_steps", "img2img_extra_noise",
-    "eta_ancestral", "eta_ddim", "sd_vae_encode_method", "sd_vae_decode_method", "sgm_noise_multiplier", "emphasis",
-    "always_discard_next_to_last_sigma", "use_old_scheduling", "sd_noise_schedule", "fp8_storage",
-)  # fmt: skip
+    "CLIP_stop_at_last_layers",
+    "eta_noise_seed_delta",
+    "randn_source",
+    "img2img_fix_steps",
+    "img2img_extra_noise",
+    "eta_ancestral",
+    "eta_ddim",
+    "sd_vae_encode_method",
+    "sd_vae_decode_method",
+    "sgm_noise_multiplier",
+    "emphasis",
+    "always_discard_next_to_last_sigma",
+    "use_old_scheduling",
+    "sd_noise_schedule",
+    "fp8_storage",
+)
 _NETWORKS = ("Lora hashes", "TI hashes", "Hypernet", "Hypernet hash")
 
 
-def of(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[str, Any]:
-    """Plain values, taken from the host's parameters when everything about the model and its networks is settled."""
+def host_identity(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[str, Any]:
+    """Return what decides, beside image, seed and our settings, what a tile looks like.
+
+    Args:
+        p: The host's parameters, about to be sampled: everything about the model and its networks is settled.
+        runner: All scripts of the generation.
+        upscaler: The name of the upscaler that enlarges the image.
+
+    Returns:
+        Plain JSON values.
+    """
     arguments = p.script_args_value or []
-    scripts = [s for s in (runner.alwayson_scripts if runner else []) if tile_scripts.is_denoising(s)]
+    scripts = [script for script in (runner.alwayson_scripts if runner else []) if tile_scripts.is_denoising(script)]
     return {
         "checkpoint": p.sd_model_hash,
         "vae": [p.sd_vae_name, p.sd_vae_hash],
@@ -38,7 +75,9 @@ def of(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[s
         "upscaler": upscaler,
         "subseed": p.subseeds[0] if p.subseed_strength else None,
         "scripts": {
-            _name(s): _arguments(arguments[s.args_from : s.args_to]) for s in scripts if s.args_from is not None
+            _name(script): _arguments(arguments[script.args_from : script.args_to])
+            for script in scripts
+            if script.args_from is not None
         },
         "fields": {name: _plain(getattr(p, name, None)) for name in _FIELDS},
         "options": {name: _plain(environment.option(name, None)) for name in _OPTIONS},

@@ -16,9 +16,10 @@ from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import javascript
-from lib_upscale.webui.sd_upscale import timings as redraw_times
-from lib_upscale.webui.sd_upscale.job import PREFIX, TITLE, RedrawRequest, journal_root
-from lib_upscale.webui.sd_upscale.source import WHERE, Source, seen, source_of, tabs_of
+from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
+from lib_upscale.webui.sd_upscale.resuming import count_unfinished
+from lib_upscale.webui.sd_upscale.source import OPEN_TAB_SCRIPT, Source, describe_image, find_tabs, parse_open_tab
+from lib_upscale.webui.sd_upscale.timings import seconds_per_megapixel
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.plan_line import line_of
 from lib_upscale.webui.ui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
@@ -116,7 +117,7 @@ class RedrawPage:
     def connect(self, theirs: Mapping[str, Any], pictures: Sequence[Any] = ()) -> None:
         """Have the line follow the controls and the host's: `theirs` are those of `HOST_CONTROLS` by their names.
 
-        `pictures` are those of `redraw_source.OTHERS`, and where the host tells of a result: then the time is known.
+        `pictures` are those of `source.IMAGE_IDS`, and where the host tells of a result: then the time is known.
         """
         first, where = gr.State(None), gr.Textbox("", visible=False)
         names = [name for name in theirs if name != "image"]
@@ -124,23 +125,23 @@ class RedrawPage:
 
         def line(known: Source | None, told: str, *values: Any) -> str:
             host_values = dict(zip(names, values[: len(names)], strict=True))
-            source = seen(told, known or Source())
+            source = parse_open_tab(told, known or Source())
             return plan_summary(source, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
 
         def picture_changed(picture: Any, told: str, *values: Any) -> tuple[Source, str]:
-            known = source_of(picture)
+            known = describe_image(picture)
             return known, line(known, told, *values)
 
         if "image" in theirs:
             theirs["image"].change(
                 picture_changed, inputs=[theirs["image"], where, *inputs], outputs=[first, self._line],
-                show_progress=False, **javascript(WHERE),
+                show_progress=False, **javascript(OPEN_TAB_SCRIPT),
             )  # fmt: skip
-        tabs = tabs_of([*pictures, *([theirs["image"]] if "image" in theirs else [])])
+        tabs = find_tabs([*pictures, *([theirs["image"]] if "image" in theirs else [])])
         for happens in [*(c.change for c in inputs), *map(_arrives, pictures), *(tab.select for tab in tabs)]:
             happens(
                 line, inputs=[first, where, *inputs], outputs=[self._line], show_progress=False,
-                **javascript(WHERE),
+                **javascript(OPEN_TAB_SCRIPT),
             )  # fmt: skip
 
 
@@ -167,14 +168,15 @@ def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) 
     size = Size(*source.size)
     plan = plan_redraw(size, request.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
     skipped = _foretold(source, plan)
-    rate = redraw_times.per_megapixel(base_model.selected_name(), int(theirs.get("steps") or 20), strength)
+    rate = seconds_per_megapixel(base_model.selected_name(), int(theirs.get("steps") or 20), strength)
     text = f"{size} -> {plan.describe(skipped, rate)}. img2img's own width and height are ignored"
     if source.masked:
         text += "; only the tiles that the mask touches are redrawn"
     if request.settings.skip_flat > 0 and skipped is None:
         text += "; how many flat tiles are skipped is known once it is enlarged"
-    if waiting := _unfinished():
-        text += f"; {waiting} unfinished, the same picture with the same settings is resumed"
+    if count := count_unfinished():
+        redraws = "1 redraw is" if count == 1 else f"{count} redraws are"
+        text += f"; {redraws} unfinished, the same image with the same settings is resumed"
     return f"{text}."
 
 
@@ -183,14 +185,6 @@ def _foretold(source: Source, plan: RedrawPlan) -> int | None:
     if plan.settings.skip_flat <= 0 or source.brightness is None or plan.output.pixels > _FORETOLD:
         return None
     return likely_skipped(source.brightness, plan)
-
-
-def _unfinished() -> str:
-    try:
-        count = sum(1 for folder in journal_root().iterdir() if any(folder.glob("*.tile")))
-    except OSError:
-        return ""
-    return f"{count} redraw{'s' if count > 1 else ''}" if count else ""
 
 
 def _shown_rows(chosen: str | None) -> list[Any]:

@@ -1,82 +1,94 @@
-"""The host's progress bar while a picture is redrawn: every tile is a job, and enlarging the picture is one more."""
+"""The host's progress bar while an image is redrawn: every tile is a job, and enlarging the image is one more."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.tiled_sampling.stops import Stops
 
-__all__ = ["Bar"]
+__all__ = ["ProgressBar", "TileCounter"]
 
 _STEPS = 1000
 
-_scaled: dict[str, Any] = {"begun": None, "each": 1}
-"""The host's job whose count of pictures has been made one of tiles, and how many jobs a picture of it has."""
 
+class TileCounter:
+    """Makes the host's count of images one of tiles, once for each of the host's jobs: a batch has several runs."""
 
-class Bar:
-    """A `Progress` for the pictures of one run, in tiles; `upscaling` is the one for the part before them."""
+    def __init__(self) -> None:
+        self._job_began: float | None = None
+        """When the host's job began that was counted last: tells one job from the next."""
+        self._jobs_per_image = 1
 
-    def __init__(self, tiles: int, pictures: int, stops: Stops) -> None:
-        self.tiles = tiles
-        self.stops = stops
-        self._each = tiles + 1
-        self._start = 0
-        self._scale(pictures)
+    def count_tiles(self, jobs_per_image: int, images: int) -> None:
+        """Count a run.
 
-    def _scale(self, pictures: int) -> None:
-        """Make the host's count of pictures one of tiles; a batch of pictures calls this for each of them."""
+        Args:
+            jobs_per_image: Jobs that the bar counts for an image.
+            images: Images of the run.
+        """
         state = environment.state()
         if state.job_count <= 0:
-            state.job_count = pictures
-            _scaled["begun"] = None
-        if _scaled["begun"] != state.time_start or state.time_start is None:
-            _scaled.update(begun=state.time_start, each=self._each)
-            state.job_count *= self._each
-            state.job_no *= self._each
-        elif _scaled["each"] != self._each:
-            state.job_count += (self._each - _scaled["each"]) * pictures
+            state.job_count = images
+            self._job_began = None
+        if self._job_began is None or self._job_began != state.time_start:
+            self._job_began, self._jobs_per_image = state.time_start, jobs_per_image
+            state.job_count *= jobs_per_image
+            state.job_no *= jobs_per_image
+        else:
+            state.job_count += (jobs_per_image - self._jobs_per_image) * images
 
-    def begin_picture(self) -> None:
-        """A picture begins; one batch count has several."""
-        self._start = environment.state().job_no
-        environment.state().sampling_step = 0
-        environment.state().textinfo = "upscaling"
 
-    def end_picture(self) -> None:
-        """It is done: the host counts one more job after it."""
-        environment.state().job_no = self._start + self._each - 1
-        environment.state().textinfo = None
+class ProgressBar:
+    """A `Progress` for the images of one run, in tiles; `enlarging` is the one for what comes before them.
+
+    Args:
+        tiles: How many tiles an image has.
+        stops: What the person asked for.
+    """
+
+    def __init__(self, tiles: int, stops: Stops) -> None:
+        self._tiles, self._stops = tiles, stops
+        self._first_job = 0
+        self.jobs = tiles + 1
+        """Jobs of an image."""
+        self.enlarging = _EnlargingProgress(stops)
+
+    def begin_image(self) -> None:
+        """Begin with the next image; a run has several where the batch count says so."""
+        state = environment.state()
+        self._first_job = state.job_no
+        state.sampling_step = 0
+        state.textinfo = "upscaling"
+
+    def end_image(self) -> None:
+        """Count the image as done but for the one job that the host counts after it."""
+        state = environment.state()
+        state.job_no = self._first_job + self.jobs - 1
+        state.textinfo = None
 
     def report(self, fraction: float, text: str = "") -> None:
-        """So much of the tiles is done."""
-        done = round(fraction * self.tiles)
+        """Show that a share of the tiles is done."""
+        done = round(fraction * self._tiles)
         state = environment.state()
-        state.job_no = self._start + 1 + done
+        state.job_no = self._first_job + 1 + done
         state.sampling_step = 0
-        state.textinfo = text if text.startswith("border") else f"tile {min(done + 1, self.tiles)} of {self.tiles}"
+        state.textinfo = text if text.startswith("border") else f"tile {min(done + 1, self._tiles)} of {self._tiles}"
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop."""
-        return self.stops.requested()
-
-    @property
-    def upscaling(self) -> Upscaling:
-        """The progress of enlarging."""
-        return Upscaling(self.stops)
+        return self._stops.requested()
 
 
-class Upscaling:
-    """A `Progress` within the job that enlarges the picture."""
+class _EnlargingProgress:
+    """A `Progress` within the job that enlarges the image."""
 
     def __init__(self, stops: Stops) -> None:
         self._stops = stops
 
     def report(self, fraction: float, text: str = "") -> None:
-        """So much of it is done."""
-        environment.state().sampling_steps = _STEPS
-        environment.state().sampling_step = int(_STEPS * min(1.0, max(0.0, fraction)))
+        """Show that a share of it is done."""
+        state = environment.state()
+        state.sampling_steps = _STEPS
+        state.sampling_step = int(_STEPS * min(1.0, max(0.0, fraction)))
 
     def cancelled(self) -> bool:
         """Whether the person asked to stop."""

@@ -1,4 +1,4 @@
-"""Which picture the script's line speaks of: that of the img2img tab which is open, told without sending it anew."""
+"""Which image the script's line describes: that of the open img2img tab, found without sending it again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image
 
 from lib_upscale.redrawing.tiles.filters import Plane
 
-__all__ = ["OTHERS", "WHERE", "Source", "seen", "source_of", "tabs_of"]
+__all__ = ["IMAGE_IDS", "OPEN_TAB_SCRIPT", "Source", "describe_image", "find_tabs", "parse_open_tab"]
 
-OTHERS = ("img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img2img_batch_input_dir")
-"""The host's components that hold a picture, or the name of many, in the tabs after the first; by their ids."""
+IMAGE_IDS = ("img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img2img_batch_input_dir")
+"""Ids of the host's components that hold an image, or the folder of many, in the tabs after the first."""
 _TABS = "mode_img2img"
 
-WHERE = """async (...values) => {
+OPEN_TAB_SCRIPT = """async (...values) => {
     const wait = (time) => new Promise((done) => setTimeout(done, time));
     await wait(100);
     const tab = document.querySelector('#mode_img2img > div[style="display: block;"]');
@@ -27,12 +27,12 @@ WHERE = """async (...values) => {
     values[1] = tab ? `${tab.id} ${image ? image.naturalWidth : 0}x${image ? image.naturalHeight : 0}` : '';
     return values;
 }"""
-"""Runs on the page before the line is made: puts the open tab and the size of its picture into the second input."""
+"""Runs on the page before the line is made: puts the open tab and the size of its image into the second input."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The picture that is going to be enlarged."""
+    """The image that is going to be enlarged."""
 
     size: tuple[int, int] | None = None
     brightness: Plane | None = None
@@ -43,16 +43,21 @@ class Source:
     """Whether there are many, none of which is known."""
 
 
-def source_of(picture: Any) -> Source:
-    """The picture in the first tab, as gradio gives it."""
-    if not isinstance(picture, Image.Image):
+def describe_image(image: object) -> Source:
+    """Describe the image in the first tab, as gradio gives it."""
+    if not isinstance(image, Image.Image):
         return Source()
-    return Source(picture.size, np.asarray(picture.convert("L"), dtype=np.float32) / np.float32(255))
+    return Source(image.size, np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255))
 
 
-def seen(where: str, first: Source) -> Source:
-    """What `WHERE` tells, and `first`, the picture in the first tab, where that is open or nothing is told."""
-    match = re.match(r"^(\w+) (\d+)x(\d+)$", where or "")
+def parse_open_tab(text: str, first: Source) -> Source:
+    """Read what `OPEN_TAB_SCRIPT` says.
+
+    Args:
+        text: What it says; may be empty.
+        first: The image in the first tab: the result where that is open or nothing is said.
+    """
+    match = re.match(r"^(\w+) (\d+)x(\d+)$", text or "")
     if match is None or match[1] == "img2img_img2img_tab":
         return first
     width, height = int(match[2]), int(match[3])
@@ -61,16 +66,16 @@ def seen(where: str, first: Source) -> Source:
     )
 
 
-def tabs_of(components: Sequence[Any]) -> list[Any]:
-    """The tabs of img2img in which components lie, each once."""
-    found = {id(tab): tab for component in components if (tab := _tab_of(component)) is not None}
-    return list(found.values())
+def find_tabs(components: Sequence[Any]) -> list[Any]:
+    """Return the tabs of img2img in which components are, each once."""
+    tabs = {id(tab): tab for component in components if (tab := _tab_of(component)) is not None}
+    return list(tabs.values())
 
 
 def _tab_of(component: Any) -> Any:
     while component is not None:
-        above = getattr(component, "parent", None)
-        if getattr(above, "elem_id", None) == _TABS:
+        parent = getattr(component, "parent", None)
+        if getattr(parent, "elem_id", None) == _TABS:
             return component if hasattr(component, "select") else None
-        component = above
+        component = parent
     return None
