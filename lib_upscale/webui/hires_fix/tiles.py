@@ -35,7 +35,7 @@ from lib_upscale.webui.tiled_sampling.painter import HostPainter
 from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
 from lib_upscale.webui.tiled_sampling.stops import Stops
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
-from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
+from lib_upscale.webui.tiled_sampling.tiled_vae import vae_by_tiles
 
 __all__ = ["second_pass_by_tiles", "tiles_settings"]
 
@@ -192,7 +192,7 @@ def _enlarge_all(p: HostTxt2Img, size: HiresSize, first: FirstPass, settings: Re
         assert first.decoded is not None
         return [_enlarge_image(p, size, image, number) for number, image in enumerate(first.decoded)]
     side = settings.tile or base_model.native_side(None)
-    with tiled_vae(vae_network(), side, VaeMode(settings.vae)):
+    with vae_by_tiles(vae_network(), side, VaeMode(settings.vae)):
         # One after the other, as a batch of decoded images may not fit into memory.
         latents = [first.samples[number : number + 1] for number in range(len(first.samples))]
         return [_enlarge_latent(p, size, latent, number) for number, latent in enumerate(latents)]

@@ -1,13 +1,17 @@
-"""Replace something of the host for a while, so that nothing outlives the run it was replaced for."""
+"""Replace something of the host for a while, or know something of its objects, so that nothing outlives a run."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from lib_upscale.webui.host import environment
 
-__all__ = ["option_set", "replaced"]
+__all__ = ["Marks", "option_set", "replaced"]
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -51,3 +55,34 @@ def option_set(key: str, value: object) -> Iterator[None]:
             data[key] = before
         else:
             data.pop(key, None)
+
+
+class Marks(Generic[_T]):
+    """What we know of some of the host's objects, without hanging it on them.
+
+    A mark belongs to the object itself: equal objects and copies have none. It is forgotten with the object.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[int, tuple[weakref.ref[object], _T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def put(self, owner: object, mark: _T) -> None:
+        """Mark an object; a mark that it has is replaced."""
+        key = id(owner)
+        # The address may be another object's once this one is gone.
+        self._marks[key] = weakref.ref(owner, lambda _: self._marks.pop(key, None)), mark
+
+    def get(self, owner: object) -> _T | None:
+        """The object's mark, if it has one."""
+        reference, mark = self._marks.get(id(owner), (None, None))
+        return mark if reference is not None and reference() is owner else None
+
+    def take(self, owner: object) -> _T | None:
+        """The object's mark, if it has one; it has none from then on."""
+        mark = self.get(owner)
+        if mark is not None:
+            del self._marks[id(owner)]
+        return mark

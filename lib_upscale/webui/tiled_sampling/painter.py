@@ -34,10 +34,10 @@ from lib_upscale.webui.host.processing import process_images
 from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
-from lib_upscale.webui.tiled_sampling.tile_processing import tile_processing
+from lib_upscale.webui.tiled_sampling.tile_processing import tile_parameters
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.tiled_sampling.tile_scripts import TileScripts
-from lib_upscale.webui.tiled_sampling.tiled_vae import tiled_vae
+from lib_upscale.webui.tiled_sampling.tiled_vae import vae_by_tiles
 
 __all__ = ["HostPainter"]
 
@@ -116,7 +116,7 @@ class HostPainter(Painter):
         batch = [dataclasses.replace(job, prompt=self._with_networks(job.prompt)) for job in batch]
         joint = self._joint_run(batch[0].region.size)
         prepare = None if joint is None else joint.bind
-        tile = tile_processing(self._run, self._scripts.runner, batch, self._canvas, random, prepare)
+        tile = tile_parameters(self._run, self._scripts.runner, batch, self._canvas, random, prepare)
         self._scripts.take_pixels()
         try:
             with self._vae() if joint is None else joint.vae():
@@ -171,7 +171,7 @@ class HostPainter(Painter):
         if not self._tiled_vae:
             yield
             return
-        with tiled_vae(vae_network(), _VAE_TILE):
+        with vae_by_tiles(vae_network(), _VAE_TILE):
             yield
 
 

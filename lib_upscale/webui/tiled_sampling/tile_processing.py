@@ -21,13 +21,13 @@ from lib_upscale.webui.tiled_sampling.canvas_rng import TileRandom
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.tiled_sampling.tile_scripts import is_denoising
 
-__all__ = ["tile_processing"]
+__all__ = ["tile_parameters"]
 
 _RESIZE_PLAINLY = 0
 _FILL_WITH_ORIGINAL = 1
 
 
-def tile_processing(
+def tile_parameters(
     run: TileRun,
     runner: HostScriptRunner,
     jobs: Sequence[TileJob],

@@ -18,7 +18,7 @@ from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostVae
 
-__all__ = ["can_run_by_tiles", "tiled_vae"]
+__all__ = ["can_run_by_tiles", "vae_by_tiles"]
 
 _SMALLEST = 2 * vae.MARGIN + 16
 """Pixels a side of a tile of the VAE: below it the fast mode would compute margins alone."""
@@ -35,7 +35,7 @@ def can_run_by_tiles(network: HostVae) -> bool:
 
 
 @contextmanager
-def tiled_vae(
+def vae_by_tiles(
     network: HostVae, tile: int, mode: VaeMode = VaeMode.EXACT, progress: Progress = SILENT
 ) -> Iterator[None]:
     """Whoever calls the VAE while this lasts has it run by tiles.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lib_upscale.webui.host import console
+from lib_upscale.webui.host.patching import Marks
 from lib_upscale.webui.host.scripts import xyz_plot
 
 __all__ = ["Axes", "Axis"]
@@ -29,6 +30,8 @@ class Axes:
     settings: Sequence[Axis]
     fields: Sequence[Axis] = ()
     """Axes along the host's own parameters, in cells that are ours all the same."""
+    _marks: Marks[Mapping[str, Any]] = field(default_factory=Marks, init=False, repr=False)
+    """Cell -> the values of its axes, from when the plot makes it until its generation begins."""
 
     def add(self) -> None:
         """Add them to the host's script, once, also after the page was reloaded."""
@@ -47,14 +50,9 @@ class Axes:
         if plot is not None:
             plot.axis_options[:] = [each for each in plot.axis_options if not each.label.startswith(self._label(""))]
 
-    def marked(self, p: Any) -> Mapping[str, Any] | None:
+    def marked(self, p: object) -> Mapping[str, Any] | None:
         """Name of a setting -> its value, where the cell `p` lies along any of them; it is not marked any more then."""
-        found: Mapping[str, Any] | None = vars(p).pop(self._key, None)
-        return found
-
-    @property
-    def _key(self) -> str:
-        return f"upscale_plus_axes_of_{self.option}"
+        return self._marks.take(p)
 
     def _label(self, label: str) -> str:
         return f"[{self.title}] {label}"
@@ -69,8 +67,8 @@ class Axes:
 
         return apply
 
-    def _mark(self, p: Any, values: Mapping[str, Any]) -> None:
-        setattr(p, self._key, {**getattr(p, self._key, {}), **values})
+    def _mark(self, p: object, values: Mapping[str, Any]) -> None:
+        self._marks.put(p, {**(self._marks.get(p) or {}), **values})
 
 
 def _plot() -> Any:

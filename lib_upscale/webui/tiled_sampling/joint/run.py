@@ -17,7 +17,7 @@ from lib_upscale.webui.host.model import vae_network
 from lib_upscale.webui.host.protocols import HostProcessing
 from lib_upscale.webui.tiled_sampling.joint.binding import JointWork, bind
 from lib_upscale.webui.tiled_sampling.joint.prompts import conditioning_of
-from lib_upscale.webui.tiled_sampling.tiled_vae import can_run_by_tiles, tiled_vae
+from lib_upscale.webui.tiled_sampling.tiled_vae import can_run_by_tiles, vae_by_tiles
 
 __all__ = ["JointRun", "tile_prompts"]
 
@@ -78,7 +78,7 @@ class JointRun:
             console.say("this VAE is of a kind that can't run by tiles: it takes the whole image")
             yield
         else:
-            with tiled_vae(network, max(tile) * LATENT, self.settings.vae, self.work.progress):
+            with vae_by_tiles(network, max(tile) * LATENT, self.settings.vae, self.work.progress):
                 yield
 
 

@@ -1,0 +1,12 @@
+from lib_upscale.webui.hires_fix.axes import AXES as AXES
+from lib_upscale.webui.hires_fix.axes import with_axes as with_axes
+from lib_upscale.webui.hires_fix.first_pass import FirstPass as FirstPass
+from lib_upscale.webui.hires_fix.joint import second_pass_joint as second_pass_joint
+from lib_upscale.webui.hires_fix.page import HiresPage as HiresPage
+from lib_upscale.webui.hires_fix.second_pass import PREFIX as PREFIX
+from lib_upscale.webui.hires_fix.second_pass import TITLE as TITLE
+from lib_upscale.webui.hires_fix.second_pass import HiresRequest as HiresRequest
+from lib_upscale.webui.hires_fix.second_pass import install as install
+from lib_upscale.webui.hires_fix.second_pass import uninstall as uninstall
+from lib_upscale.webui.hires_fix.size import HiresSize as HiresSize
+from lib_upscale.webui.hires_fix.tiles import second_pass_by_tiles as second_pass_by_tiles

@@ -1,0 +1,10 @@
+from lib_upscale.webui.tiled_sampling.joint.binding import JointWork as JointWork
+from lib_upscale.webui.tiled_sampling.joint.binding import bind as bind
+from lib_upscale.webui.tiled_sampling.joint.conditioning import NONE as NONE
+from lib_upscale.webui.tiled_sampling.joint.conditioning import Encoded as Encoded
+from lib_upscale.webui.tiled_sampling.joint.conditioning import Side as Side
+from lib_upscale.webui.tiled_sampling.joint.conditioning import TileConditioning as TileConditioning
+from lib_upscale.webui.tiled_sampling.joint.hints import cropped_hints as cropped_hints
+from lib_upscale.webui.tiled_sampling.joint.prompts import conditioning_of as conditioning_of
+from lib_upscale.webui.tiled_sampling.joint.run import JointRun as JointRun
+from lib_upscale.webui.tiled_sampling.joint.run import tile_prompts as tile_prompts

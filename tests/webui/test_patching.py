@@ -1,0 +1,115 @@
+"""What is replaced of a host for a while, and what is put on one generation's parameters."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lib_upscale.errors import SettingsError
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.patching import Marks, option_set, replaced
+from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
+
+
+class Generation:
+    limit = 3
+
+    def init(self) -> str:
+        return "begun"
+
+
+class TestReplaced:
+    def test_a_method_of_the_class_is_seen_again_afterwards(self) -> None:
+        owner = Generation()
+        with replaced(owner, "init", lambda: "ours"):
+            assert owner.init() == "ours"
+        assert owner.init() == "begun"
+        assert vars(owner) == {}
+
+    def test_an_attribute_of_the_object_has_its_value_again_even_after_an_error(self) -> None:
+        owner: Any = SimpleNamespace(size=1)
+        with contextlib.suppress(ValueError), replaced(owner, "size", 2):
+            assert owner.size == 2
+            raise ValueError
+        assert owner.size == 1
+
+    def test_an_attribute_that_was_not_there_goes(self) -> None:
+        owner: Any = SimpleNamespace()
+        with replaced(owner, "size", 2):
+            assert owner.size == 2
+        assert not hasattr(owner, "size")
+
+    def test_one_within_the_other_is_undone_in_turn(self) -> None:
+        owner: Any = SimpleNamespace(size=1)
+        with replaced(owner, "size", 2):
+            with replaced(owner, "size", 3):
+                assert owner.size == 3
+            assert owner.size == 2
+        assert owner.size == 1
+
+
+class TestOptionSet:
+    def test_a_setting_that_was_at_its_default_is_so_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        opts = SimpleNamespace(data={"kept": 1})
+        monkeypatch.setattr(environment, "opts", lambda: opts)
+        with option_set("kept", 2), option_set("unset", None):
+            assert opts.data == {"kept": 2, "unset": None}
+        assert opts.data == {"kept": 1}
+
+
+class TestFailures:
+    def test_the_first_error_is_shown_and_each_check_takes_back_its_own(self) -> None:
+        p: Any = Generation()
+        fail_at_start(p, SettingsError("first", "mend it"), "a")
+        fail_at_start(p, SettingsError("second", "mend it"), "b")
+        with pytest.raises(SettingsError, match="first"):
+            p.init()
+        clear_failure(p, "b")
+        with pytest.raises(SettingsError, match="first"):
+            p.init()
+        clear_failure(p, "a")
+        assert p.init() == "begun"
+
+    def test_a_copy_that_is_looked_at_anew_begins(self) -> None:
+        p: Any = Generation()
+        p.init = lambda: "another extension's"
+        fail_at_start(p, SettingsError("wrong", "mend it"), "a")
+        other = copy.copy(p)
+        clear_failure(other, "a")
+        assert other.init() == "another extension's"
+        with pytest.raises(SettingsError, match="wrong"):
+            p.init()
+
+
+class TestMarks:
+    def test_a_mark_is_taken_once_and_a_copy_has_none(self) -> None:
+        marks: Marks[dict[str, int]] = Marks()
+        p = Generation()
+        marks.put(p, {"tile": 1})
+        assert marks.get(copy.copy(p)) is None
+        assert marks.get(p) == {"tile": 1}
+        assert marks.take(p) == {"tile": 1}
+        assert marks.take(p) is None
+
+    def test_what_is_gone_leaves_nothing_behind(self) -> None:
+        marks: Marks[int] = Marks()
+        for number in range(100):
+            marks.put(Generation(), number)
+        assert len(marks) == 0
+
+    def test_objects_that_are_equal_are_told_apart(self) -> None:
+        class Equal:
+            __hash__ = None  # type: ignore[assignment]
+
+            def __eq__(self, other: object) -> bool:
+                return True
+
+        marks: Marks[int] = Marks()
+        one, other = Equal(), Equal()
+        marks.put(one, 1)
+        assert marks.take(other) is None
+        assert marks.take(one) == 1
