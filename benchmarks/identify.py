@@ -26,7 +26,7 @@ import torch
 
 from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo
 from lib_upscale.models.formats.reader import read_checkpoint
-from lib_upscale.models.identification.inspect_network import inspect_network, match_architecture
+from lib_upscale.models.identification.network_facts import inspect_network, match_architecture
 
 
 def esrgan() -> dict[str, torch.Tensor]:

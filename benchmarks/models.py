@@ -74,7 +74,7 @@ def main() -> int:
     print(f"{torch.__version__=!s} {torch.get_num_threads()} threads on {options.device}")
     print(f"{'model':28} {'picture':>9} {'plain s':>8} {'ours s':>8} {'ratio':>6} "
           f"{'plain MB':>8} {'ours MB':>8} {'computed':>8} {'error':>6}")  # fmt: skip
-    models = Models(Catalog([options.models], embedded=False), ModelCache(options.device))
+    models = Models(Catalog([options.models], bundled=False), ModelCache(options.device))
     for case in CASES:
         if options.only and options.only not in case.model:
             continue
@@ -172,7 +172,7 @@ def peak(case: Case, how: str, options: argparse.Namespace) -> float:
 
 def child(options: argparse.Namespace) -> int:
     case = CASES[options.case]
-    models = Models(Catalog([options.models], embedded=False), ModelCache(options.device))
+    models = Models(Catalog([options.models], bundled=False), ModelCache(options.device))
     picture = part(options.images / case.image, Size(case.side, case.side))
     run = (plainly if options.child == "plain" else ours)(case, models, picture)
     if options.child == "ours":

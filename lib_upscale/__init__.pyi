@@ -5,7 +5,7 @@ from lib_upscale.image.io.files import write_picture as write_picture
 from lib_upscale.image.picture import Picture as Picture
 from lib_upscale.models.catalog.catalog import Catalog as Catalog
 from lib_upscale.models.catalog.catalog import Entry as Entry
-from lib_upscale.models.identification.identify import identify as identify
+from lib_upscale.models.identification.identifier import identify as identify
 from lib_upscale.models.identity import Identity as Identity
 from lib_upscale.models.identity import Kind as Kind
 from lib_upscale.models.library import Models as Models

@@ -40,7 +40,7 @@ def write(path: Path, weights: dict[str, torch.Tensor]) -> Path:
 
 def models_in(folder: Path, notes: Path | None = None, **limits: Any) -> Models:
     """What the command line would make of a folder, on the CPU."""
-    return Models(Catalog([folder], embedded=False), ModelCache("cpu", measurements=MeasurementStore(notes), **limits))
+    return Models(Catalog([folder], bundled=False), ModelCache("cpu", measurements=MeasurementStore(notes), **limits))
 
 
 def whole(models: Models, name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from safetensors.torch import save_file  # noqa: E402
 
-from lib_upscale.models.catalog.bundled import embedded_models  # noqa: E402
+from lib_upscale.models.catalog.bundled import bundled_models  # noqa: E402
 from lib_upscale.models.formats.reader import read_checkpoint  # noqa: E402
 
 WEIGHTS = {
@@ -37,7 +37,7 @@ COPIES = (
 def main(folder: Path) -> None:
     (folder / "models").mkdir(parents=True, exist_ok=True)
     (folder / "images").mkdir(exist_ok=True)
-    for model in embedded_models():
+    for model in bundled_models():
         if model.name in WEIGHTS:
             save_file(read_checkpoint(model.path).load(), folder / "models" / f"{WEIGHTS[model.name]}.safetensors")
     for package, file, target in COPIES:

@@ -72,7 +72,7 @@ def _print_identity(file: str, as_json: bool) -> bool:
 
 def _looked_into(path: Path) -> Identity:
     # Imported here: it may import torch, which --help does without.
-    from lib_upscale.models.identification.identify import identify as identity_of
+    from lib_upscale.models.identification.identifier import identify as identity_of
 
     return identity_of(path)
 

@@ -20,7 +20,7 @@ from lib_upscale.cli.output import Bar, looking, table
 from lib_upscale.cli.settings_options import settings_from, settings_options
 from lib_upscale.errors import UnknownModelError
 from lib_upscale.image.io.formats import Format
-from lib_upscale.models.catalog.bundled import DEFAULT_MODEL, embedded_models
+from lib_upscale.models.catalog.bundled import DEFAULT_MODEL, bundled_models
 from lib_upscale.models.catalog.catalog import Catalog, Entry
 from lib_upscale.models.model_files import file_fingerprint
 from lib_upscale.settings.upscale import UpscaleSettings
@@ -146,7 +146,7 @@ def _chosen(catalog: Catalog, settings: UpscaleSettings) -> list[Entry]:
     """The models that the settings name. Raises `UnknownModelError` or what is wrong with one of them."""
     names = [settings.model or DEFAULT_MODEL, *settings.before, *settings.after]
     names += [settings.second_model] if settings.second_model else []
-    if not settings.model and not embedded_models():
+    if not settings.model and not bundled_models():
         raise UnknownModelError(
             DEFAULT_MODEL,
             (),

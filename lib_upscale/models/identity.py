@@ -1,4 +1,4 @@
-"""What a checkpoint is: plain data, without torch, so that a listing needs no torch."""
+"""What a model file is, as plain data that needs no torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Kind(str, Enum):
 
 
 class TilingSupport(str, Enum):
-    """Whether a network may be shown a picture in tiles; spandrel's three answers."""
+    """Whether a network may be run on an image in tiles; spandrel's three answers."""
 
     SUPPORTED = "supported"
     DISCOURAGED = "discouraged"

@@ -1,4 +1,4 @@
-"""Which files of the model folders may be models: names and stamps alone, no file is opened."""
+"""Finds the files of the model folders that may be models, by their names alone: no file is opened."""
 
 from __future__ import annotations
 
@@ -7,50 +7,49 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["Fingerprint", "file_fingerprint", "model_files"]
+__all__ = ["Fingerprint", "file_fingerprint", "find_model_files"]
 
 Fingerprint = tuple[int, ...]
-"""Size in bytes and time of change in nanoseconds, for an ncnn pair of both files; whether aria2 is still at it."""
+"""Size in bytes and time of change in nanoseconds, for an ncnn pair of both files; whether aria2 still writes it."""
 
-_SUFFIXES = frozenset(
-    {
-        # containers that hold upscalers
-        ".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param",
-        # what people put beside them: named, so that nobody wonders why it isn't offered
-        ".onnx", ".gguf", ".zip",
-        # what a browser or downloader leaves behind
-        ".part", ".partial", ".crdownload", ".download",
-    }
-)  # fmt: skip
+_MODELS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param")
+_OTHERS = (".onnx", ".gguf", ".zip")
+"""Files that people put with them: listed, so that nobody wonders why one isn't offered."""
+_UNFINISHED = (".part", ".partial", ".crdownload", ".download")
+"""Left behind by a browser or a downloader."""
+_SUFFIXES = frozenset((*_MODELS, *_OTHERS, *_UNFINISHED))
 
 
-def model_files(folders: Sequence[Path]) -> list[Path]:
-    """Every file below `folders` that may be a model, as absolute paths in a stable order.
+def find_model_files(folders: Sequence[Path]) -> list[Path]:
+    """Find every file below `folders` that may be a model.
 
-    Links are followed, each real folder is read once, and a file that is reached twice under one name is given
-    once. Names that begin with a dot are left out, with all that lies below. An ncnn pair is given as its `.param`
-    file. A folder that is missing or can't be read holds nothing.
+    Links are followed, each real folder is read once, and a file that is reached twice under one name is listed once.
+    Names that begin with a dot are left out, with all that is below them. A folder that is missing or can't be read
+    holds nothing.
+
+    Returns:
+        Absolute paths in a stable order; for an ncnn pair its `.param` file.
     """
     seen_folders: set[str] = set()
     seen_files: set[tuple[str, str]] = set()
-    found: list[Path] = []
+    files: list[Path] = []
     for folder in folders:
         for path, is_link in _walk(Path(os.path.abspath(folder)), seen_folders):  # noqa: PTH100 (keeps links)
             # Only a link can lead to a file that has been seen: its folder would have been skipped otherwise.
             real = os.path.realpath(path) if is_link else str(path)
             if (real, path.name) not in seen_files:
                 seen_files.add((real, path.name))
-                found.append(path)
-    return found
+                files.append(path)
+    return files
 
 
 def file_fingerprint(path: Path) -> Fingerprint | None:
-    """What tells whether a file has changed since it was identified; None if it is gone."""
+    """Get what tells whether a file has changed since it was identified; None if it is gone."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    # aria2 allots the whole file at once and removes its note when all of it is there.
+    # aria2 allocates the whole file at once and removes its control file when all of it is there.
     fingerprint = (status.st_size, status.st_mtime_ns, int(path.with_name(f"{path.name}.aria2").exists()))
     if path.suffix.lower() != ".param":
         return fingerprint

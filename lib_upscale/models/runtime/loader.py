@@ -24,7 +24,7 @@ def load_network(path: Path) -> ModelDescriptor:
     """
     import torch
 
-    from lib_upscale.models.identification.inspect_network import check_block_numbers, match_architecture
+    from lib_upscale.models.identification.network_facts import check_block_numbers, match_architecture
 
     checkpoint = read_checkpoint(path)
     match = match_architecture(checkpoint.tensors)

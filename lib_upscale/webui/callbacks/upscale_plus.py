@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lib_upscale.models.identification.architectures import missing_architectures
 from lib_upscale.webui.api import upscale as upscale_api
 from lib_upscale.webui.extras import batch, builtin_upscale, postprocess
 from lib_upscale.webui.extras.accordion import Accordion, UpscalerList
@@ -72,8 +73,11 @@ class UpscalePlusCallbacks:
             accordion.connect(self._image, _builtin_controls(), list(self._lists.values()))
 
     def app_started(self, app: Any) -> None:
-        """Add the API to the host's FastAPI application."""
+        """Add the API to the host's FastAPI application, and say which architectures are missing."""
         upscale_api.add_routes(app)
+        if missing := missing_architectures():
+            names = ", ".join(missing)
+            console.say(f"models of these architectures can't be used, the installed spandrel lacks them: {names}")
 
     def process_firstpass(self, pp: Any, values: Mapping[str, Any]) -> None:
         """Tell other postprocessors the size of the result."""

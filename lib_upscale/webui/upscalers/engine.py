@@ -82,7 +82,7 @@ class Engine:
 
     def problems(self) -> list[str]:
         """Of each file that lies among the upscalers and is none: what is wrong and what to do."""
-        from lib_upscale.models.identification.identify import problem_of
+        from lib_upscale.models.identification.identifier import problem_of
 
         # Models that restore faces are at home in models/GFPGAN.
         strange = [e for e in self.catalog.entries() if not e.identity.usable and "GFPGAN" not in e.path.parts]

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from lib_upscale.errors import CancelledError, NotAnUpscalerError, UnknownModelError, UpscalePlusError
-from lib_upscale.models.catalog.catalog import Catalog, _unique_names
+from lib_upscale.models.catalog import identity_cache
+from lib_upscale.models.catalog.catalog import Catalog, unique_names
 from lib_upscale.models.catalog.identity_cache import IdentityCache
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, TilingSupport
-from lib_upscale.models.model_files import file_fingerprint, model_files
+from lib_upscale.models.model_files import file_fingerprint, find_model_files
 from lib_upscale.progress import Callback
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,7 +58,7 @@ def owned(tmp_path: Path) -> Catalog:
         *(upscaler(folder / f"{stem}.pth") for stem in stems),
         lora(folder / "add-detail-xl.safetensors"),
     )
-    return Catalog([folder], cache=tmp_path / "cache.json", embedded=False)
+    return Catalog([folder], cache=tmp_path / "cache.json", bundled=False)
 
 
 class TestFolders:
@@ -66,13 +67,13 @@ class TestFolders:
         for name in [*wanted, "pair.bin", "readme.txt", ".hidden/f.pth", "._a.pth", "preview.png"]:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
-        assert {path.relative_to(tmp_path).as_posix() for path in model_files([tmp_path])} == set(wanted)
+        assert {path.relative_to(tmp_path).as_posix() for path in find_model_files([tmp_path])} == set(wanted)
 
     def test_a_folder_within_another_and_one_that_is_missing(self, tmp_path: Path) -> None:
         (tmp_path / "sub").mkdir()
         (tmp_path / "sub" / "a.pth").touch()
         folders = [tmp_path, tmp_path / "sub", tmp_path / "missing"]
-        assert model_files(folders) == [tmp_path / "sub" / "a.pth"]
+        assert find_model_files(folders) == [tmp_path / "sub" / "a.pth"]
 
     def test_links_are_followed_once_and_never_in_a_circle(self, tmp_path: Path) -> None:
         store = tmp_path / "store"
@@ -84,18 +85,18 @@ class TestFolders:
         for name, target in links.items():
             (folder / name).symlink_to(target, target_is_directory=target.is_dir())
         (store / "back").symlink_to(folder, target_is_directory=True)
-        found = [path.relative_to(folder).as_posix() for path in model_files([folder])]
+        found = [path.relative_to(folder).as_posix() for path in find_model_files([folder])]
         assert found == ["copy.pth", "a link/a.pth"]
 
     def test_what_can_be_reached_without_a_link_is_listed_there(self, tmp_path: Path) -> None:
         (tmp_path / "z").mkdir()
         (tmp_path / "z" / "m.pth").touch()
         (tmp_path / "a").symlink_to(tmp_path / "z", target_is_directory=True)
-        assert model_files([tmp_path]) == [tmp_path / "z" / "m.pth"]
+        assert find_model_files([tmp_path]) == [tmp_path / "z" / "m.pth"]
 
     def test_a_broken_link_is_listed_with_its_reason(self, tmp_path: Path) -> None:
         (tmp_path / "gone.pth").symlink_to(tmp_path / "nowhere.pth")
-        (entry,) = Catalog([tmp_path], embedded=False).entries()
+        (entry,) = Catalog([tmp_path], bundled=False).entries()
         assert not entry.identity.usable
         assert entry.identity.problem
 
@@ -103,21 +104,21 @@ class TestFolders:
 class TestNames:
     def test_two_files_of_one_name_are_told_apart_by_their_folder(self) -> None:
         paths = [Path("/m/ESRGAN/4x-Foo.pth"), Path("/m/other/4x-Foo.pth"), Path("/m/other/Bar.pth")]
-        assert list(_unique_names(paths, set()).values()) == ["4x-Foo (ESRGAN)", "4x-Foo (other)", "Bar"]
+        assert list(unique_names(paths, set()).values()) == ["4x-Foo (ESRGAN)", "4x-Foo (other)", "Bar"]
 
     def test_or_by_their_ending(self) -> None:
         paths = [Path("/m/4x-Foo.pth"), Path("/m/4x-Foo.safetensors")]
-        assert list(_unique_names(paths, set()).values()) == ["4x-Foo (pth)", "4x-Foo (safetensors)"]
+        assert list(unique_names(paths, set()).values()) == ["4x-Foo (pth)", "4x-Foo (safetensors)"]
 
     def test_whatever_the_order_and_however_unlucky_the_names_are(self) -> None:
         paths = [
             Path(path)
             for path in ("/a/x/m.pth", "/b/x/m.pth", "/b/x/m.pt", "/b/x/m (x).pth", "/b/m (pth).pth", "/c/Default.pth")
         ]
-        first = _unique_names(paths, {"Default"})
+        first = unique_names(paths, {"Default"})
         assert len({*first.values(), "Default"}) == len(paths) + 1
         for order in itertools.permutations(paths):
-            assert _unique_names(order, {"Default"}) == first
+            assert unique_names(order, {"Default"}) == first
 
 
 class TestFind:
@@ -147,7 +148,7 @@ class TestFind:
     def test_where_two_are_meant_both_are_named(self, tmp_path: Path) -> None:
         files = [tmp_path / "m" / "a" / "Foo.pth", tmp_path / "m" / "b" / "Foo.pth"]
         known(tmp_path / "cache.json", *(upscaler(file) for file in files))
-        catalog = Catalog([tmp_path / "m"], cache=tmp_path / "cache.json", embedded=False)
+        catalog = Catalog([tmp_path / "m"], cache=tmp_path / "cache.json", bundled=False)
         with pytest.raises(UnknownModelError, match=r"'Foo \(a\)' or 'Foo \(b\)'"):
             catalog.find("foo.pth")
         assert catalog.find("foo (B)").path == files[1]
@@ -159,7 +160,7 @@ class TestFind:
 
     def test_nothing_owned_is_said(self, tmp_path: Path) -> None:
         with pytest.raises(UnknownModelError, match=r"no upscaler was found in .*empty"):
-            Catalog([tmp_path / "empty"], embedded=False).find("4x-UltraSharp")
+            Catalog([tmp_path / "empty"], bundled=False).find("4x-UltraSharp")
 
     def test_a_file_that_cannot_upscale_says_why(self, owned: Catalog) -> None:
         with pytest.raises(NotAnUpscalerError, match=r"is a LoRA.*models/Lora"):
@@ -173,9 +174,7 @@ class TestCache:
             assert entry.identity == make(entry.path)
 
     def test_known_files_are_listed_without_torch(self, owned: Catalog, tmp_path: Path) -> None:
-        arguments = (
-            f"[Path({str(tmp_path / 'models')!r})], cache=Path({str(tmp_path / 'cache.json')!r}), embedded=False"
-        )
+        arguments = f"[Path({str(tmp_path / 'models')!r})], cache=Path({str(tmp_path / 'cache.json')!r}), bundled=False"
         code = (
             "import sys; from pathlib import Path; from lib_upscale.models.catalog.catalog import Catalog;"
             f"print(len(Catalog({arguments}).upscalers()), *({{'torch', 'spandrel', 'numpy'}} & set(sys.modules)))"
@@ -190,7 +189,7 @@ class TestCache:
     def test_a_damaged_cache_is_rebuilt(self, tmp_path: Path, damage: bytes) -> None:
         (tmp_path / "cache.json").write_bytes(damage)
         known(tmp_path / "cache.json", upscaler(tmp_path / "m" / "a.pth"))
-        catalog = Catalog([tmp_path / "m"], cache=tmp_path / "cache.json", embedded=False)
+        catalog = Catalog([tmp_path / "m"], cache=tmp_path / "cache.json", bundled=False)
         assert [entry.identity.usable for entry in catalog.entries()] == [True]
 
     def test_records_of_an_older_program_are_not_believed(self, owned: Catalog, tmp_path: Path) -> None:
@@ -202,6 +201,20 @@ class TestCache:
         version = text.split('"')[3]
         (tmp_path / "cache.json").write_text(text.replace(version, "of last year"))
         assert IdentityCache(tmp_path / "cache.json").get(path, fingerprint) is None
+
+    def test_a_raised_version_drops_the_records(
+        self, owned: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = owned.find("2x span").path
+        fingerprint = file_fingerprint(path)
+        assert fingerprint is not None
+        assert IdentityCache(tmp_path / "cache.json").get(path, fingerprint) is not None
+        monkeypatch.setattr(identity_cache, "IDENTITY_VERSION", identity_cache.IDENTITY_VERSION + 1)
+        assert IdentityCache(tmp_path / "cache.json").get(path, fingerprint) is None
+
+    def test_nothing_is_left_beside_the_file(self, owned: Catalog, tmp_path: Path) -> None:
+        assert names(owned)
+        assert {path.name for path in tmp_path.iterdir()} == {"cache.json", "models"}
 
     def test_one_damaged_record_costs_only_that_record(self, tmp_path: Path) -> None:
         files = [tmp_path / "m" / "a.pth", tmp_path / "m" / "b.pth"]
@@ -241,7 +254,7 @@ class TestLookingIntoFiles:
     def test_new_changed_and_removed_files_are_seen(self, tmp_path: Path) -> None:
         folder, cache = tmp_path / "models", tmp_path / "cache.json"
         folder.mkdir()
-        catalog = Catalog([folder], cache=cache, embedded=False)
+        catalog = Catalog([folder], cache=cache, bundled=False)
         assert catalog.entries() == ()
         file = folder / "new.pth"
         file.write_bytes(b"")
@@ -251,7 +264,7 @@ class TestLookingIntoFiles:
         file.write_bytes(b"GGUF\x03\0\0\0" + bytes(64))
         (changed,) = catalog.refresh()
         assert changed.identity.kind is Kind.GGUF
-        assert Catalog([folder], cache=cache, embedded=False).entries() == (changed,)
+        assert Catalog([folder], cache=cache, bundled=False).entries() == (changed,)
         file.unlink()
         assert catalog.refresh() == ()
 
@@ -259,14 +272,14 @@ class TestLookingIntoFiles:
         file = tmp_path / "page.pth"
         file.write_text("<!DOCTYPE html><html><body>404</body></html>")
         with pytest.raises(UpscalePlusError, match=r"page\.pth"):
-            Catalog([], embedded=False).find(str(file))
+            Catalog([], bundled=False).find(str(file))
 
     def test_being_interrupted_keeps_what_is_known(self, tmp_path: Path) -> None:
         for name in ("a.pth", "b.pth", "c.pth"):
             (tmp_path / name).write_bytes(b"")
         told: list[str] = []
         stop = Callback(lambda _, text: told.append(text), lambda: len(told) == 2)
-        catalog = Catalog([tmp_path], cache=tmp_path / "cache.json", embedded=False)
+        catalog = Catalog([tmp_path], cache=tmp_path / "cache.json", bundled=False)
         with pytest.raises(CancelledError):
             catalog.refresh(stop)
         assert told == ["Looking into a.pth", "Looking into b.pth"]

@@ -6,13 +6,22 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
 
 from lib_upscale.errors import DamagedFileError, ModelFileError
-from lib_upscale.models.formats.checkpoint import Container
-from lib_upscale.models.formats.reader import read_checkpoint
+from lib_upscale.models.formats import reader
+from lib_upscale.models.formats.checkpoint import (
+    Checkpoint,
+    CheckpointFormat,
+    Container,
+    TensorInfo,
+    TruncatedContentError,
+)
+from lib_upscale.models.formats.reader import FORMATS, read_checkpoint
+from lib_upscale.models.formats.torch_file import ZIP
 from tests.models.checkpoints import assert_infos, assert_same, safetensors_bytes, saved, weights
 
 
@@ -89,3 +98,37 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
     )
     root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+class TestFormats:
+    """The list of formats is all that the reader knows of them."""
+
+    def test_one_that_is_taken_out_is_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "a.pth"
+        path.write_bytes(saved(weights()))
+        assert read_checkpoint(path).container is Container.ZIP_PICKLE
+        monkeypatch.setattr(reader, "FORMATS", tuple(one for one in FORMATS if one is not ZIP))
+        with pytest.raises(DamagedFileError, match="no model in any format"):
+            read_checkpoint(path)
+
+    def test_one_that_is_added_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def read(path: Path, file: BinaryIO, size: int) -> Checkpoint:
+            file.seek(4)
+            shape = tuple(file.read(size - 4))
+            if not shape:
+                raise TruncatedContentError
+            info = TensorInfo(shape, "float32")
+            return Checkpoint(path, Container.SAFETENSORS, {"zeros": info}, lambda names: {"zeros": torch.zeros(shape)})
+
+        path = tmp_path / "a.zeros"
+        path.write_bytes(b"ZERO\x02\x03")
+        with pytest.raises(DamagedFileError):
+            read_checkpoint(path)
+        zeros = CheckpointFormat(lambda head, path: head.startswith(b"ZERO"), read)
+        monkeypatch.setattr(reader, "FORMATS", (*FORMATS, zeros))
+        assert_same(read_checkpoint(path).load(), {"zeros": torch.zeros(2, 3)})
+        path.write_bytes(b"ZERO")
+        with pytest.raises(DamagedFileError, match="cut off"):
+            read_checkpoint(path)
+        path.write_bytes(saved(weights()))
+        assert_same(read_checkpoint(path).load(), weights())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,8 @@ from spandrel import UnsupportedModelError
 
 from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo
 from lib_upscale.models.identification.architectures import EXPECTED, missing_architectures, registry
-from lib_upscale.models.identification.identify import identify
-from lib_upscale.models.identification.inspect_network import collect_facts, inspect_network, match_architecture
+from lib_upscale.models.identification.identifier import identify
+from lib_upscale.models.identification.network_facts import collect_facts, inspect_network, match_architecture
 from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
@@ -32,6 +34,24 @@ PURPOSES = {
 
 def test_every_expected_architecture_has_a_network_here() -> None:
     assert tuple(sorted(EXPECTED)) == networks.IDS
+
+
+def test_what_an_older_spandrel_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without importing it, and whether the extra package is there or not."""
+    architectures = tmp_path / "spandrel" / "architectures"
+    for name in ("ESRGAN", "SwinIR", "__arch_helpers"):
+        (architectures / name).mkdir(parents=True)
+    (tmp_path / "spandrel" / "__init__.py").write_text("raise SystemExit('it must not be imported')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    for name in ("spandrel", "spandrel_extra_arches"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.invalidate_caches()
+    assert set(missing_architectures()) == set(EXPECTED) - {"ESRGAN", "SwinIR"}
+
+
+def test_what_is_missing_is_what_the_registry_does_not_have() -> None:
+    known = registry()
+    assert missing_architectures() == tuple(name for name in EXPECTED if name not in known)
 
 
 @pytest.fixture(autouse=True, scope="module")

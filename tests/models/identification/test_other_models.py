@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lib_upscale.errors import NotAnUpscalerError
-from lib_upscale.models.identification.identify import identify, problem_of
+from lib_upscale.models.identification.identifier import identify, problem_of
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
 from tests.models.checkpoints import safetensors_bytes
@@ -248,7 +248,7 @@ def test_naming_a_foreign_file_needs_no_torch(tmp_path: Path) -> None:
 
     path = write(tmp_path / "lora.safetensors", LORA)
     code = (
-        "import sys; from lib_upscale.models.identification.identify import identify; "
+        "import sys; from lib_upscale.models.identification.identifier import identify; "
         f"assert identify({str(path)!r}).kind.value == 'lora'; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[3])

@@ -1,0 +1,5 @@
+"""Reads ncnn pairs of the networks that spandrel has."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Reads pickles that torch wrote, without executing them."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

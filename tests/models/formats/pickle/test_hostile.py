@@ -20,7 +20,7 @@ from lib_upscale.models.formats.pickle.interpreter import interpret
 from lib_upscale.models.formats.pickle.machine import MAX_OPCODES
 from lib_upscale.models.formats.pickle.values import DamagedPickleError, UnsafePickleError
 from lib_upscale.models.formats.reader import read_checkpoint
-from lib_upscale.models.identification.identify import identify, problem_of
+from lib_upscale.models.identification.identifier import identify, problem_of
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from lib_upscale.errors import DamagedFileError, MissingArchitectureError, ModelFileError, UpscalePlusError
 from lib_upscale.models.formats.reader import read_checkpoint
-from lib_upscale.models.identification.identify import identify, problem_of
+from lib_upscale.models.identification.identifier import identify, problem_of
 from lib_upscale.models.identity import Identity, Kind
 from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks

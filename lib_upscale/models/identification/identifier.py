@@ -22,7 +22,7 @@ from lib_upscale.models.identification.other_models import identify_other_model
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts
 
 if TYPE_CHECKING:
-    from lib_upscale.models.identification.inspect_network import ArchitectureMatch
+    from lib_upscale.models.identification.network_facts import ArchitectureMatch
 
 __all__ = ["identify", "problem_of"]
 
@@ -90,7 +90,7 @@ def _identity(checkpoint: Checkpoint) -> Identity:
     if not checkpoint.tensors:
         return _without_tensors(checkpoint)
 
-    from lib_upscale.models.identification.inspect_network import (
+    from lib_upscale.models.identification.network_facts import (
         ImpossibleNetworkError,
         inspect_network,
         match_architecture,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from lib_upscale.models.identification import inspect_network as facts
+from lib_upscale.models.identification import network_facts
 from lib_upscale.models.identification.architectures import EXPECTED, missing_architectures, registry
-from lib_upscale.models.identification.identify import identify
+from lib_upscale.models.identification.identifier import identify
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks
@@ -133,7 +133,7 @@ def test_what_the_host_adds_is_known_too(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_construction_that_takes_too_long_ends(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "MAX_SECONDS", -1.0)
+    monkeypatch.setattr(network_facts, "MAX_SECONDS", -1.0)
     identity = identify(files["SwinIR"])
     assert identity.kind is Kind.DAMAGED
     assert "impossible size" in str(identity.problem)
@@ -149,15 +149,15 @@ def test_the_clock_is_not_looked_at_for_every_call(files: dict[str, Path], monke
             looks.append(0.0)
             return 0.0
 
-    class Counted(facts._MetaBuild):
+    class Counted(network_facts._MetaBuild):
         calls_in_all = 0
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             Counted.calls_in_all += 1
             return super().__torch_function__(func, types, args, kwargs)
 
-    monkeypatch.setattr(facts, "time", Clock)
-    monkeypatch.setattr(facts, "_MetaBuild", Counted)
+    monkeypatch.setattr(network_facts, "time", Clock)
+    monkeypatch.setattr(network_facts, "_MetaBuild", Counted)
     assert identify(files["SwinIR"]).kind is Kind.UPSCALER
     assert Counted.calls_in_all > 500
     assert len(looks) < 2 + Counted.calls_in_all / 32

@@ -1,0 +1,12 @@
+from lib_upscale.models.identification.architectures import missing_architectures as missing_architectures
+from lib_upscale.models.identification.architectures import registry as registry
+from lib_upscale.models.identification.identifier import identify as identify
+from lib_upscale.models.identification.identifier import problem_of as problem_of
+from lib_upscale.models.identification.network_facts import ArchitectureMatch as ArchitectureMatch
+from lib_upscale.models.identification.network_facts import ImpossibleNetworkError as ImpossibleNetworkError
+from lib_upscale.models.identification.network_facts import check_block_numbers as check_block_numbers
+from lib_upscale.models.identification.network_facts import collect_facts as collect_facts
+from lib_upscale.models.identification.network_facts import inspect_network as inspect_network
+from lib_upscale.models.identification.network_facts import match_architecture as match_architecture
+from lib_upscale.models.identification.other_models import OtherModel as OtherModel
+from lib_upscale.models.identification.other_models import identify_other_model as identify_other_model
