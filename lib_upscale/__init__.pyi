@@ -14,6 +14,11 @@ from lib_upscale.models.runtime.model_cache import ModelCache as ModelCache
 from lib_upscale.progress import SILENT as SILENT
 from lib_upscale.progress import Callback as Callback
 from lib_upscale.progress import Progress as Progress
+from lib_upscale.redrawing.plan import RedrawPlan as RedrawPlan
+from lib_upscale.redrawing.plan import plan_redraw as plan_redraw
+from lib_upscale.redrawing.result import RedrawPicture as RedrawPicture
+from lib_upscale.redrawing.result import RedrawResult as RedrawResult
+from lib_upscale.redrawing.run import plan_and_redraw as plan_and_redraw
 from lib_upscale.redrawing.run import redraw as redraw
 from lib_upscale.settings.redraw import RedrawSettings as RedrawSettings
 from lib_upscale.settings.upscale import UpscaleSettings as UpscaleSettings
