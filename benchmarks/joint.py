@@ -26,21 +26,28 @@ class Timed:
     def __init__(self, channels: int) -> None:
         self.seconds, self.calls = 0.0, 0
         self.net = nn.Sequential(
-            nn.Conv2d(4, channels, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1), nn.SiLU(),
-            nn.Upsample(scale_factor=2.0), nn.Conv2d(2 * channels, channels, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(4, channels, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1),
+            nn.SiLU(),
+            nn.Upsample(scale_factor=2.0),
+            nn.Conv2d(2 * channels, channels, 3, padding=1),
+            nn.SiLU(),
             nn.Conv2d(channels, 4, 3, padding=1),
-        ).eval()  # fmt: skip
+        ).eval()
 
     def __call__(
         self, x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: Callable[[Tensor], Tensor]
-    ) -> Tensor:  # fmt: skip
-        begun = time.process_time()
+    ) -> Tensor:
+        started = time.process_time()
         result: Tensor = self.net(x)
-        self.seconds += time.process_time() - begun
+        self.seconds += time.process_time() - started
         self.calls += 1
         return result
 
@@ -64,10 +71,10 @@ def main() -> None:
     x = torch.randn(2, 4, options.latent, options.latent)
     joint(x, torch.ones(2))
     model.seconds, model.calls = 0.0, 0
-    begun = time.process_time()
+    started = time.process_time()
     for step in range(options.steps):
         joint(x, torch.full((2,), 14.6 / (step + 1)))
-    whole = time.process_time() - begun
+    whole = time.process_time() - started
     print(
         f"latent {options.latent}, tile {options.tile}: "
         f"{model.calls} calls of {1000 * model.seconds / model.calls:.1f} ms, "

@@ -56,9 +56,14 @@ class Host:
 
     def builtin(self, seed: int) -> tuple[Image.Image, float]:
         body = {
-            **USUAL, "init_images": [as_base64(self.source)], "seed": seed, "width": 512, "height": 512,
-            "script_name": "SD upscale", "script_args": ["", 64, "Lanczos", 2.0],
-        }  # fmt: skip
+            **USUAL,
+            "init_images": [as_base64(self.source)],
+            "seed": seed,
+            "width": 512,
+            "height": 512,
+            "script_name": "SD upscale",
+            "script_args": ["", 64, "Lanczos", 2.0],
+        }
         return self._call(f"builtin-{seed}", "/sdapi/v1/img2img", body)
 
     def _call(self, name: str, path: str, body: dict[str, Any]) -> tuple[Image.Image, float]:
@@ -90,12 +95,12 @@ def visible(plane: Plane, position: int, axis: int) -> float:
 def borders() -> list[tuple[str, int, int]]:
     """(name, position, axis) of the midline of each overlap of our grid."""
     grid = plan_grid(Size(SIDE, SIDE), native=512)
-    found = []
+    lines = []
     for name, axis, line in (("x", 1, grid.across), ("y", 0, grid.down)):
         for index in range(len(line.origins) - 1):
             shared = line.shared(index)
-            found.append((name, (shared.start + shared.stop) // 2, axis))
-    return found
+            lines.append((name, (shared.start + shared.stop) // 2, axis))
+    return lines
 
 
 def geometric(values: list[float]) -> float:
@@ -168,8 +173,8 @@ def _area() -> bool:
 
 def _time(host: Host, seeds: int) -> bool:
     pairs = [(host.ours(seed)[1], host.builtin(seed)[1]) for seed in range(1, min(seeds, 3) + 1)]
-    ratio = float(np.median([ours / theirs for ours, theirs in pairs]))
-    shown = ", ".join(f"{ours:.1f}/{theirs:.1f} s" for ours, theirs in pairs)
+    ratio = float(np.median([ours / builtin for ours, builtin in pairs]))
+    shown = ", ".join(f"{ours:.1f}/{builtin:.1f} s" for ours, builtin in pairs)
     print(f"time against the built-in SD upscale: {ratio:.2f} ({shown})")
     return ratio <= 0.8
 

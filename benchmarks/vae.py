@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lib_upscale.vae.tiled import MARGIN, Spill, VaeMode, decode, encode, host_memory
+from lib_upscale.settings.redraw import VaeMode
+from lib_upscale.vae import MARGIN, Spill, decode, encode
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,9 +46,17 @@ def networks(options: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
         from ldm.modules.diffusionmodules import model
 
         shape = {
-            "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": options.ch,
-            "ch_mult": (1, 2, 4, 4), "num_res_blocks": options.blocks, "attn_resolutions": [], "dropout": 0.0,
-        }  # fmt: skip
+            "double_z": True,
+            "z_channels": 4,
+            "resolution": 256,
+            "in_channels": 3,
+            "out_ch": 3,
+            "ch": options.ch,
+            "ch_mult": (1, 2, 4, 4),
+            "num_res_blocks": options.blocks,
+            "attn_resolutions": [],
+            "dropout": 0.0,
+        }
         return model.Encoder(**shape), model.Decoder(**shape)
 
 
@@ -80,7 +89,7 @@ def anonymous() -> int:
     return 0
 
 
-def given(options: argparse.Namespace, factor: int) -> Tensor:
+def make_input(options: argparse.Namespace, factor: int) -> Tensor:
     """A picture with slopes, edges and noise, or such a latent."""
     side = options.size // factor
     generator = torch.Generator().manual_seed(0)
@@ -102,24 +111,21 @@ def one(options: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder, decoder = (module.eval().to(device) for module in networks(options))
     part = options.part[0]
-    module, run, x = (encoder, encode, given(options, 1)) if part == "encode" else (decoder, decode, given(options, 8))
+    module, run, factor = (encoder, encode, 1) if part == "encode" else (decoder, decode, 8)
+    x = make_input(options, factor)
     with torch.no_grad():
         module(x[..., :8, :8].to(device))
     with Peak() as peak, torch.no_grad():
-        begun = time.perf_counter()
+        started = time.perf_counter()
         if options.run[0] == "whole":
             y = module(x.to(device)).cpu()
         else:
             spill = Spill(Path(options.spill), options.memory * 2**20) if options.spill else None
-            y = run(
-                module, x, tile=options.tile, mode=VaeMode(options.run[0]), margin=options.margin, spill=spill
-            )  # fmt: skip
-        took = time.perf_counter() - begun
+            y = run(module, x, tile=options.tile, mode=VaeMode(options.run[0]), margin=options.margin, spill=spill)
+        seconds = time.perf_counter() - started
     np.save(options.out, y.float().numpy())
-    said = {"seconds": round(took, 2), "peak_mb": peak.highest // 2**20}
-    if options.run[0] != "whole":
-        said["said_mb"] = int(host_memory(module, VaeMode(options.run[0])) * options.size**2 / 1e6 / 2**20)
-    print(json.dumps(said))
+    report = {"seconds": round(seconds, 2), "peak_mb": peak.highest // 2**20}
+    print(json.dumps(report))
 
 
 def main() -> None:
@@ -147,14 +153,14 @@ def main() -> None:
                 done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
                 if done.returncode:
                     sys.exit(done.stderr)
-                said = json.loads(done.stdout.splitlines()[-1])
+                report = json.loads(done.stdout.splitlines()[-1])
                 whole = Path(folder, f"{part}-whole.npy")
                 if run != "whole" and whole.exists():
                     a, b = np.load(whole), np.load(out)
-                    said["difference"] = f"{np.abs(a - b).max():.1e}"
-                    said["spread"] = f"{a.std():.2f}"
-                    said["mean"] = f"{np.abs(a - b).mean():.1e}"
-                print(f"{part} {options.size} tile {options.tile} {run:5}", json.dumps(said), flush=True)
+                    report["difference"] = f"{np.abs(a - b).max():.1e}"
+                    report["spread"] = f"{a.std():.2f}"
+                    report["mean"] = f"{np.abs(a - b).mean():.1e}"
+                print(f"{part} {options.size} tile {options.tile} {run:5}", json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 Bands are written from the top down and can be given up from the top down, so that a layer's input disappears
 while its output grows.
+
+Files are there because the exact mode needs up to 1024 MB for each million pixels (Stable Diffusion's VAE in float32):
+16 GiB for 4096x4096, more than many machines have free. Without them such a picture could only be had in the fast
+mode, whose pixels differ by 2 levels of 255 on average and 17 at most (benchmarks/vae.py, random weights, 256x256).
 """
 
 from __future__ import annotations
@@ -34,16 +38,17 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor, groups: int) -> Moments:
-        """The moments of `x` (NCHW). Computed in float32 in two passes, where `x` lies."""
+        """Measure `x` (NCHW), in float32 in two passes, where `x` lies."""
         values = x.float().reshape(x.shape[0], groups, -1)
         mean = values.mean(2, keepdim=True)
         squares = (values - mean).square_().sum(2)
         return cls(values.shape[2], mean.squeeze(2).cpu().double(), squares.cpu().double())
 
     def merged(self, other: Moments) -> Moments:
-        """The moments of both sets of values together: Chan, Golub and LeVeque 1979, the pairwise formula.
+        """The moments of both sets of values together.
 
-        Its last term is the variance between the two means; without it, parts that differ would look alike.
+        The last term is the variance between the two means; without it, parts that differ would look alike.
+        Source: Chan, Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing sample variances.
         """
         count = self.count + other.count
         apart = other.mean - self.mean
@@ -53,9 +58,9 @@ class Moments:
 
     def normalized(self, norm: nn.GroupNorm, x: Tensor) -> Tensor:
         """`x` (NCHW) after the group norm with these moments, a new tensor of the same type."""
-        each = norm.num_channels // norm.num_groups
-        scale = (self.squares / self.count + norm.eps).rsqrt().repeat_interleave(each, 1)
-        shift = -self.mean.repeat_interleave(each, 1) * scale
+        repeats = norm.num_channels // norm.num_groups
+        scale = (self.squares / self.count + norm.eps).rsqrt().repeat_interleave(repeats, 1)
+        shift = -self.mean.repeat_interleave(repeats, 1) * scale
         if norm.affine:
             weight, bias = norm.weight.detach().cpu().double(), norm.bias.detach().cpu().double()
             scale, shift = scale * weight, shift * weight + bias
@@ -79,9 +84,6 @@ class Scratch:
         self._held = 0
         self._files = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self.highest = 0
-        """The most bytes that were held at one time, in memory and in files."""
-        self._spilt = 0
 
     def __enter__(self) -> Scratch:
         return self
@@ -96,12 +98,10 @@ class Scratch:
         """A copy of `x`, in memory or in a file."""
         size = x.numel() * x.element_size()
         if self._spill is not None and self._held + size > self._spill.memory:
-            band = self._in_file(self._spill, x, top, size)
-            self._spilt += size
+            band = self._file_band(self._spill, x, top, size)
         else:
             band = _Band(torch.empty(x.shape, dtype=x.dtype), top)
             self._held += size
-        self.highest = max(self.highest, self._held + self._spilt)
         band.values.copy_(x)
         return band
 
@@ -112,17 +112,14 @@ class Scratch:
         if band.path is None:
             self._held -= size
             return
-        self._spilt -= size
         # A file that is still mapped can't be removed on Windows; it goes with the folder.
         with contextlib.suppress(OSError):
             band.path.unlink()
 
-    def _in_file(self, spill: Spill, x: Tensor, top: int, size: int) -> _Band:
+    def _file_band(self, spill: Spill, x: Tensor, top: int, size: int) -> _Band:
         if self._folder is None:
             spill.folder.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(
-                dir=spill.folder, prefix="vae-", ignore_cleanup_errors=True
-            )  # fmt: skip
+            self._folder = tempfile.TemporaryDirectory(dir=spill.folder, prefix="vae-", ignore_cleanup_errors=True)
         free = shutil.disk_usage(self._folder.name).free
         # Writing to a mapped file on a full disk ends the process, so the room is made sure of before.
         if free < size + _RESERVE:
@@ -143,10 +140,13 @@ class Scratch:
 
 
 _RESERVE = 64 * 2**20
+"""Bytes of the disk that are left to others."""
 
 
 @dataclass(eq=False)
 class _Band:
+    """Some rows of an activation, from row `top` on; `path` is the file that they lie in, if it is one."""
+
     values: Tensor
     top: int = 0
     path: Path | None = None
@@ -157,7 +157,7 @@ class _Band:
 
 
 class Bands:
-    """One activation, (batch, channels, height, width): rows are appended, read, replaced, and forgotten."""
+    """One activation, NCHW: rows are appended, read, replaced, and forgotten."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
@@ -168,24 +168,24 @@ class Bands:
 
     @classmethod
     def around(cls, x: Tensor) -> Bands:
-        """A tensor on the CPU, read only, and not copied."""
+        """Wrap a tensor on the CPU, which is only read and not copied."""
         bands = cls(Scratch())
         bands._bands, bands.height = [_Band(x)], x.shape[2]
         return bands
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Columns, in pixels of this activation."""
         return int(self._bands[-1].values.shape[3])
 
     @property
     def channels(self) -> int:
-        """Channels."""
+        """How many channels it has."""
         return int(self._bands[-1].values.shape[1])
 
     @property
     def moments(self) -> Moments | None:
-        """Of all rows that came with a number of groups since `restart`, None if none did."""
+        """The moments of all rows that came with a number of groups since `restart`; None if none did."""
         parts = list(self._moments.values())
         return reduce(Moments.merged, parts) if parts else None
 
@@ -208,7 +208,7 @@ class Bands:
             part.copy_(x[:, :, inside])
 
     def measure(self, top: int, x: Tensor, groups: int) -> None:
-        """Note the moments of the rows `x` from `top` on, if `groups` is not 0."""
+        """Keep the moments of the rows `x` from `top` on, if `groups` is not 0."""
         if groups:
             self._moments[top] = Moments.of(x, groups)
 
@@ -217,7 +217,7 @@ class Bands:
         self._moments = {}
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """Rows `top` to `bottom` - 1, on the CPU; they may share memory with what is kept."""
+        """Return the rows `top` to `bottom` - 1, on the CPU; they may share memory with what is kept."""
         parts = [part for _, part in self._parts(top, bottom)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
 
@@ -233,5 +233,5 @@ class Bands:
             if low < high:
                 parts.append((slice(low - top, high - top), band.values[:, :, low - band.top : high - band.top]))
         if sum(part.shape[2] for _, part in parts) != bottom - top:
-            raise ValueError(f"rows {top} to {bottom} are not there any more, or not yet")
+            raise ValueError(f"rows {top} to {bottom} are no longer there, or not yet")
         return parts

@@ -1,4 +1,4 @@
-"""What a latent-diffusion VAE is built of: its encoder or decoder read into a flat list of layers.
+"""The layers that a latent-diffusion VAE consists of, and reading an encoder or decoder into a flat list of them.
 
 Networks are known by their structure (names of parts, kinds of layers, kernel sizes), never by their class, because
 every WebUI brings classes of its own for the same network (ldm, sgm, Forge's integrated autoencoder).
@@ -6,13 +6,16 @@ every WebUI brings classes of its own for the same network (ldm, sgm, Forge's in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from lib_upscale.errors import UnknownNetworkError
 
@@ -23,39 +26,73 @@ __all__ = [
     "Layer",
     "Network",
     "Normalize",
-    "OutputHead",
     "Resnet",
     "Upsample",
-    "attended",
-    "convolved",
-    "doubled",
+    "activate",
+    "attend",
+    "convolve",
     "forward",
-    "halved",
     "read_decoder",
     "read_encoder",
 ]
 
+Normalize = Callable[[nn.GroupNorm, Tensor], Tensor]
+"""Applies a norm, with statistics that it knows or measures. The result must be a tensor of its own."""
+
+
+class _Layer(ABC):
+    scale: ClassVar[float] = 1.0
+    """Sides of the output over sides of the input; a half is rounded down."""
+
+    @property
+    def convs(self) -> list[nn.Conv2d]:
+        """Its convolutions."""
+        return [part for part in vars(self).values() if isinstance(part, nn.Conv2d)]
+
+    @abstractmethod
+    def apply(self, x: Tensor, normalize: Normalize) -> Tensor:
+        """Run it on all of `x` (NCHW) at once."""
+
+    def multiplications(self, height: int, width: int) -> float:
+        """How many it needs for an output of that size."""
+        kernels = (c.in_channels * c.out_channels * c.kernel_size[0] * c.kernel_size[1] for c in self.convs)
+        return float(sum(kernels) * height * width)
+
 
 @dataclass(frozen=True)
-class Convolve:
-    """A convolution of stride 1 that keeps the size."""
+class Convolve(_Layer):
+    """A convolution of stride 1 that keeps the size. A network's last comes after a norm and SiLU."""
 
     conv: nn.Conv2d
+    norm: nn.GroupNorm | None = None
+    tanh: bool = False
+    """Whether a tanh follows."""
+
+    @override
+    def apply(self, x: Tensor, normalize: Normalize) -> Tensor:
+        y = convolve(self.conv, x if self.norm is None else activate(self.norm, x, normalize))
+        return y.tanh_() if self.tanh else y
 
 
 @dataclass(frozen=True)
-class Resnet:
+class Resnet(_Layer):
     """Twice norm, SiLU, convolution, and the input (through `shortcut` where channels change) added."""
 
-    norm1: nn.GroupNorm
+    norm: nn.GroupNorm
     conv1: nn.Conv2d
     norm2: nn.GroupNorm
     conv2: nn.Conv2d
     shortcut: nn.Conv2d | None
 
+    @override
+    def apply(self, x: Tensor, normalize: Normalize) -> Tensor:
+        h = convolve(self.conv1, activate(self.norm, x, normalize))
+        h = convolve(self.conv2, activate(self.norm2, h, normalize))
+        return h.add_(x if self.shortcut is None else convolve(self.shortcut, x))
+
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(_Layer):
     """Self-attention of one head over all pixels, after a norm, added to its input."""
 
     norm: nn.GroupNorm
@@ -64,87 +101,154 @@ class Attention:
     v: nn.Conv2d
     proj_out: nn.Conv2d
 
+    @override
+    def apply(self, x: Tensor, normalize: Normalize) -> Tensor:
+        h = normalize(self.norm, x)
+        q, k, v = (convolve(conv, h).flatten(2) for conv in (self.q, self.k, self.v))
+        return convolve(self.proj_out, attend(q, [(k, v)]).reshape(x.shape)) + x
+
+    @override
+    def multiplications(self, height: int, width: int) -> float:
+        return super().multiplications(height, width) + 2.0 * self.q.out_channels * (height * width) ** 2
+
 
 @dataclass(frozen=True)
-class Downsample:
+class Downsample(_Layer):
     """Half the side, rounded down: zeros at the right and bottom and a convolution of stride 2, or a mean of 2x2."""
 
+    scale: ClassVar[float] = 0.5
+    norm: ClassVar[None] = None
     conv: nn.Conv2d | None
+
+    @override
+    def apply(self, x: Tensor, normalize: Normalize) -> Tensor:
+        return self.halve(x, ends_picture=True)
+
+    def halve(self, x: Tensor, *, ends_picture: bool) -> Tensor:
+        """Run it on some rows; `ends_picture` says whether the last of them is the picture's last."""
+        if self.conv is None:
+            return F.avg_pool2d(x, 2, 2)
+        return convolve(self.conv, F.pad(x, (0, 1, 0, int(ends_picture))))
 
 
 @dataclass(frozen=True)
-class Upsample:
+class Upsample(_Layer):
     """Every pixel repeated 2x2, then a convolution if there is one."""
 
+    scale: ClassVar[float] = 2.0
+    norm: ClassVar[None] = None
     conv: nn.Conv2d | None
 
+    @override
+    def apply(self, x: Tensor, normalize: Normalize) -> Tensor:
+        return self.double(x)
 
-@dataclass(frozen=True)
-class OutputHead:
-    """The last norm, SiLU and convolution, and a tanh if the network has one."""
+    def double(self, x: Tensor) -> Tensor:
+        """Run it on some rows."""
+        batch, channels, height, width = x.shape
+        # Nearest interpolation as a copy: not every device interpolates every type.
+        repeated = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
+        x = repeated.reshape(batch, channels, 2 * height, 2 * width)
+        return x if self.conv is None else convolve(self.conv, x)
 
-    norm: nn.GroupNorm
-    conv: nn.Conv2d
-    tanh: bool
+
+Layer = Convolve | Resnet | Attention | Downsample | Upsample
+"""One step of an encoder or decoder. `norm` is the group norm that its input goes through first, or None."""
 
 
-Layer = Convolve | Resnet | Attention | Downsample | Upsample | OutputHead
+def forward(layers: Sequence[Layer], x: Tensor, normalize: Normalize) -> Tensor:
+    """Run layers on all of `x` (NCHW) at once."""
+    for layer in layers:
+        x = layer.apply(x, normalize)
+    return x
+
+
+def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Call `conv` as a module: hosts hang LoRA, casts and hooks on modules."""
+    result: Tensor = conv(x)
+    return result
+
+
+def activate(norm: nn.GroupNorm, x: Tensor, normalize: Normalize) -> Tensor:
+    """Apply a norm and SiLU."""
+    return F.silu(normalize(norm, x), inplace=True)
+
+
+def attend(q: Tensor, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Compute the attention of queries over all keys and values, which come in chunks.
+
+    The softmax over all chunks is exact: sums of exponentials are rescaled whenever a larger score turns up
+    (Milakov and Gimelshein 2018, Online normalizer calculation for softmax).
+
+    Args:
+        q: Queries, (batch, channels, n).
+        pairs: Keys and values of each chunk, (batch, channels, m) both.
+
+    Returns:
+        (batch, channels, n), of the type of `q`.
+    """
+    scaled = (q * q.shape[1] ** -0.5).transpose(1, 2)  # before the product: half precision would overflow after it
+    highest = torch.full((*scaled.shape[:2], 1), -torch.inf, device=q.device)
+    total = torch.zeros_like(highest)
+    mixed = torch.zeros(scaled.shape, device=q.device)
+    for keys, values in pairs:
+        scores = torch.bmm(scaled, keys).float()
+        higher = torch.maximum(highest, scores.amax(2, keepdim=True))
+        scores = scores.sub_(higher).exp_()
+        rescale = (highest - higher).exp_()
+        total = total.mul_(rescale).add_(scores.sum(2, keepdim=True))
+        mixed = mixed.mul_(rescale).add_(torch.bmm(scores.to(values.dtype), values.transpose(1, 2)))
+        highest = higher
+    return mixed.div_(total).transpose(1, 2).to(q.dtype)
 
 
 @dataclass(frozen=True)
 class Network:
-    """An encoder or decoder as layers. `narrow` work at a quarter of the picture's side or less, `wide` at more.
+    """An encoder or decoder as layers. An encoder runs `high_res` first, a decoder last."""
 
-    An encoder runs `wide` first, a decoder last.
-    """
-
-    wide: tuple[Layer, ...]
-    narrow: tuple[Layer, ...]
+    high_res: tuple[Layer, ...]
+    """What works at more than a quarter of the picture's side."""
+    low_res: tuple[Layer, ...]
+    """What works at a quarter of the picture's side or less."""
+    channels: int
+    """Channels of the activations at the picture's resolution."""
 
     @property
     def factor(self) -> int:
         """Sides of the picture over sides of the latent."""
-        return self.wide_factor * _factor(self.narrow)
+        return _factor((*self.high_res, *self.low_res))
 
     @property
-    def wide_factor(self) -> int:
-        """Sides of the picture over sides of what lies between `wide` and `narrow`."""
-        return _factor(self.wide)
-
-    @property
-    def channels(self) -> int:
-        """Channels of the activations at the picture's resolution."""
-        ends = (self.wide[0], self.wide[-1])
-        return max(
-            end.conv.out_channels if isinstance(end, Convolve) else end.conv.in_channels
-            for end in ends
-            if isinstance(end, (Convolve, OutputHead))
-        )
-
-
-_WIDE = 2  # halvings, or doublings, that belong to `wide`
+    def high_res_factor(self) -> int:
+        """Sides of the picture over sides of what lies between `high_res` and `low_res`."""
+        return _factor(self.high_res)
 
 
 def _factor(layers: Sequence[Layer]) -> int:
-    return int(2 ** sum(isinstance(layer, (Downsample, Upsample)) for layer in layers))
+    return int(prod(max(layer.scale, 1 / layer.scale) for layer in layers))
+
+
+_HIGH_RES = 2
+"""Halvings, or doublings, that belong to `high_res`."""
 
 
 def read_encoder(module: nn.Module) -> Network:
-    """The layers of an encoder: picture -> moments. Raises `UnknownNetworkError`."""
+    """Read the layers of an encoder (picture -> moments). Raises `UnknownNetworkError`."""
     read = _Reader("encoder")
     read.children(module, {"conv_in", "down", "mid", "norm_out", "conv_out"})
-    layers: list[Layer] = [Convolve(read.conv(module, "conv_in"))]
+    conv_in = read.conv(module, "conv_in")
+    layers: list[Layer] = [Convolve(conv_in)]
     levels = read.levels(module, "down")
     for index, level in enumerate(levels):
         layers += read.level(level, "downsample")
         layers += read.resample(level, "downsample", last=index == len(levels) - 1)
-    layers += [*read.middle(module), read.finish(module)]
-    cut = max([i + 1 for i, layer in enumerate(layers) if isinstance(layer, Downsample)][:_WIDE], default=1)
-    return Network(tuple(layers[:cut]), tuple(layers[cut:]))
+    layers += [*read.middle(module), read.head(module)]
+    cut = max([i + 1 for i, layer in enumerate(layers) if layer.scale < 1][:_HIGH_RES], default=1)
+    return Network(tuple(layers[:cut]), tuple(layers[cut:]), conv_in.out_channels)
 
 
 def read_decoder(module: nn.Module) -> Network:
-    """The layers of a decoder: latent -> picture. Raises `UnknownNetworkError`."""
+    """Read the layers of a decoder (latent -> picture). Raises `UnknownNetworkError`."""
     read = _Reader("decoder")
     read.children(module, {"conv_in", "up", "mid", "norm_out", "conv_out"})
     if getattr(module, "give_pre_end", False):
@@ -154,9 +258,10 @@ def read_decoder(module: nn.Module) -> Network:
     for index, level in reversed(list(enumerate(read.levels(module, "up")))):
         layers += read.level(level, "upsample")
         layers += read.resample(level, "upsample", last=index == 0)
-    layers.append(read.finish(module))
-    cut = min([i for i, layer in enumerate(layers) if isinstance(layer, Upsample)][-_WIDE:], default=len(layers) - 1)
-    return Network(tuple(layers[cut:]), tuple(layers[:cut]))
+    head = read.head(module)
+    layers.append(head)
+    cut = min([i for i, layer in enumerate(layers) if layer.scale > 1][-_HIGH_RES:], default=len(layers) - 1)
+    return Network(tuple(layers[cut:]), tuple(layers[:cut]), head.conv.in_channels)
 
 
 class _Reader:
@@ -178,10 +283,10 @@ class _Reader:
             raise self.unknown(f"it has a part called {min(others)}")
 
     def part(self, module: nn.Module, name: str) -> Any:
-        found = getattr(module, name, None)
-        if found is None:
+        part = getattr(module, name, None)
+        if part is None:
             raise self.unknown(f"it has no part called {name}")
-        return found
+        return part
 
     def conv(self, module: nn.Module, name: str, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
         conv = self.part(module, name)
@@ -203,7 +308,7 @@ class _Reader:
     def norm(self, module: nn.Module, name: str) -> nn.GroupNorm:
         norm = self.part(module, name)
         if not isinstance(norm, nn.GroupNorm):
-            raise self.unknown(f"{name} is no group norm")
+            raise self.unknown(f"{name} is not a group norm")
         return norm
 
     def levels(self, module: nn.Module, name: str) -> list[nn.Module]:
@@ -224,8 +329,8 @@ class _Reader:
         shortcuts = {"nin_shortcut": 1, "conv_shortcut": 3}
         # temb_proj is there in a VAE that was built with time steps, and never used: a VAE has none.
         self.children(block, {"norm1", "conv1", "norm2", "conv2", "dropout", "swish", "temb_proj", *shortcuts})
-        found = [(n, k) for n, k in shortcuts.items() if getattr(block, n, None) is not None]
-        shortcut = self.conv(block, found[0][0], found[0][1]) if found else None
+        present = [name for name in shortcuts if getattr(block, name, None) is not None]
+        shortcut = self.conv(block, present[0], shortcuts[present[0]]) if present else None
         conv1, conv2 = self.conv(block, "conv1"), self.conv(block, "conv2")
         if shortcut is None and conv1.in_channels != conv2.out_channels:
             raise self.unknown("a block that changes channels has no shortcut")
@@ -252,91 +357,12 @@ class _Reader:
         if block is None:
             return
         self.children(block, {"conv"})
-        with_conv = getattr(block, "conv", None) is not None
+        has_conv = getattr(block, "conv", None) is not None
         if name == "downsample":
-            yield Downsample(self.conv(block, "conv", stride=2) if with_conv else None)
+            yield Downsample(self.conv(block, "conv", stride=2) if has_conv else None)
         else:
-            yield Upsample(self.conv(block, "conv") if with_conv else None)
+            yield Upsample(self.conv(block, "conv") if has_conv else None)
 
-    def finish(self, module: nn.Module) -> OutputHead:
-        return OutputHead(
-            self.norm(module, "norm_out"), self.conv(module, "conv_out"), bool(getattr(module, "tanh_out", False))
-        )
-
-
-Normalize = Callable[[nn.GroupNorm, Tensor], Tensor]
-"""Applies a norm, with statistics that it knows or measures. The result must be a tensor of its own."""
-
-
-def forward(layers: Sequence[Layer], x: Tensor, normalize: Normalize) -> Tensor:
-    """Run layers on all of `x` (NCHW) at once."""
-    for layer in layers:
-        x = _apply(layer, x, normalize)
-    return x
-
-
-def _apply(layer: Layer, x: Tensor, normalize: Normalize) -> Tensor:
-    if isinstance(layer, Convolve):
-        return convolved(layer.conv, x)
-    if isinstance(layer, Resnet):
-        h = convolved(layer.conv1, F.silu(normalize(layer.norm1, x), inplace=True))
-        h = convolved(layer.conv2, F.silu(normalize(layer.norm2, h), inplace=True))
-        return h.add_(x if layer.shortcut is None else convolved(layer.shortcut, x))
-    if isinstance(layer, Attention):
-        return _attention(layer, x, normalize)
-    if isinstance(layer, Downsample):
-        return halved(layer, x, bottom=True)
-    if isinstance(layer, Upsample):
-        return doubled(layer, x)
-    y = convolved(layer.conv, F.silu(normalize(layer.norm, x), inplace=True))
-    return y.tanh_() if layer.tanh else y
-
-
-def convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """`conv` of `x`, called as a module: hosts hang LoRA, casts and hooks on modules."""
-    result: Tensor = conv(x)
-    return result
-
-
-def halved(layer: Downsample, x: Tensor, bottom: bool) -> Tensor:
-    """`x` after a `Downsample`; `bottom` says whether its last row is the picture's last."""
-    if layer.conv is None:
-        return F.avg_pool2d(x, 2, 2)
-    return convolved(layer.conv, F.pad(x, (0, 1, 0, int(bottom))))
-
-
-def doubled(layer: Upsample, x: Tensor) -> Tensor:
-    """`x` after a `Upsample`."""
-    batch, channels, height, width = x.shape
-    # Nearest interpolation as a copy: not every device interpolates every type.
-    repeated = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
-    x = repeated.reshape(batch, channels, 2 * height, 2 * width)
-    return x if layer.conv is None else convolved(layer.conv, x)
-
-
-def _attention(layer: Attention, x: Tensor, normalize: Normalize) -> Tensor:
-    h = normalize(layer.norm, x)
-    q, k, v = (convolved(conv, h).flatten(2) for conv in (layer.q, layer.k, layer.v))
-    mixed = attended(q, [(k, v)])
-    return convolved(layer.proj_out, mixed.reshape(x.shape)) + x
-
-
-def attended(q: Tensor, pairs: Sequence[tuple[Tensor, Tensor]] | Iterator[tuple[Tensor, Tensor]]) -> Tensor:
-    """Attention of queries (batch, channels, n) over all keys and values, given in pairs of chunks.
-
-    The softmax over all chunks is exact: sums of exponentials are rescaled whenever a larger score turns up
-    (Milakov and Gimelshein 2018, Online normalizer calculation for softmax).
-    """
-    scaled = (q * q.shape[1] ** -0.5).transpose(1, 2)  # before the product: half precision would overflow after it
-    highest = torch.full((*scaled.shape[:2], 1), -torch.inf, device=q.device)
-    total = torch.zeros_like(highest)
-    mixed = torch.zeros(scaled.shape, device=q.device)
-    for keys, values in pairs:
-        scores = torch.bmm(scaled, keys).float()
-        higher = torch.maximum(highest, scores.amax(2, keepdim=True))
-        scores = scores.sub_(higher).exp_()
-        feather = (highest - higher).exp_()
-        total = total.mul_(feather).add_(scores.sum(2, keepdim=True))
-        mixed = mixed.mul_(feather).add_(torch.bmm(scores.to(values.dtype), values.transpose(1, 2)))
-        highest = higher
-    return mixed.div_(total).transpose(1, 2).to(q.dtype)
+    def head(self, module: nn.Module) -> Convolve:
+        has_tanh = bool(getattr(module, "tanh_out", False))
+        return Convolve(self.conv(module, "conv_out"), self.norm(module, "norm_out"), has_tanh)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from lib_upscale import vae
 from lib_upscale.device import free_memory
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.progress import SILENT, Progress
-from lib_upscale.vae import tiled as vae
-from lib_upscale.vae.layers import read_decoder, read_encoder
-from lib_upscale.vae.tiled import Spill, VaeMode
+from lib_upscale.settings.redraw import VaeMode
+from lib_upscale.vae import Spill, read_decoder, read_encoder
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostVae
