@@ -117,7 +117,7 @@ def test_without_network_it_says_so_in_one_line(extension: Path, host: Path) -> 
     assert done.returncode == 0
     lines = [line for line in done.stdout.splitlines() if not line.startswith("modules:")]
     assert len(lines) == 1
-    assert "could not be fetched" in lines[0]
+    assert "could not be installed" in lines[0]
     assert done.stderr == ""
     assert list((extension / "private").iterdir()) == []
 

@@ -30,7 +30,7 @@ from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as page
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers.engine import engine, model_list
 from lib_upscale.webui.upscalers.infotext import create_infotext
 
 __all__ = ["PREFIX", "add_routes", "picture", "protection", "refused"]
@@ -160,14 +160,14 @@ def _upscale(request: UpscaleRequest) -> UpscaleAnswer:  # type: ignore[valid-ty
 
 def _models() -> List[ModelItem]:  # noqa: UP006
     """All files in the model folders, with what they are."""
-    return [_item(entry) for entry in engine.entries()]
+    return [_item(entry) for entry in model_list.entries()]
 
 
 def _identify(request: IdentifyRequest) -> ModelItem:
     """What one file in the model folders is."""
     wanted = request.file
     # Only names are compared: nothing that a caller writes is ever used as a path.
-    found = [entry for entry in engine.entries() if wanted in (entry.name, entry.path.name)]
+    found = [entry for entry in model_list.entries() if wanted in (entry.name, entry.path.name)]
     if not found:
         raise HTTPException(404, f"There is no file called '{wanted}' in the model folders")
     return _item(found[0])
@@ -184,11 +184,11 @@ def _with_defaults(values: Dict[str, Any]) -> UpscaleSettings:  # noqa: UP006
     given = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
     usual = {key: value for key, value in page.usual().to_dict().items() if given.get(key) is None}
     settings = UpscaleSettings.from_dict({**given, **usual})
-    listed = engine.upscalers()
+    listed = model_list.upscalers()
     if not settings.model and not any(entry.name == "" for entry in listed):
         raise UnknownModelError("", tuple(entry.name for entry in listed[:3]))
     names = [settings.model, settings.second_model, *settings.before, *settings.after]
-    found = {name: engine.known(name).name for name in names if name}
+    found = {name: model_list.find_listed(name).name for name in names if name}
     return settings.changed(
         model=found[settings.model],
         second_model=found.get(settings.second_model, ""),

@@ -14,7 +14,7 @@ from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import latent_upscalers
 from lib_upscale.webui.host.scripts import extras_scripts, is_of_extras
 from lib_upscale.webui.upscalers import hires_check, registry, settings_page
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers.engine import engine, model_list
 
 __all__ = ["UpscalePlusCallbacks", "callbacks"]
 
@@ -38,12 +38,12 @@ class UpscalePlusCallbacks:
 
     def add_settings(self) -> None:
         """Add ours to the settings page."""
-        settings_page.add_to_page(registry.refresh, engine.forget_models)
+        settings_page.add_to_page(registry.refresh, engine.forget)
 
     def before_ui(self) -> None:
         """Publish the upscalers: the host has its list of them and begins to build the page."""
         batch.install()
-        engine.refresh()
+        model_list.refresh()
         registry.publish()
 
     def build_accordion(self, script: Any) -> dict[str, Any]:
@@ -93,7 +93,8 @@ class UpscalePlusCallbacks:
 
     def unload(self) -> None:
         """Take everything out of the host that was put into it."""
-        for undo in (batch.uninstall, registry.withdraw, settings_page.remove_from_page, engine.forget):
+        undos = (batch.uninstall, registry.withdraw, settings_page.remove_from_page, engine.forget, model_list.forget)
+        for undo in undos:
             try:
                 undo()
             except Exception:

@@ -15,7 +15,7 @@ from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.host import environment, page
 from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers import registry
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers.engine import model_list
 
 __all__ = ["Accordion", "UpscalerList"]
 
@@ -51,7 +51,7 @@ class Accordion:
         """Make the components; name of an input -> its component, as the host expects them."""
         with page.input_accordion(False, label=NAME, elem_id=self._prefix) as enabled:
             controls = upscale_controls.build(
-                engine.upscalers(),
+                model_list.upscalers(),
                 self._prefix,
                 has_tooltips=environment.has_tooltips(),
                 for_batches=not self._in_generation,
@@ -126,7 +126,7 @@ class Accordion:
 def _refresh_lists(values: Mapping[str, Any]) -> list[Any]:
     """Updates for the accordion's own lists after reading the folders again; a list without a choice gets one."""
     registry.refresh()
-    entries = engine.upscalers()
+    entries = model_list.upscalers()
     updates = [gr.update(choices=choices) for choices in upscale_controls.model_choices(entries)]
     if not upscale_controls.name_of(values.get("model")):
         first = upscale_controls.first_choice(entries)

@@ -15,7 +15,7 @@ from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
 from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.host import console, environment
 from lib_upscale.webui.ui import plan_line, upscale_controls
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers.engine import engine, model_list
 
 __all__ = ["plan_summary"]
 
@@ -41,7 +41,7 @@ def plan_summary(
         as_html: As the page shows it, with the files that can't be used.
     """
     text, good = _summarize(size, host_values or {}, values, in_generation)
-    problems = engine.problems() if size is None or not good else []
+    problems = model_list.problems() if size is None or not good else []
     if not as_html:
         return " ".join([text, *(f"{problem}." for problem in problems)])
     return f"{plan_line.shown(text, good=good)}{_list_problems(problems)}"
@@ -51,7 +51,7 @@ def _summarize(
     size: tuple[int, int] | None, host_values: Mapping[str, Any], values: Mapping[str, Any], in_generation: bool
 ) -> tuple[str, bool]:
     try:
-        count = len(engine.upscalers())
+        count = len(model_list.upscalers())
         if not count:
             folder = environment.models_path() / "ESRGAN"
             return f"No upscaler model was found. Put one into {folder} and press the button above.", False
@@ -59,7 +59,7 @@ def _summarize(
         if not values.get("enabled"):
             return available, True
         settings = upscale_controls.settings_of(values)
-        model = engine.find(settings.model)
+        model = model_list.find(settings.model)
         if in_generation:
             return f"Every generated image is then upscaled with {model.name}. {available}", True
         if size is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, cast
 
+from lib_upscale.webui import private
 from lib_upscale.webui.host.protocols import HostForgeObjects, HostMemoryManagement, HostOptions, HostState
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "add_option",
     "api_credentials",
     "api_is_on",
+    "cache_path",
     "cmd_opts",
     "command_line_options",
     "data_path",
@@ -147,6 +149,11 @@ def data_path() -> Path:
     from modules import paths
 
     return Path(paths.data_path)
+
+
+def cache_path() -> Path:
+    """The folder of the extension for what can be made again."""
+    return Path(private.cache_folder())
 
 
 def short_hash(path: Path) -> str | None:

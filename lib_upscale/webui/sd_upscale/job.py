@@ -39,7 +39,7 @@ from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.tiled_sampling.stops import Stops
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
-from lib_upscale.webui.upscalers.enlarger import Enlarger, known_name
+from lib_upscale.webui.upscalers.enlarger import Enlarger, resolve_name
 
 __all__ = ["RedrawJob", "install", "run"]
 
@@ -131,7 +131,7 @@ class RedrawJob:
 
     def infotext(self) -> dict[str, str]:
         """Return what goes into the image's text, so that the controls can be restored."""
-        settings = self._settings.changed(upscaler=known_name(self._settings.upscaler), batch_size=1)
+        settings = self._settings.changed(upscaler=resolve_name(self._settings.upscaler), batch_size=1)
         return {"Script": TITLE, **settings.to_infotext(PREFIX)}
 
     def init(self, all_prompts: list[str], all_seeds: list[int], all_subseeds: list[int]) -> None:

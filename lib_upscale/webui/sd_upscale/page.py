@@ -24,7 +24,7 @@ from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.plan_line import line_of
 from lib_upscale.webui.ui.redraw_controls import SHOWN, fold, maker_of, plain, restored, row
 from lib_upscale.webui.upscalers import registry
-from lib_upscale.webui.upscalers.enlarger import known_name
+from lib_upscale.webui.upscalers.enlarger import resolve_name
 
 __all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "parse_request", "plan_summary", "target_of"]
 
@@ -94,7 +94,7 @@ class RedrawPage:
         maker = maker_of(_ID, _TIPS)
         found = self.inputs
         with gr.Row():
-            found["upscaler"] = maker.choice("upscaler", registry.names(), known_name(""))
+            found["upscaler"] = maker.choice("upscaler", registry.names(), resolve_name(""))
             found["target"] = maker.choice("target", [each.value for each in Target], Target.FACTOR.value, "Target")
         for target, names in _TARGETS.items():
             with gr.Row(visible=target is Target.FACTOR) as line:
@@ -159,7 +159,7 @@ def plan_summary(source: Source, theirs: Mapping[str, Any], values: Mapping[str,
 def _plan(source: Source, theirs: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     request = parse_request(values)
     check_sampler(theirs.get("sampler"))
-    known_name(request.settings.upscaler)
+    resolve_name(request.settings.upscaler)
     if source.batch:
         return "Every picture of the batch gets its own size and tiles. img2img's own width and height are ignored."
     if source.size is None:

@@ -1,10 +1,9 @@
-"""What enlarges a picture before it is redrawn: any upscaler of the host's list, ours or its own, to an exact size."""
+"""Enlarges an image before it is redrawn: with any upscaler of the host's list, ours or its own, to an exact size."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from lib_upscale.errors import UnknownModelError
 from lib_upscale.image.geometry import Size
@@ -15,81 +14,99 @@ from lib_upscale.progress import Progress
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.webui.host.images import to_pil
 from lib_upscale.webui.host.model import give_memory_back
+from lib_upscale.webui.host.protocols import HostUpscalerEntry
 from lib_upscale.webui.host.upscalers import list_upscalers
-from lib_upscale.webui.upscalers import registry
-from lib_upscale.webui.upscalers import settings_page as options
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers import registry, settings_page
+from lib_upscale.webui.upscalers.engine import engine, model_list
 
-__all__ = ["Enlarger", "known_name"]
+__all__ = ["Enlarger", "resolve_name"]
 
-_PLAIN = {"None": "lanczos", "Lanczos": "lanczos", "Nearest": "nearest"}
-_LEVELS = 65535
+_FILTERS = {"None": "lanczos", "Lanczos": "lanczos", "Nearest": "nearest"}
+_MAX = 65535
+"""Of 16 bits, which the image has on its way: it is going to be worked on further."""
+
+_Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-def known_name(name: str) -> str:
-    """The name as the host lists it; the default for "". Raises `UnknownModelError`."""
+def resolve_name(name: str) -> str:
+    """Return the name of an upscaler as the host lists it; the default for "".
+
+    Raises:
+        UnknownModelError: There is none of that name.
+    """
     listed = registry.names()
     if not name:
-        larger = [e.name for e in engine.upscalers() if e.identity.network is None or e.identity.network.scale > 1]
-        return next((each for each in larger if each in listed), "Lanczos")
-    if name in listed or name in _PLAIN:
+        networks = [(model.name, model.identity.network) for model in model_list.upscalers()]
+        larger = [name for name, network in networks if network is None or network.scale > 1]
+        return next((name for name in larger if name in listed), "Lanczos")
+    if name in listed or name in _FILTERS:
         return name
-    same = [each for each in listed if each.lower() == name.lower()]
+    same = [other for other in listed if other.lower() == name.lower()]
     if same:
         return same[0]
-    engine.known(name)  # raises, naming what comes nearest
+    model_list.find_listed(name)  # raises, naming what comes nearest
     return name
 
 
 class Enlarger:
-    """An `Upscaler` by name. The picture enlarged last is kept, for the next one of a batch count."""
+    """An `Upscaler` of `lib_upscale.redrawing`.
+
+    Args:
+        name: That of the host's list, or "" for the default.
+        progress: Hears of it.
+        keeps: The last result is kept for the next image of a batch count, which has the same source.
+    """
 
     def __init__(self, name: str, progress: Progress, keeps: bool) -> None:
-        self._name, self._progress, self._keeps = known_name(name), progress, keeps
+        self.name = resolve_name(name)
+        self._progress, self._keeps = progress, keeps
         self._last: tuple[int, Size, Pixels] | None = None
 
-    @property
-    def name(self) -> str:
-        """As the host lists it."""
-        return self._name
-
     def __call__(self, pixels: Pixels, size: Size) -> Pixels:
-        """`pixels` (height, width, 3), 0 to 1, at exactly `size`. Raises what the upscaler raises."""
+        """Enlarge an image.
+
+        Args:
+            pixels: (height, width, 3), 0 to 1.
+            size: That of the result.
+
+        Raises:
+            UpscalePlusError: What the upscaler raises.
+        """
         if self._last is not None and self._last[:2] == (id(pixels), size):
             return self._last[2]
-        made = self._made(pixels, size)
+        enlarged = self._enlarge(pixels, size)
         if self._keeps:
-            self._last = (id(pixels), size, made)
-        return made
+            self._last = (id(pixels), size, enlarged)
+        return enlarged
 
-    def _made(self, pixels: Pixels, size: Size) -> Pixels:
-        levels = np.rint(np.clip(pixels, 0, 1) * _LEVELS).astype(np.uint16)
-        if self._name in _PLAIN:
-            return _floats(resample(levels, size, _PLAIN[self._name], progress=self._progress))
-        entry = next((entry for entry in list_upscalers() if entry.name == self._name), None)
-        scaler = getattr(entry, "scaler", None)
+    def _enlarge(self, pixels: Pixels, size: Size) -> Pixels:
+        levels = np.rint(np.clip(pixels, 0, 1) * _MAX).astype(np.uint16)
+        if self.name in _FILTERS:
+            return _to_floats(resample(levels, size, _FILTERS[self.name], progress=self._progress))
+        entry = next((entry for entry in list_upscalers() if entry.name == self.name), None)
+        scaler = entry.scaler if entry is not None else None
         if entry is not None and not isinstance(scaler, registry.Scaler):
-            return _floats(resample(_by_host(entry, pixels, size), size))
-        model = str(scaler.file()) if scaler is not None else self._name
-        settings = options.usual().changed(model=model, width=size.width, height=size.height, fit=Fit.STRETCH)
+            return _to_floats(resample(_run_host_upscaler(entry, pixels, size), size))
+        model = str(scaler.file()) if scaler is not None else self.name
+        settings = settings_page.usual().changed(model=model, width=size.width, height=size.height, fit=Fit.STRETCH)
         try:
-            return _floats(engine.upscale(Picture(levels), settings, self._progress).picture.pixels)
+            return _to_floats(engine.upscale(Picture(levels), settings, self._progress).picture.pixels)
         finally:
             engine.after_job()
 
 
-def _by_host(entry: Any, pixels: Pixels, size: Size) -> Any:
+def _run_host_upscaler(entry: HostUpscalerEntry, pixels: Pixels, size: Size) -> NDArray[np.uint16]:
     image = to_pil(pixels)
     factor = max(size.width / image.width, size.height / image.height)
-    made = entry.scaler.upscale(image, factor, entry.data_path)
-    if made is None:
+    enlarged = entry.scaler.upscale(image, factor, entry.data_path)
+    if enlarged is None:
         raise UnknownModelError(entry.name, (), "the WebUI's own upscaler failed, see the console")
     give_memory_back()
-    # 16 bits, for what is done with it next.
-    return np.asarray(made.convert("RGB")).astype(np.uint16) * 257
+    levels: NDArray[np.uint16] = np.asarray(enlarged.convert("RGB")).astype(np.uint16) * 257
+    return levels
 
 
-def _floats(levels: Any) -> Pixels:
-    top = 255 if levels.dtype == np.uint8 else _LEVELS
-    values = levels if levels.shape[2] == 3 else np.repeat(levels, 3, axis=2)
-    return np.asarray(values.astype(np.float32) / np.float32(top), dtype=np.float32)
+def _to_floats(levels: _Levels) -> Pixels:
+    maximum = 255 if levels.dtype == np.uint8 else _MAX
+    colors = levels if levels.shape[2] == 3 else np.repeat(levels, 3, axis=2)
+    return np.asarray(colors.astype(np.float32) / np.float32(maximum), dtype=np.float32)

@@ -7,7 +7,7 @@ import hashlib
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.plan import UpscalePlan
 from lib_upscale.webui.host.environment import short_hash
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers.engine import model_list
 
 __all__ = ["RECIPE_KEY", "create_infotext", "recipe"]
 
@@ -39,6 +39,5 @@ def create_infotext(settings: UpscaleSettings, plan: UpscalePlan) -> dict[str, s
 
 def recipe(settings: UpscaleSettings) -> str:
     """Return a short hash that differs where settings or the files of their models do."""
-    names = (settings.model, settings.second_model, *settings.before, *settings.after)
-    fingerprints = [(name, engine.fingerprint(name)) for name in names if name]
+    fingerprints = [(name, model_list.fingerprint(name)) for name in settings.model_names()]
     return hashlib.sha256(f"{settings.to_json()} {fingerprints}".encode()).hexdigest()[:10]

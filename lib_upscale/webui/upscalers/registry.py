@@ -1,4 +1,4 @@
-"""The catalog published as the WebUI's upscalers: wherever the host offers one, ours are offered.
+"""Publishes our models in the WebUI's list of upscalers: wherever the host offers one, ours are offered.
 
 Entries are put into the host's list and taken out again; no class of ours is among the host's subclasses, so that
 nothing is left behind where the extension is disabled, and hosts that know only classes of their own list it too.
@@ -9,27 +9,33 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from lib_upscale.errors import CancelledError, ModelFileError, UpscalePlusError
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.webui.host import console, jobs
+from lib_upscale.webui.host.protocols import HostUpscalerEntry
 from lib_upscale.webui.host.upscalers import download, list_upscalers, load_network, new_entry
-from lib_upscale.webui.upscalers import settings_page as options
-from lib_upscale.webui.upscalers.engine import engine
+from lib_upscale.webui.upscalers import settings_page
+from lib_upscale.webui.upscalers.engine import engine, model_list
 
 __all__ = ["Scaler", "check", "is_run_by_us", "names", "path_key", "publish", "refresh", "withdraw"]
 
-_BUILT_IN = frozenset(
+_TAKEN_OVER = frozenset(
     f"Upscaler{family}" for family in ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "BSRGAN")
 )
 """The host's own classes that run networks from files; LDSR is another matter and stays the host's."""
 
 
 class Scaler:
-    """What stands behind one entry of the host's list; it answers as the host's `Upscaler` does."""
+    """Runs the model of one entry of the host's list; has the methods and attributes of the host's `Upscaler`.
+
+    Args:
+        name: The entry's name.
+        path: The model's file, or the address from which it is to be downloaded.
+        original: The host's entry whose place the entry has taken; None for one that was added.
+    """
 
     model_name = None
     model_url = None
@@ -40,56 +46,58 @@ class Scaler:
     can_tile = True
     half = False
 
-    def __init__(self, name: str, path: Path | str, original: Any = None) -> None:
+    def __init__(self, name: str, path: Path | str, original: HostUpscalerEntry | None = None) -> None:
         self.name = name
         self.path = path
         self.original = original
-        """The host's entry whose place this one has taken; None for one that was added."""
-        self.scale = 1
-        self.scalers: list[Any] = []
+        self.scale: float = 1
+        self.scalers: list[HostUpscalerEntry] = []
         source = getattr(original, "scaler", None)
         self.model_path = getattr(source, "model_path", None) or str(Path(path).parent)
         self.model_download_path = getattr(source, "model_download_path", None) or self.model_path
         self.user_path = getattr(source, "user_path", None)
 
-    def upscale(self, img: Image.Image, scale: float, selected_model: str | None = None, *_: Any, **__: Any) -> Any:
-        """`img` exactly `scale` times as large, both sides rounded to whole pixels. Raises `UpscalePlusError`."""
-        self.scale = int(scale) if scale == int(scale) else scale  # type: ignore[assignment]
+    def upscale(
+        self, img: Image.Image, scale: float, selected_model: str | None = None, *_: object, **__: object
+    ) -> Image.Image:
+        """Upscale by exactly that factor, both sides rounded to whole pixels. Raises `UpscalePlusError`."""
+        self.scale = int(scale) if scale == int(scale) else scale
         return self._run(img, scale)
 
-    def do_upscale(self, img: Image.Image, selected_model: str | None = None, *_: Any, **__: Any) -> Any:
-        """`img` after one run of the network, in the network's own scale. Raises `UpscalePlusError`."""
+    def do_upscale(self, img: Image.Image, selected_model: str | None = None, *_: object, **__: object) -> Image.Image:
+        """Run the network once, in its own scale. Raises `UpscalePlusError`."""
         return self._run(img, None)
 
-    def load_model(self, path: str) -> Any:
-        """The network as the host's own loader gives it, for extensions that want it bare."""
+    def load_model(self, path: str) -> object:
+        """Return the network as the host's own loader gives it, for extensions that run it themselves."""
         return load_network(self.file())
 
-    def find_models(self, ext_filter: Any = None) -> list[str]:
-        """The one file it stands for."""
+    def find_models(self, ext_filter: object = None) -> list[str]:
+        """Return its one file."""
         return [str(self.path)]
 
     def update_status(self, prompt: str) -> None:
-        """As the host's: a line in the console."""
+        """Print a line in the console, as the host's does."""
         console.say(prompt)
 
     def file(self) -> Path:
-        """The model's file, downloaded by the host's loader first where it is still an address."""
+        """Return the model's file, downloaded by the host's loader first where it is still an address."""
         if isinstance(self.path, Path):
             return self.path
-        self.path = _downloaded(self.path, self.original)
-        # Where the host notes it too: the entry is known by its file from now on, whoever runs it.
+        assert self.original is not None, "models that were added have a file"
+        self.path = _download(self.path, self.original)
+        # Where the host keeps it too: the entry has a file from now on, whoever runs it.
         self.original.local_data_path = str(self.path)
-        engine.refresh()
+        model_list.refresh()
         return self.path
 
     def check(self) -> None:
-        """Raise what would prevent it from running, as far as that can be known before; downloads nothing."""
+        """Raise what would prevent it from running, as far as that is known without a download."""
         if isinstance(self.path, Path):
-            engine.catalog.find(str(self.path))
+            model_list.catalog.find(str(self.path))
 
     def _run(self, img: Image.Image, scale: float | None) -> Image.Image:
-        settings = options.usual().changed(model=str(self.file()), scale=None if scale is None else float(scale))
+        settings = settings_page.usual().changed(model=str(self.file()), scale=None if scale is None else float(scale))
         plain = img if img.mode in ("RGB", "RGBA") else img.convert("RGB")
         in_extras = jobs.is_extras_job()
         try:
@@ -98,7 +106,7 @@ class Scaler:
         except CancelledError:
             if in_extras:
                 raise
-            return _as_interrupted(img, scale)
+            return _resize_interrupted(img, scale)
         except UpscalePlusError as error:
             if not in_extras:  # there the end of the job says it
                 console.say(str(error))
@@ -111,30 +119,30 @@ class Scaler:
 
 def publish() -> None:
     """Bring the host's list in line with the catalog and the settings. May be called any number of times."""
-    listed: list[Any] = list_upscalers()
+    listed = list_upscalers()
     for place, entry in enumerate(listed):
-        if options.takes_over():
-            listed[place] = _taken_over(entry)
+        if settings_page.takes_over():
+            listed[place] = _take_over(entry)
         elif isinstance(entry.scaler, Scaler) and entry.scaler.original is not None:
             listed[place] = entry.scaler.original
     present = {key for entry in listed for key in _files_of(entry)}
     taken = {entry.name for entry in listed}
-    for entry in engine.upscalers():
-        if path_key(entry.path) not in present:
-            name = _free_name(entry, taken)
+    for model in model_list.upscalers():
+        if path_key(model.path) not in present:
+            name = _free_name(model, taken)
             taken.add(name)
-            listed.append(_data(name, str(entry.path), Scaler(name, entry.path), entry))
+            listed.append(_make_entry(name, str(model.path), Scaler(name, model.path), model))
 
 
 def refresh() -> None:
     """Read the folders again and add what is new."""
-    engine.refresh()
+    model_list.refresh()
     publish()
 
 
 def withdraw() -> None:
-    """Leave the host's list as if the extension had never been there."""
-    listed: list[Any] = list_upscalers()
+    """Leave the host's list as it would be without the extension."""
+    listed = list_upscalers()
     for place in reversed(range(len(listed))):
         scaler = listed[place].scaler
         if not isinstance(scaler, Scaler):
@@ -146,7 +154,7 @@ def withdraw() -> None:
 
 
 def names() -> list[str]:
-    """The names in the host's list, in its order."""
+    """Return the names in the host's list, in its order."""
     return [entry.name for entry in list_upscalers()]
 
 
@@ -167,23 +175,26 @@ def _scaler_of(name: str | None) -> Scaler | None:
     return next((scaler for scaler in scalers if isinstance(scaler, Scaler)), None)
 
 
-def _taken_over(entry: Any) -> Any:
-    """The entry that stands in its place: run by us, if it is one of the host's that runs a network from a file."""
-    if isinstance(entry.scaler, Scaler) or type(entry.scaler).__name__ not in _BUILT_IN or not entry.data_path:
+def _take_over(entry: HostUpscalerEntry) -> HostUpscalerEntry:
+    """The entry for its place: run by us, if it is one of the host's that runs a network from a file."""
+    if isinstance(entry.scaler, Scaler) or type(entry.scaler).__name__ not in _TAKEN_OVER or not entry.data_path:
         return entry
     path = _local_file(entry)
     if path is None and not str(entry.data_path).startswith("http"):
         return entry
     # An address stays the entry's data_path, as the host has it, until it has been downloaded.
     scaler = Scaler(entry.name, path if path is not None else str(entry.data_path), original=entry)
-    known = _identified(path)
-    if path is not None and known is None and not _below_a_model_folder(path):
+    model = _identify(path)
+    if path is not None and model is None and not _is_in_model_folder(path):
         return entry
-    return _data(entry.name, entry.data_path, scaler, known, scale=entry.scale)
+    return _make_entry(entry.name, entry.data_path, scaler, model, scale=entry.scale)
 
 
-def _data(name: str, path: Any, scaler: Scaler, known: Entry | None, scale: Any = 4) -> Any:
-    network = None if known is None else known.identity.network
+def _make_entry(
+    name: str, path: str | None, scaler: Scaler, model: Entry | None, scale: float = 4
+) -> HostUpscalerEntry:
+    """An entry for the host's list; `scale` is what the host believes where the model is not known."""
+    network = None if model is None else model.identity.network
     true_scale = network.scale if network is not None else scale
     data = new_entry(name, path, scaler, true_scale)
     if isinstance(scaler.path, Path):
@@ -191,22 +202,22 @@ def _data(name: str, path: Any, scaler: Scaler, known: Entry | None, scale: Any 
     return data
 
 
-def _identified(path: Path | None) -> Entry | None:
-    """What is known of a file; None if it can't upscale, which it will say when it is asked to."""
+def _identify(path: Path | None) -> Entry | None:
+    """What is known of a file; None if it can't upscale, which running it will say."""
     if path is None:
         return None
     try:
-        return engine.catalog.find(str(path))
+        return model_list.catalog.find(str(path))
     except ModelFileError:
         return None
 
 
-def _below_a_model_folder(path: Path) -> bool:
-    return any(folder in path.parents for folder in engine.catalog.folders)
+def _is_in_model_folder(path: Path) -> bool:
+    return any(folder in path.parents for folder in model_list.catalog.folders)
 
 
-def _local_file(entry: Any) -> Path | None:
-    """The file that the host would run: it keeps the address in one field and the file it found in another."""
+def _local_file(entry: HostUpscalerEntry) -> Path | None:
+    """The file that the host would run: it keeps the address in one field and the downloaded file in another."""
     for value in (entry.data_path, getattr(entry, "local_data_path", None)):
         if isinstance(value, str) and not value.startswith("http"):
             with contextlib.suppress(OSError, ValueError):
@@ -215,7 +226,7 @@ def _local_file(entry: Any) -> Path | None:
     return None
 
 
-def _files_of(entry: Any) -> list[str]:
+def _files_of(entry: HostUpscalerEntry) -> list[str]:
     path = entry.scaler.path if isinstance(entry.scaler, Scaler) else _local_file(entry)
     return [path_key(path)] if isinstance(path, Path) else []
 
@@ -236,7 +247,7 @@ def _free_name(entry: Entry, taken: set[str]) -> str:
     return next(name for name in candidates if name not in taken)
 
 
-def _downloaded(address: str, original: Any) -> Path:
+def _download(address: str, original: HostUpscalerEntry) -> Path:
     """The file behind an address, fetched by the host's loader into the host's folder."""
     scaler = original.scaler
     try:
@@ -252,8 +263,8 @@ def _downloaded(address: str, original: Any) -> Path:
         ) from error
 
 
-def _as_interrupted(img: Image.Image, scale: float | None) -> Image.Image:
-    """What the host itself gives while it stops: it will discard the picture or show it as far as it came."""
-    console.say("interrupted: the picture was not upscaled")
+def _resize_interrupted(img: Image.Image, scale: float | None) -> Image.Image:
+    """What the host itself gives while it stops: it discards the image or shows it as far as it came."""
+    console.say("interrupted: the image was not upscaled")
     factor = scale or 1
     return img.resize((round(img.width * factor), round(img.height * factor)), Image.Resampling.LANCZOS)

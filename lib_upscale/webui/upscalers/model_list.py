@@ -1,0 +1,135 @@
+"""The upscaler models of this WebUI: in which folders they are, and which there are."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from lib_upscale.errors import ModelFileError, UnknownModelError
+from lib_upscale.models.catalog.catalog import Catalog, Entry
+from lib_upscale.models.model_files import file_fingerprint
+from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.upscalers import settings_page
+
+__all__ = ["ModelList"]
+
+_FAMILIES = ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "GFPGAN", "BSRGAN", "upscale_models")
+"""Folders below `models` where people keep upscalers."""
+_NOT_UPSCALERS = frozenset({"codeformer_models_path", "ldsr_models_path", "clip_models_path"})
+"""Arguments of the command line that name folders of other models."""
+_LOOSE_ENDINGS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
+
+
+class ModelList:
+    """The models in the host's folders, in those of the command line and in those of the settings page."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._catalog: Catalog | None = None
+        self._loose: tuple[Entry, ...] = ()
+        """Models in `models` itself, beside its folders: old WebUIs had GFPGAN's there. The catalog lacks them."""
+        self._loose_problems: tuple[str, ...] = ()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The files in the folders that are set now."""
+        with self._lock:
+            folders = _model_folders()
+            if self._catalog is None or self._catalog.folders != folders:
+                self._catalog = Catalog(folders, cache=environment.cache_path() / "identities.json")
+                self._read_loose_files(self._catalog)
+            return self._catalog
+
+    def refresh(self) -> None:
+        """Read the folders again."""
+        catalog = self.catalog
+        catalog.refresh()
+        self._read_loose_files(catalog)
+
+    def forget(self) -> None:
+        """Read everything anew when it is next asked for."""
+        with self._lock:
+            self._catalog = None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return every file that may be a model, usable or not."""
+        return (*self.catalog.entries(), *self._loose)
+
+    def upscalers(self) -> tuple[Entry, ...]:
+        """Return what can enlarge or clean an image, by name."""
+        return tuple(entry for entry in self.entries() if entry.identity.usable)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, and what to do, with each file among the upscalers that is not one."""
+        from lib_upscale.models.identification.identifier import problem_of
+
+        unusable = [entry for entry in self.catalog.entries() if not entry.identity.usable]
+        # Models that restore faces belong in models/GFPGAN.
+        misplaced = [entry for entry in unusable if "GFPGAN" not in entry.path.parts]
+        return [*(str(problem_of(entry.identity)) for entry in misplaced), *self._loose_problems]
+
+    def find(self, name: str) -> Entry:
+        """Return the usable model of that name, or of that path.
+
+        Raises:
+            UnknownModelError: There is none.
+            ModelFileError: What is wrong with its file.
+        """
+        loose = next((entry for entry in self._loose if entry.name == name), None)
+        return loose or self.catalog.find(name)
+
+    def find_listed(self, name: str) -> Entry:
+        """Return the usable model of that name; unlike `find`, never a file elsewhere, even if `name` is its path."""
+        is_listed = any(entry.name == name for entry in self.entries())
+        if not is_listed and ("/" in name or "\\" in name or _is_file(name)):
+            raise UnknownModelError(name, (), "names are as GET /upscale-plus/v1/models lists them")
+        return self.find(name)
+
+    def fingerprint(self, name: str) -> tuple[int, ...]:
+        """Return what changes when the file of the model of that name does."""
+        path = next((entry.path for entry in self.entries() if entry.name == name), None)
+        return (file_fingerprint(path) if path is not None else None) or ()
+
+    def with_paths(self, settings: UpscaleSettings) -> UpscaleSettings:
+        """Name models that the catalog lacks by their paths, by which it finds them."""
+        paths = {entry.name: str(entry.path) for entry in self._loose}
+        return settings.with_models(lambda name: paths.get(name, name)) if paths else settings
+
+    def _read_loose_files(self, catalog: Catalog) -> None:
+        taken = {entry.name for entry in catalog.entries()}
+        entries, problems = [], []
+        for path in _list_files(environment.models_path()):
+            try:
+                entry = catalog.find(str(path))
+            except ModelFileError as error:
+                problems.append(str(error))
+                continue
+            name = f"{entry.name} (models)" if entry.name in taken else entry.name
+            entries.append(Entry(name, entry.path, entry.identity))
+        self._loose, self._loose_problems = tuple(entries), tuple(problems)
+
+
+def _model_folders() -> tuple[Path, ...]:
+    flags = environment.command_line_options().items()
+    flagged = [Path(str(value)) for flag, value in flags if value and _is_for_upscalers(flag)]
+    below = [environment.models_path() / family for family in _FAMILIES]
+    return tuple(dict.fromkeys([*below, *flagged, *settings_page.folders()]))
+
+
+def _is_for_upscalers(flag: str) -> bool:
+    return flag.endswith("_models_path") and flag not in _NOT_UPSCALERS
+
+
+def _list_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _LOOSE_ENDINGS and path.is_file())
+    except OSError:
+        return []
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
