@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["LUMA", "row_bands", "to_bits", "to_floats", "to_levels"]
+__all__ = ["BAND_ROWS", "LUMA", "row_bands", "to_bits", "to_floats", "to_levels"]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in brightness by ITU-R BT.601: those of JPEG, of Pillow's mode L, and of every network
 for gray images in the field."""
 
-_BAND = 256
+BAND_ROWS = 256
 """Rows that are converted at a time: 12 MiB as floats where an RGB image is 4096 pixels wide."""
 
 
-def row_bands(height: int, rows: int = _BAND) -> Iterator[slice]:
+def row_bands(height: int, rows: int = BAND_ROWS) -> Iterator[slice]:
     """Slices of at most `rows` rows that cover 0 to `height`, from the top."""
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))

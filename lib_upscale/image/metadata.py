@@ -1,4 +1,4 @@
-"""What travels with a picture's pixels: ICC profile, EXIF, XMP, text and print resolution."""
+"""Metadata of an image: ICC profile, EXIF, XMP, texts and print resolution."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 __all__ = [
+    "BAD_EXIF",
+    "EXIF_IFD",
     "EXIF_ORIENTATION",
+    "EXIF_PREFIX",
     "PARAMETERS",
+    "XMP_PREFIX",
     "Metadata",
     "exif_for_photo",
     "exif_orientation",
@@ -29,12 +33,17 @@ PARAMETERS = "parameters"
 """The key of the PNG text chunk in which the WebUI writes how a picture was made."""
 
 EXIF_ORIENTATION = 0x0112
-_EXIF_IFD = 0x8769
+EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
 _MARK = "Steps: "
 """What the WebUI's parameters have in them, and hardly any other comment."""
 _MARKS = (_MARK.encode(), _MARK.encode("utf-16-be"), _MARK.encode("utf-16-le"))
-_EXIF_PREFIX = b"Exif\x00\x00"
+EXIF_PREFIX = b"Exif\x00\x00"
+"""What JPEG, and Pillow, put before an EXIF block."""
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\x00"
+"""What JPEG puts before an XMP packet."""
+BAD_EXIF = (KeyError, ValueError, TypeError, SyntaxError, OSError, struct.error)
+"""What Pillow may run into in a damaged EXIF block."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +104,8 @@ def with_orientation_reset(metadata: Metadata) -> Metadata:
 def without_exif_prefix(metadata: Metadata) -> Metadata:
     """The same with an EXIF block that starts with its TIFF header, not with the "Exif" that JPEG puts before it."""
     exif = metadata.exif
-    if exif is not None and exif.startswith(_EXIF_PREFIX):
-        exif = exif[len(_EXIF_PREFIX) :]
+    if exif is not None and exif.startswith(EXIF_PREFIX):
+        exif = exif[len(EXIF_PREFIX) :]
     return replace(metadata, exif=exif or None)
 
 
@@ -123,9 +132,9 @@ def parameters_in_exif(exif: bytes) -> str | None:
         return None
     try:
         block = Image.Exif()
-        block.load(_EXIF_PREFIX + exif)
-        comment = block.get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    except (OSError, SyntaxError, ValueError, struct.error, KeyError, TypeError):
+        block.load(EXIF_PREFIX + exif)
+        comment = block.get_ifd(EXIF_IFD).get(_USER_COMMENT)
+    except BAD_EXIF:
         return None  # a damaged block says nothing
     text = _user_comment(comment)
     return text if text is not None and _MARK in text else None
@@ -140,14 +149,14 @@ def exif_with_comment(exif: bytes | None, comment: str) -> bytes:
     inner: dict[int, object] = {}
     try:
         if exif:
-            block.load(_EXIF_PREFIX + exif)
-            inner = dict(block.get_ifd(_EXIF_IFD))
-    except (OSError, SyntaxError, ValueError, struct.error, KeyError, TypeError):
+            block.load(EXIF_PREFIX + exif)
+            inner = dict(block.get_ifd(EXIF_IFD))
+    except BAD_EXIF:
         block = Image.Exif()
     inner[_USER_COMMENT] = b"UNICODE\x00" + comment.encode("utf-16-be", "surrogatepass")
-    block[_EXIF_IFD] = inner
+    block[EXIF_IFD] = inner
     written = bytes(block.tobytes())
-    return written[len(_EXIF_PREFIX) :] if written.startswith(_EXIF_PREFIX) else written
+    return written[len(EXIF_PREFIX) :] if written.startswith(EXIF_PREFIX) else written
 
 
 def exif_for_photo(metadata: Metadata) -> bytes | None:

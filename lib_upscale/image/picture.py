@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 
 from lib_upscale.image import pillow as pil
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.image.levels import to_bits
+from lib_upscale.image.levels import BAND_ROWS, row_bands, to_bits
 from lib_upscale.image.metadata import (
     PARAMETERS,
     Metadata,
@@ -79,6 +80,11 @@ class Picture:
         if self.alpha is None or self.alpha.strides == (0, 0):
             return self.alpha is None or bool(self.alpha[0, 0] == self.levels)
         return bool((self.alpha == self.levels).all())
+
+    def bands(self, rows: int = BAND_ROWS) -> Iterator[Pixels]:
+        """Bands of at most `rows` rows, (rows, width, channels with alpha last), from the top."""
+        for band in row_bands(self.size.height, rows):
+            yield self.pixels[band] if self.alpha is None else np.dstack([self.pixels[band], self.alpha[band]])
 
     def cropped(self, region: Region) -> Picture:
         """A region of it, as a view."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from lib_upscale.image.metadata import Metadata
+from lib_upscale.image.metadata import XMP_PREFIX, Metadata
 
 __all__ = ["Pixels", "float_levels", "metadata_of", "pixels_of"]
 
@@ -17,8 +17,6 @@ Pixels = NDArray[Any]
 
 _NO_TEXT = frozenset(("XML:com.adobe.xmp", "compression", "xmp", "exif", "icc_profile"))
 """Keys of `Image.info` whose value may be a str without being a text of the picture."""
-
-_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\x00"
 
 _PLAIN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
 _WITHOUT_LOSS = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
@@ -68,8 +66,8 @@ def metadata_of(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
 def _xmp_in_jpeg(image: Image.Image) -> bytes | None:
     """Where Pillow before 11 leaves it."""
     for segment, body in getattr(image, "applist", ()):
-        if segment == "APP1" and body.startswith(_XMP_MARK):
-            return bytes(body[len(_XMP_MARK) :])
+        if segment == "APP1" and body.startswith(XMP_PREFIX):
+            return bytes(body[len(XMP_PREFIX) :])
     return None
 
 

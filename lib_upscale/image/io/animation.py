@@ -22,7 +22,7 @@ from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_ima
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_chunks import SIGNATURE
 from lib_upscale.image.io.png_reader import is_animated, read_metadata
-from lib_upscale.image.metadata import exif_for_photo
+from lib_upscale.image.metadata import EXIF_PREFIX, exif_for_photo
 from lib_upscale.image.picture import Picture
 
 __all__ = ["Animation", "Frame", "read_frames", "write_animation"]
@@ -185,7 +185,7 @@ def _write_webp(stream: BinaryIO, frames: Iterator[Frame], plays: int, options: 
         ends.append(ends[-1] + frame.duration)
     if metadata is not None:
         exif, icc = exif_for_photo(metadata), metadata.icc_for(3)
-        found = {"exif": exif and b"Exif\x00\x00" + exif, "icc_profile": icc, "xmp": metadata.xmp}
+        found = {"exif": exif and EXIF_PREFIX + exif, "icc_profile": icc, "xmp": metadata.xmp}
         options |= {key: value for key, value in found.items() if value}
     durations = [round(end) - round(start) for start, end in pairwise(ends)]
     images[0].save(stream, "WEBP", save_all=True, append_images=images[1:], duration=durations, loop=plays, **options)

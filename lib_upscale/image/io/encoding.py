@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.alpha import WHITE, drop_alpha
@@ -15,16 +11,14 @@ from lib_upscale.image.io.formats import Format, limits
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_writer import write_png
 from lib_upscale.image.io.tiff_writer import write_tiff
-from lib_upscale.image.metadata import exif_for_photo
+from lib_upscale.image.metadata import EXIF_PREFIX, XMP_PREFIX, exif_for_photo
 from lib_upscale.image.picture import Picture
 
-__all__ = ["encode", "fitted", "picture_bands", "quality_options"]
+__all__ = ["encode", "fitted", "quality_options"]
 
 _QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
 _SEGMENT = 65533
 """The most bytes that a segment of a JPEG can hold."""
-_XMP_MARK = b"http://ns.adobe.com/xap/1.0/\x00"
-_BAND = 256
 
 
 def encode(
@@ -47,7 +41,7 @@ def encode(
         write_png(
             stream,
             picture.size,
-            picture_bands(picture),
+            picture.bands(),
             picture.metadata,
             bits=picture.bits,
             channels=channels,
@@ -68,13 +62,6 @@ def fitted(picture: Picture, format: Format, background: tuple[int, int, int] = 
     bound = limits(format)
     picture = picture if bound.alpha else drop_alpha(picture, background)
     return picture if bound.sixteen else picture.with_bits(8)
-
-
-def picture_bands(picture: Picture, rows: int = _BAND) -> Iterator[NDArray[Any]]:
-    """A picture as bands of rows (rows, width, channels with alpha last), from the top."""
-    for start in range(0, picture.size.height, rows):
-        pixels = picture.pixels[start : start + rows]
-        yield pixels if picture.alpha is None else np.dstack([pixels, picture.alpha[start : start + rows]])
 
 
 def quality_options(format: Format, quality: int | None, lossless: bool) -> dict[str, Any]:
@@ -108,11 +95,11 @@ def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
         options["icc_profile"] = icc
     exif = exif_for_photo(metadata)
     if exif and (format is not Format.JPEG or len(exif) <= _SEGMENT - 6):
-        options["exif"] = b"Exif\x00\x00" + exif
+        options["exif"] = EXIF_PREFIX + exif
     if metadata.xmp and format is not Format.JPEG:
         options["xmp"] = metadata.xmp
-    elif metadata.xmp and len(metadata.xmp) + len(_XMP_MARK) <= _SEGMENT:
-        segment = _XMP_MARK + metadata.xmp
+    elif metadata.xmp and len(metadata.xmp) + len(XMP_PREFIX) <= _SEGMENT:
+        segment = XMP_PREFIX + metadata.xmp
         options["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
     return options
 

@@ -80,8 +80,6 @@ def write_picture(
     with atomic_file(path) as stream:
         try:
             encode(stream, picture, chosen, quality, lossless, background)
-        except TiffError as error:
-            raise OutputError(path, str(error), error.advice) from error
         except (ValueError, struct.error) as error:
             raise OutputError(path, f"can't be written as {chosen.name} ({error})", "write it as .png") from error
 
@@ -108,7 +106,7 @@ def _read_tiff(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
         if header.bits > 8:
             return Picture.oriented(*read_deep_tiff(stream), metadata, header.orientation)
     except TiffError as error:
-        raise PictureError(path, str(error), error.advice) from error
+        raise PictureError(path, error.problem, error.advice) from error
     image = open_image(path, stream, limit)
     with decoding(path), image:
         load(image)

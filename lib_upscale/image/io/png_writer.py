@@ -5,12 +5,9 @@ Rows are filtered with numpy and compressed in blocks on several threads; the bl
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.png_chunks import SIGNATURE, Header, chunk, metadata_chunks
+from lib_upscale.image.io.threads import map_in_order
 from lib_upscale.image.metadata import Metadata
 
 __all__ = ["deflated_rows", "header_for", "write_png"]
@@ -59,22 +57,11 @@ def header_for(size: Size, bits: int, channels: int) -> Header:
 
 def deflated_rows(header: Header, bands: Iterable[Pixels], level: int) -> Iterator[bytes]:
     """The zlib stream of a picture's filtered rows, in pieces. Raises ValueError if `bands` do not fit the header."""
-    workers = min(4, os.cpu_count() or 1)
     checksum = 1
     yield b"\x78\x9c"
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[tuple[bytes, Pixels]]] = deque()
-        blocks = _blocks(header, bands)
-        while True:
-            block = next(blocks, None)
-            if block is not None:
-                waiting.append(pool.submit(_compressed, *block, level))
-            if not waiting:
-                break
-            if block is None or len(waiting) > workers:
-                packed, filtered = waiting.popleft().result()
-                checksum = zlib.adler32(filtered.data, checksum)
-                yield packed
+    for packed, filtered in map_in_order(lambda block: _compress(*block, level), _blocks(header, bands)):
+        checksum = zlib.adler32(filtered.data, checksum)
+        yield packed
     yield b"\x03\x00" + struct.pack(">I", checksum)  # an empty last block, as every other ends without saying so
 
 
@@ -100,7 +87,7 @@ def _blocks(header: Header, bands: Iterable[Pixels]) -> Iterator[tuple[Pixels, P
         raise ValueError(f"bands of {done} rows are no picture of {header.size.height}")
 
 
-def _compressed(raw: Pixels, above: Pixels, pixel: int, level: int) -> tuple[bytes, Pixels]:
+def _compress(raw: Pixels, above: Pixels, pixel: int, level: int) -> tuple[bytes, Pixels]:
     filtered = _filtered(raw, above, pixel)
     packer = zlib.compressobj(level, zlib.DEFLATED, -15, 9)
     return packer.compress(filtered.data) + packer.flush(zlib.Z_SYNC_FLUSH), filtered

@@ -1,4 +1,7 @@
-"""TIFF files, above all those with more than 8 bits a channel, which Pillow can't hold."""
+"""Reads TIFF files, above all those with more than 8 bits a channel, which Pillow has no mode for.
+
+tifffile unpacks them. What it needs the package imagecodecs for, such as LZW, goes through Pillow's libtiff.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.metadata import Metadata
+from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata
 from lib_upscale.image.pillow import float_levels, pixels_of
 
-__all__ = ["BAD_EXIF", "TiffError", "TiffHeader", "read_deep_tiff", "shared_tags", "tiff_header", "tiff_metadata"]
+__all__ = ["GPS_IFD", "TiffError", "TiffHeader", "read_deep_tiff", "shared_tags", "tiff_header", "tiff_metadata"]
 
 Pixels = NDArray[Any]
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
-BAD_EXIF = (KeyError, ValueError, TypeError, SyntaxError, OSError, struct.error)
-"""What Pillow may run into in a damaged EXIF block."""
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
-_XMP, _ICC, _EXIF_IFD, _GPS_IFD = 700, 34675, 34665, 34853
+_XMP, _ICC, GPS_IFD = 700, 34675, 34853
 _WORDS = (270, 271, 272, 305, 306, 315, 33432)
 """Description, make, model, software, date, artist, copyright: what a TIFF's own directory shares with EXIF."""
 
 
-class TiffError(Exception):
-    """A TIFF that can't be read or written; `advice` says what to do. The message is without the file's name."""
-
-    def __init__(self, problem: str, advice: str = "") -> None:
-        super().__init__(problem)
-        self.advice = advice
+class TiffError(UpscalePlusError):
+    """Raised when a TIFF can't be read. The problem is without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def tiff_header(stream: BinaryIO) -> TiffHeader:
             orientation=turn if isinstance(turn, int) and 1 <= turn <= 8 else 1,
             tags=dict(directory),
         )
-    except (KeyError, ValueError, TypeError, SyntaxError, OSError, struct.error) as error:
+    except BAD_EXIF as error:
         raise TiffError("is damaged, it has no readable directory", "get it again from where it came") from error
 
 
@@ -83,30 +81,28 @@ def tiff_metadata(stream: BinaryIO, header: TiffHeader) -> Metadata:
 
 
 def read_deep_tiff(stream: BinaryIO) -> tuple[Pixels, Pixels | None]:
-    """Pixels (height, width, 1 or 3) as uint16 and alpha or None, of a TIFF with over 8 bits a channel.
+    """Read a TIFF with over 8 bits a channel.
 
-    Through the package tifffile; where that is missing, or can't unpack the file, through Pillow. 32-bit whole numbers
-    lose their low half; for floats see `pil.float_levels`. Raises `TiffError`.
+    32-bit whole numbers lose their low half; for floats see `float_levels`.
+
+    Returns:
+        Pixels (height, width, 1 or 3) as uint16, and alpha (height, width) or None.
+
+    Raises:
+        TiffError: The file is damaged, or of a kind that is not supported.
     """
-    try:
-        return _through_tifffile(stream)
-    except _PackageMissingError as missing:
-        found = _through_pillow(stream)
-        if found is None:
-            raise TiffError("has 16 bits a channel and needs a package", missing.advice) from missing
-        return found
+    found = _through_tifffile(stream) or _through_pillow(stream)
+    if found is None:
+        raise TiffError(
+            "has 16 bits a channel and needs a package", "pip install imagecodecs, or save it with Deflate compression"
+        )
+    return found
 
 
-class _PackageMissingError(Exception):
-    def __init__(self, advice: str) -> None:
-        self.advice = advice
+def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
+    """Whatever tifffile can unpack; None where it needs imagecodecs and that is missing."""
+    import tifffile
 
-
-def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None]:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise _PackageMissingError("pip install tifffile") from error
     try:
         stream.seek(0)
         with tifffile.TiffFile(stream) as file:
@@ -118,7 +114,7 @@ def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None]:
                 values = np.moveaxis(values, 0, -1)
     except Exception as error:
         if "imagecodecs" in str(error):
-            raise _PackageMissingError("pip install imagecodecs, or save it with Deflate compression") from error
+            return None
         raise TiffError(f"is damaged ({error})", "get it again from where it came") from error
     values = _sixteen(values if values.ndim == 3 else values[..., None])
     colors = {0: 1, 1: 1, 2: 3}.get(photometric)
@@ -205,7 +201,7 @@ def _unassociated(pixels: Pixels, alpha: Pixels) -> Pixels:
 def shared_tags(block: Image.Exif) -> dict[int, Any]:
     """Tags that both EXIF and a TIFF's directory have, and the two inner directories as dictionaries."""
     shared: dict[int, Any] = {tag: block[tag] for tag in _WORDS if block.get(tag)}
-    inner = {tag: dict(block.get_ifd(tag)) for tag in (_EXIF_IFD, _GPS_IFD) if tag in block}
+    inner = {tag: dict(block.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD) if tag in block}
     return shared | {tag: values for tag, values in inner.items() if values}
 
 

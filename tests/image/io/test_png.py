@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.encoding import picture_bands
 from lib_upscale.image.io.png_chunks import SIGNATURE, Header, PngError, chunk
 from lib_upscale.image.io.png_reader import read_png
 from lib_upscale.image.io.png_writer import write_png
@@ -25,7 +24,7 @@ from tests.image.strategies import noise, pictures, same_pixels
 def written(picture, rows=256, metadata=None):
     stream = io.BytesIO()
     channels = picture.channels + (picture.alpha is not None)
-    bands = picture_bands(picture, rows)
+    bands = picture.bands(rows)
     write_png(stream, picture.size, bands, metadata or Metadata(), bits=picture.bits, channels=channels)
     return stream.getvalue()
 

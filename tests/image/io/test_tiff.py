@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import io
-import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from PIL import Image
 
 from lib_upscale.errors import PictureError
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io import tiff_writer
 from lib_upscale.image.io.files import read_picture, write_picture
 from lib_upscale.image.io.tiff_writer import write_tiff
+from lib_upscale.image.metadata import PARAMETERS, Metadata
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, pictures, same_pixels
 
 
 @given(pictures())
 def test_tifffile_reads_the_same(picture):
-    tifffile = pytest.importorskip("tifffile")
     stream = io.BytesIO()
     write_tiff(stream, picture)
     stack = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
@@ -34,18 +36,13 @@ def test_many_strips(tmp_path):
         write_picture(picture, tmp_path / "a.tif")
         with Image.open(tmp_path / "a.tif") as image:
             assert len(image.tag_v2[273]) > 2
-        if bits == 8:
-            assert same_pixels(read_picture(tmp_path / "a.tif"), picture)
-        else:
-            pytest.importorskip("tifffile")
-            assert same_pixels(read_picture(tmp_path / "a.tif"), picture)
+        assert same_pixels(read_picture(tmp_path / "a.tif"), picture)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_sixteen_bits_in_every_layout(channels, order, planes, tmp_path):
-    tifffile = pytest.importorskip("tifffile")
     values = noise((7, 9, channels), 16, channels)
     planar = channels > 1 and planes == "separate"
     tifffile.imwrite(
@@ -63,7 +60,6 @@ def test_sixteen_bits_in_every_layout(channels, order, planes, tmp_path):
 
 
 def test_premultiplied_alpha_is_undone(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
     values = np.array([[[10000, 20000, 30000, 32768], [5, 5, 5, 0], [1, 2, 3, 65535]]], np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["assocalpha"], metadata=None)
     found = read_picture(tmp_path / "a.tif")
@@ -73,13 +69,11 @@ def test_premultiplied_alpha_is_undone(tmp_path):
 
 
 def test_white_is_zero(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 65535]], np.uint16), photometric="miniswhite", metadata=None)
     assert read_picture(tmp_path / "a.tif").pixels.ravel().tolist() == [65535, 0]
 
 
 def test_floats_and_long_numbers(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 0.5, 1.0]], np.float32), photometric="minisblack", metadata=None)
     assert read_picture(tmp_path / "a.tif").pixels.ravel().tolist() == [0, 32768, 65535]
     tifffile.imwrite(tmp_path / "b.tif", np.array([[0, 2**32 - 1]], np.uint32), photometric="minisblack", metadata=None)
@@ -87,28 +81,90 @@ def test_floats_and_long_numbers(tmp_path):
 
 
 def test_big_tiff(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
     values = noise((6, 5, 3), 16, 1)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", bigtiff=True, metadata=None)
     assert (read_picture(tmp_path / "a.tif").pixels == values).all()
 
 
+def lzw(data):
+    """TIFF's LZW in the plainest form: every byte as itself in 9 bits, the table cleared before the codes grow."""
+    codes = [256]
+    for start in range(0, len(data), 250):
+        codes += [*data[start : start + 250], 256]
+    bits = "".join(f"{code:09b}" for code in [*codes[:-1], 257])
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def write_lzw(path, values):
+    """A TIFF with 16 bits a channel whose compression tifffile can't unpack without a further package."""
+    tifffile.imwrite(
+        path,
+        iter([lzw(values.astype("<u2").tobytes())]),
+        shape=values.shape if values.shape[2] > 1 else values.shape[:2],
+        dtype=np.uint16,
+        byteorder="<",
+        photometric="rgb" if values.shape[2] > 2 else "minisblack",
+        planarconfig="contig" if values.shape[2] > 1 else None,
+        extrasamples=["unassalpha"] if values.shape[2] in (2, 4) else None,
+        compression="zlib",
+        rowsperstrip=len(values),
+        metadata=None,
+    )
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags[259].overwrite(5)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bits_without_tifffile(channels, tmp_path, monkeypatch):
-    """Pillow unpacks what tifffile can't without a further package, and all of it where tifffile is missing."""
-    picture = Picture(noise((9, 8, 3), 16, 1), noise((9, 8), 16, 2) if channels == 4 else None)
-    if channels == 1:
-        picture = Picture(picture.pixels[..., :1])
-    write_picture(picture, tmp_path / "a.tif")
-    monkeypatch.setitem(sys.modules, "tifffile", None)
-    assert same_pixels(read_picture(tmp_path / "a.tif"), picture)
+def test_sixteen_bits_in_lzw(channels, tmp_path):
+    """Pillow unpacks what tifffile can't without a further package."""
+    values = noise((9, 8, channels), 16, channels)
+    write_lzw(tmp_path / "a.tif", values)
+    found = read_picture(tmp_path / "a.tif")
+    stack = found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
+    assert (stack == values).all()
 
 
-def test_what_needs_tifffile_says_so(tmp_path, monkeypatch):
-    write_picture(Picture(noise((9, 8, 1), 16, 1), noise((9, 8), 16, 2)), tmp_path / "a.tif")
-    monkeypatch.setitem(sys.modules, "tifffile", None)
-    with pytest.raises(PictureError, match="pip install tifffile"):
+@pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is there")
+def test_what_needs_imagecodecs_says_so(tmp_path):
+    write_lzw(tmp_path / "a.tif", noise((9, 8, 2), 16, 1))
+    with pytest.raises(PictureError, match=r"needs a package: pip install imagecodecs"):
         read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_over_4_gb_it_is_a_big_tiff(bits, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff_writer, "_CLASSIC_LIMIT", 0)
+    metadata = Metadata(xmp=b"<x:xmpmeta/>", dpi=(72.0, 300.0)).with_text(PARAMETERS, "a cat\nSteps: 20")
+    picture = Picture(noise((40, 30, 3), bits, 1), noise((40, 30), bits, 2), metadata)
+    write_picture(picture, tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.is_bigtiff
+    found = read_picture(tmp_path / "a.tif")
+    assert found.metadata.xmp == metadata.xmp
+    assert found.metadata.dpi == pytest.approx(metadata.dpi)
+    assert same_pixels(found, picture)
+
+
+def test_both_exif_directories_and_texts_survive(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B] = b"caf\xe9", "Anna"  # description, artist
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x829D: 2.8}
+    exif[0x8825] = {1: "N", 2: (52.0, 31.0, 12.5)}
+    metadata = Metadata(exif=exif.tobytes()[6:])
+    write_picture(Picture(noise((8, 9, 1), 8, 1), None, metadata), tmp_path / "a.tif")
+    found = read_picture(tmp_path / "a.tif").metadata
+    block = Image.Exif()
+    block.load(b"Exif\x00\x00" + found.exif)
+    assert block[0x013B] == "Anna"
+    assert block.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+    assert float(block.get_ifd(0x8769)[0x829D]) == pytest.approx(2.8)
+    assert block.get_ifd(0x8825)[1] == "N"
+    assert [float(value) for value in block.get_ifd(0x8825)[2]] == [52.0, 31.0, 12.5]
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.tag_v2[0x010E] == "caf\xe9"
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert 34665 in file.pages[0].tags
+        assert 34853 in file.pages[0].tags
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
