@@ -105,6 +105,9 @@ class Option:
     """Whether an X/Y/Z plot can vary it."""
     changes_result: bool = True
     """Whether results differ with it: if not, finished work stays valid when it changes."""
+    on_settings_page: bool = False
+    """Whether the WebUI's settings page has it too, for places without controls: a choice, or a number that may be
+    automatic."""
     names_model: bool = False
     """Whether its text names a model, or each of its list does."""
     needs: str = ""
@@ -157,7 +160,7 @@ class Option:
         Raises:
             SettingsError: The value is of another kind.
         """
-        if self.automatic and self._is_automatic(value):
+        if self.is_automatic(value):
             return None
         if self.kind is Kind.LIST:
             return _parse_names(value, self.label)
@@ -178,7 +181,10 @@ class Option:
         except ValueError:
             return text
 
-    def _is_automatic(self, value: Any) -> bool:
+    def is_automatic(self, value: Any) -> bool:
+        """Whether a plain value stands for automatic: a word for it, or a number as version 0.1.0 wrote it."""
+        if not self.automatic:
+            return False
         if isinstance(value, str):
             return value.strip().lower() in _AUTOMATIC_WORDS
         usual = isinstance(value, (int, float)) and not isinstance(value, bool)

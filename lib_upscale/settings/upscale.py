@@ -103,6 +103,7 @@ class UpscaleSettings(TargetSettings):
         "as fast, with no visible difference. full is the reference.",
         Group.COMPUTE,
         "precision",
+        on_settings_page=True,
     )
     backend: Backend = option(
         Backend.TORCH,
@@ -118,6 +119,7 @@ class UpscaleSettings(TargetSettings):
         "Tile size in pixels of the source image. Set it lower if other programs run out of memory.",
         Group.MEMORY,
         "tile",
+        on_settings_page=True,
         minimum=1,
         maximum=8192,
         step=8,
@@ -129,6 +131,7 @@ class UpscaleSettings(TargetSettings):
         "How many pixels of the source image neighboring tiles share. Set it only to trade quality for speed.",
         Group.MEMORY,
         "overlap",
+        on_settings_page=True,
         minimum=0,
         maximum=1024,
         step=1,

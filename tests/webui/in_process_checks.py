@@ -24,15 +24,19 @@ from PIL import Image
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.settings.fields import options
+from lib_upscale.settings.redraw import RedrawSettings
+from lib_upscale.settings.target import TargetSettings
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.api import upscale as api
+from lib_upscale.webui.api.schema import request_model, request_values
 from lib_upscale.webui.callbacks import upscale_plus
 from lib_upscale.webui.callbacks.upscale_plus import callbacks
 from lib_upscale.webui.extras import batch, postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.host import console
 from lib_upscale.webui.ui import upscale_controls as controls
-from lib_upscale.webui.upscalers import engine, hires_check, registry
+from lib_upscale.webui.upscalers import engine, hires_check, registry, settings_page
+from tests.settings.samples import all_samples
 from tests.webui.models import NEAREST
 
 OURS = "4x_Nearest"
@@ -430,6 +434,54 @@ def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
     theirs = {"upscale_enabled": True, "upscaler_1_name": OURS, "upscale_by": 2, "upscale_mode": 0}
     assert "50x40 -> 300x240 in all" in plan_summary((50, 40), theirs, values, as_html=False)
+
+
+def body_every_setting_passes_the_api(_: Path) -> None:
+    classes: tuple[type[TargetSettings], ...] = (UpscaleSettings, RedrawSettings)
+    for settings in classes:
+        model = request_model(f"Try{settings.__name__}", settings, {})
+        for sample in all_samples(settings):
+            assert settings.from_dict(request_values(model(**sample.to_dict()))) == sample, sample
+        for word in ("auto", "automatic", "", 0, -1, None):
+            assert settings.from_dict(request_values(model(tile=word))) == settings()
+        for wrong in (
+            {"tile": -2},
+            {"tile": "large"},
+            {"tile": 99999},
+            {"scale": 0},
+            {"modle": "x"},
+            {"fit": "squeeze"},
+        ):
+            try:
+                model(**wrong)
+            except ValueError:
+                continue
+            raise AssertionError(f"{wrong} was accepted")
+
+
+def body_automatic_is_an_empty_field_that_says_so(_: Path) -> None:
+    script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
+    for name, item in options(UpscaleSettings).items():
+        if item.automatic:
+            assert script.controls[name].value == ""
+            assert script.controls[name].placeholder == "automatic"
+            label = shared.opts.data_labels[f"upscale_plus_{name}"]
+            assert (label.default, label.component_args["placeholder"]) == ("", "automatic")
+
+
+def body_automatic_as_0_1_0_kept_it_is_an_empty_field_now(_: Path) -> None:
+    labels = dict(shared.opts.data_labels)
+    try:
+        shared.opts.data.update(upscale_plus_tile=0, upscale_plus_overlap=-1)
+        settings_page.add_to_page(lambda: None, lambda: None)
+        assert (shared.opts.data["upscale_plus_tile"], shared.opts.data["upscale_plus_overlap"]) == ("", "")
+        assert settings_page.usual() == UpscaleSettings()
+        shared.opts.data["upscale_plus_tile"] = 256
+        settings_page.add_to_page(lambda: None, lambda: None)
+        assert settings_page.usual() == UpscaleSettings(tile=256)
+    finally:
+        shared.opts.data["upscale_plus_tile"] = ""
+        shared.opts.data_labels.update(labels)
 
 
 def body_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:

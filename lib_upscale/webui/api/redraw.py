@@ -2,16 +2,15 @@
 """`POST /upscale-plus/v1/redraw`: img2img's own names and those of `RedrawSettings`, on pydantic 1 and 2 alike."""
 
 import json
-from enum import Enum
-from typing import Any, Dict, List, Optional, get_type_hints  # noqa: UP035 (pydantic 1 reads these at run time)
+from typing import Any, Dict, List, Optional  # noqa: UP035 (pydantic 1 reads these at run time)
 
 from fastapi import FastAPI
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field
 
 from lib_upscale.errors import UpscalePlusError
-from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.api import upscale as api
+from lib_upscale.webui.api.schema import request_model, request_values
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.sd_upscale.page import FIELDS, parse_request, target_of
 from lib_upscale.webui.sd_upscale.request import TITLE
@@ -19,27 +18,27 @@ from lib_upscale.webui.sd_upscale.request import TITLE
 __all__ = ["add_route"]
 
 _HOST: "Dict[str, tuple[Any, Any, str]]" = {  # noqa: UP006
-    "prompt": (str, "", "What the picture shows. Empty: highly detailed."),
-    "negative_prompt": (str, "", "What it is not to show."),
+    "prompt": (str, "", "What the image shows. Empty: highly detailed."),
+    "negative_prompt": (str, "", "What it must not show."),
     "styles": (Optional[List[str]], None, "Names of the WebUI's styles."),  # noqa: UP006, UP045
     "denoising_strength": (float, 0.3, "How much is redrawn, 0 to 1."),
     "steps": (int, 20, "Sampling steps."),
     "sampler_name": (Optional[str], None, "As the WebUI lists it. Default: its first."),  # noqa: UP045
     "scheduler": (Optional[str], None, "Schedule type, as the WebUI lists it."),  # noqa: UP045
     "cfg_scale": (float, 7.0, "How closely the prompt is followed."),
-    "seed": (int, -1, "-1 is a random one."),
+    "seed": (int, -1, "-1 is a random seed."),
     "subseed": (int, -1, "Variation seed."),
     "subseed_strength": (float, 0.0, "Variation strength."),
     "seed_resize_from_h": (int, -1, "Resize seed from height."),
     "seed_resize_from_w": (int, -1, "Resize seed from width."),
-    "n_iter": (int, 1, "Batch count: pictures with seeds that follow one another."),
+    "n_iter": (int, 1, "Batch count: images with consecutive seeds."),
     "eta": (Optional[float], None, "Eta."),  # noqa: UP045
     "s_churn": (Optional[float], None, "Sigma churn."),  # noqa: UP045
     "s_noise": (Optional[float], None, "Sigma noise."),  # noqa: UP045
     "s_tmin": (Optional[float], None, "Sigma min."),  # noqa: UP045
     "s_tmax": (Optional[float], None, "Sigma max."),  # noqa: UP045
-    "mask": (Optional[str], None, "Where to redraw: a picture as base64, white where to."),  # noqa: UP045
-    "mask_blur": (int, 4, "Pixels of the picture given by which the mask is blurred."),
+    "mask": (Optional[str], None, "Where to redraw: an image as base64, white where to."),  # noqa: UP045
+    "mask_blur": (int, 4, "Blur of the mask in pixels of the image that was sent."),
     "inpainting_mask_invert": (int, 0, "1 redraws what is not masked."),
     "restore_faces": (Optional[bool], None, "As in img2img."),  # noqa: UP045
     "override_settings": (Optional[Dict[str, Any]], None, "The WebUI's own settings, for this job."),  # noqa: UP006, UP045
@@ -47,42 +46,27 @@ _HOST: "Dict[str, tuple[Any, Any, str]]" = {  # noqa: UP006
     "alwayson_scripts": (Optional[Dict[str, Any]], None, "As in /sdapi/v1/img2img."),  # noqa: UP006, UP045
 }
 _OWN: "Dict[str, tuple[Any, Any, str]]" = {  # noqa: UP006
-    "test": (bool, False, "Redraw one tile only, and answer that."),
-    "test_tile": (int, 0, "Which, counted by rows from 1; 0 is the middle one."),
+    "test": (bool, False, "Redraw one tile only and answer with it."),
+    "test_tile": (int, 0, "Which tile, counted by rows from 1; 0 is the one in the center."),
     "save_images": (bool, False, "Whether the WebUI saves the result, too."),
-    "send_images": (bool, True, "Whether the answer holds the pictures."),
+    "send_images": (bool, True, "Whether the answer holds the images."),
 }
 
 
-class _Strict:
-    """A pydantic 1 configuration: unknown fields are a mistake of the caller."""
-
-    extra = "forbid"
-
-
-def _request_model() -> Any:
-    hints = get_type_hints(RedrawSettings)
-    fields: Dict[str, Any] = {"image": (str, Field(..., description="The picture as base64, or as a data URI."))}  # noqa: UP006
-    for name, (kind, default, text) in {**_HOST, **_OWN}.items():
-        fields[name] = (kind, Field(default, description=text))
-    for name, item in options(RedrawSettings).items():
-        kinds = [k for k in getattr(hints[name], "__args__", (hints[name],)) if k is not type(None)]
-        default = RedrawSettings.__dataclass_fields__[name].default
-        shown = default.value if isinstance(default, Enum) else default
-        limits = {key: value for key, value in (("ge", item.minimum), ("le", item.maximum)) if value is not None}
-        text = f"{item.tip} Default: {'none given' if shown in (None, '') else shown}."
-        fields[name] = (Optional[kinds[0]], Field(None, title=item.label, description=text, **limits))  # noqa: UP045
-    strict: Any = {"extra": "forbid"} if hasattr(BaseModel, "model_validate") else _Strict
-    return create_model("UpscalePlusRedrawRequest", __config__=strict, **fields)
-
-
-RedrawRequest = _request_model()
+RedrawRequest = request_model(
+    "UpscalePlusRedrawRequest",
+    RedrawSettings,
+    {
+        "image": (str, Field(..., description="The image as base64, or as a data URI.")),
+        **{name: (kind, Field(default, description=text)) for name, (kind, default, text) in {**_HOST, **_OWN}.items()},
+    },
+)
 
 
 class RedrawAnswer(BaseModel):  # type: ignore[misc]
     """The results and what is known of them."""
 
-    images: List[str] = Field(..., description="Pictures as base64, in the WebUI's format for samples.")  # noqa: UP006
+    images: List[str] = Field(..., description="Images as base64, in the WebUI's format for samples.")  # noqa: UP006
     info: Dict[str, Any] = Field(  # noqa: UP006
         ..., description="seed, all_seeds, infotexts, width, height and more, as in /sdapi/v1/img2img."
     )
@@ -94,10 +78,9 @@ def add_route(app: FastAPI) -> None:
         return
 
     def redraw_picture(request: RedrawRequest) -> RedrawAnswer:  # type: ignore[valid-type]
-        """Enlarge a picture and redraw it by tiles."""
-        values = request.dict() if not hasattr(request, "model_dump") else request.model_dump()  # type: ignore[attr-defined]
+        """Upscale an image and redraw it by tiles."""
         try:
-            return _answer(app, values)
+            return _answer(app, request_values(request))
         except UpscalePlusError as error:
             raise api.refused(error) from error
 
@@ -108,19 +91,22 @@ def add_route(app: FastAPI) -> None:
 
 def _answer(app: FastAPI, values: Dict[str, Any]) -> RedrawAnswer:  # noqa: UP006
     own = {name: values.pop(name) for name in _OWN}
-    given = {name: value for name in _HOST if (value := values.pop(name)) is not None}
+    host_values = {name: value for name in _HOST if (value := values.pop(name)) is not None}
     image = values.pop("image")
-    for source, called in ((image, "image"), (given.get("mask"), "mask")):
+    for source, name in ((image, "image"), (host_values.get("mask"), "mask")):
         if source:
-            api.picture(source, called)  # the host's own words for what it can't read say less
-    plain = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
-    settings = RedrawSettings.from_dict(plain)
-    parse_request({"target": target_of(settings).value, **plain})
-    arguments = {**plain, "target": target_of(settings).value, "test": own["test"], "test_tile": own["test_tile"]}
-    asked = {
-        **given, "init_images": [image], "batch_size": settings.batch_size, "script_name": TITLE,
+            api.picture(source, name)  # the host's own words for what it can't read say less
+    settings = RedrawSettings.from_dict(values)
+    arguments = {**values, "target": target_of(settings).value, "test": own["test"], "test_tile": own["test_tile"]}
+    parse_request(arguments)
+    request = {
+        **host_values,
+        "init_images": [image],
+        "batch_size": settings.batch_size,
+        "script_name": TITLE,
         "script_args": [arguments.get(name) for name in FIELDS],
-        "save_images": own["save_images"], "send_images": own["send_images"],
-    }  # fmt: skip
-    answer = jobs.img2img_by_api(app, asked)
+        "save_images": own["save_images"],
+        "send_images": own["send_images"],
+    }
+    answer = jobs.img2img_by_api(app, request)
     return RedrawAnswer(images=answer.images or [], info=json.loads(answer.info))

@@ -5,14 +5,13 @@ import base64
 import binascii
 import io
 import secrets
-from enum import Enum
 from pathlib import Path
-from typing import Any, Dict, List, Optional, get_type_hints  # noqa: UP035 (pydantic 1 reads these at run time)
+from typing import Any, Dict, List, Optional  # noqa: UP035 (pydantic 1 reads these at run time)
 
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from PIL import Image
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field
 
 from lib_upscale.errors import (
     CancelledError,
@@ -25,8 +24,8 @@ from lib_upscale.image.io.opening import open_image
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.models.identity import Identity
-from lib_upscale.settings.fields import options
 from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.webui.api.schema import request_model, request_values
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers import settings_page as page
@@ -38,43 +37,15 @@ __all__ = ["PREFIX", "add_routes", "picture", "protection", "refused"]
 PREFIX = "/upscale-plus/v1"
 
 
-class _Strict:
-    """A pydantic 1 configuration: unknown fields are a mistake of the caller."""
-
-    extra = "forbid"
-
-
-def _request_model() -> Any:
-    """The request, made from the list of settings: name, type, default, limits and description of each."""
-    hints = get_type_hints(UpscaleSettings)
-    fields: Dict[str, Any] = {  # noqa: UP006
-        "images": (List[str], Field(..., title="Images", description="Pictures as base64, or as data URIs.")),  # noqa: UP006
-    }
-    for name, item in options(UpscaleSettings).items():
-        default = UpscaleSettings.__dataclass_fields__[name].default
-        limits = {key: value for key, value in (("ge", item.minimum), ("le", item.maximum)) if value is not None}
-        presented = Field(None, title=item.label, description=f"{item.tip} Default: {_shown(default)}.", **limits)
-        fields[name] = (Optional[_plain_type(hints[name])], presented)  # noqa: UP045
-    strict: Any = {"extra": "forbid"} if hasattr(BaseModel, "model_validate") else _Strict
-    return create_model("UpscalePlusRequest", __config__=strict, **fields)
-
-
-def _plain_type(hint: Any) -> Any:
-    kinds = [kind for kind in getattr(hint, "__args__", (hint,)) if kind not in (type(None), Ellipsis)]
-    return List[str] if getattr(hint, "__origin__", None) is tuple else kinds[0]  # noqa: UP006
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, Enum):
-        return str(default.value)
-    return {None: "none given", "": "none given", (): "none"}.get(default, str(default))
-
-
-UpscaleRequest = _request_model()
+UpscaleRequest = request_model(
+    "UpscalePlusRequest",
+    UpscaleSettings,
+    {"images": (List[str], Field(..., title="Images", description="Images as base64, or as data URIs."))},  # noqa: UP006
+)
 
 
 class ImageInfo(BaseModel):  # type: ignore[misc]
-    """What was done to one picture."""
+    """What was done to one image."""
 
     input_width: int
     input_height: int
@@ -83,11 +54,11 @@ class ImageInfo(BaseModel):  # type: ignore[misc]
     upscaler: str
     tiles: Optional[int] = None  # noqa: UP045
     plan: str = Field(..., description="The line that the Extras tab shows before the run.")
-    infotext: str = Field(..., description="As it is written into pictures that the Extras tab saves.")
+    infotext: str = Field(..., description="As it is written into images that the Extras tab saves.")
 
 
 class UpscaleAnswer(BaseModel):  # type: ignore[misc]
-    """The results, in the order of the pictures given."""
+    """The results, in the order of the images sent."""
 
     images: List[str] = Field(..., description="PNG files as base64.")  # noqa: UP006
     info: List[ImageInfo]  # noqa: UP006
@@ -140,8 +111,8 @@ def _checked(given: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noq
 
 
 def _upscale(request: UpscaleRequest) -> UpscaleAnswer:  # type: ignore[valid-type]
-    """Enlarge pictures with any of the listed models."""
-    values = request.dict() if not hasattr(request, "model_dump") else request.model_dump()  # type: ignore[attr-defined]
+    """Upscale images with any of the listed models."""
+    values = request_values(request)
     sources = values.pop("images")
     try:
         settings = _with_defaults(values)
@@ -159,12 +130,12 @@ def _upscale(request: UpscaleRequest) -> UpscaleAnswer:  # type: ignore[valid-ty
 
 
 def _models() -> List[ModelItem]:  # noqa: UP006
-    """All files in the model folders, with what they are."""
+    """List all files in the model folders, with what they are."""
     return [_item(entry) for entry in model_list.entries()]
 
 
 def _identify(request: IdentifyRequest) -> ModelItem:
-    """What one file in the model folders is."""
+    """Say what one file in the model folders is."""
     wanted = request.file
     # Only names are compared: nothing that a caller writes is ever used as a path.
     found = [entry for entry in model_list.entries() if wanted in (entry.name, entry.path.name)]
@@ -181,24 +152,17 @@ def _refresh() -> List[ModelItem]:  # noqa: UP006
 
 
 def _with_defaults(values: Dict[str, Any]) -> UpscaleSettings:  # noqa: UP006
-    given = {key: value.value if isinstance(value, Enum) else value for key, value in values.items()}
-    usual = {key: value for key, value in page.usual().to_dict().items() if given.get(key) is None}
-    settings = UpscaleSettings.from_dict({**given, **usual})
+    """The settings of a request, the rest as on the settings page; models by their names in the list."""
+    usual = {key: value for key, value in page.usual().to_dict().items() if values.get(key) is None}
+    settings = UpscaleSettings.from_dict({**values, **usual})
     listed = model_list.upscalers()
     if not settings.model and not any(entry.name == "" for entry in listed):
         raise UnknownModelError("", tuple(entry.name for entry in listed[:3]))
-    names = [settings.model, settings.second_model, *settings.before, *settings.after]
-    found = {name: model_list.find_listed(name).name for name in names if name}
-    return settings.changed(
-        model=found[settings.model],
-        second_model=found.get(settings.second_model, ""),
-        before=tuple(found[name] for name in settings.before),
-        after=tuple(found[name] for name in settings.after),
-    )
+    return settings.with_models(lambda name: model_list.find_listed(name).name)
 
 
 def picture(source: str, called: str) -> Picture:
-    """A picture sent as base64 or as a data URI; errors call it `called`. Raises `UpscalePlusError`."""
+    """An image sent as base64 or as a data URI; errors call it `called`. Raises `UpscalePlusError`."""
     name = Path(called)
     if source.startswith("data:"):
         source = source.partition(",")[2]

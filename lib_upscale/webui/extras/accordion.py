@@ -12,7 +12,7 @@ from PIL import Image
 from lib_upscale.webui.extras.builtin_upscale import CONTROL_NAMES
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.extras.postprocess import NAME
-from lib_upscale.webui.host import environment, page
+from lib_upscale.webui.host import page
 from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.engine import model_list
@@ -53,7 +53,6 @@ class Accordion:
             controls = upscale_controls.build(
                 model_list.upscalers(),
                 self._prefix,
-                has_tooltips=environment.has_tooltips(),
                 for_batches=not self._in_generation,
             )
             self._line = gr.HTML(

@@ -44,7 +44,7 @@ def plan_summary(
     problems = model_list.problems() if size is None or not good else []
     if not as_html:
         return " ".join([text, *(f"{problem}." for problem in problems)])
-    return f"{plan_line.shown(text, good=good)}{_list_problems(problems)}"
+    return f"{plan_line.to_html(text, good=good)}{_list_problems(problems)}"
 
 
 def _summarize(

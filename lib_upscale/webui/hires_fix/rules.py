@@ -1,4 +1,4 @@
-"""What hires fix plus can't do with what hires fix was given, and what is another than in the host's own pass.
+"""Checks the parameters of hires fix plus, and lists differences from the WebUI's own second pass.
 
 `p` are the host's parameters, or what its page shows under the same names.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.settings.redraw import PromptSource, RedrawMethod, RedrawSettings
+from lib_upscale.settings.redraw import Page, PromptSource, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host.page import latent_upscalers
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
@@ -20,7 +20,7 @@ _SAME = (None, "", "Use same sampler")
 
 
 def is_latent(p: Any) -> bool:
-    """Whether the upscaler enlarges the latent and not the picture."""
+    """Whether the upscaler enlarges the latent and not the image."""
     return p.hr_upscaler is None or p.hr_upscaler in latent_upscalers()
 
 
@@ -33,13 +33,16 @@ def check(p: Any, settings: RedrawSettings) -> None:
 
 
 def notes(p: Any, settings: RedrawSettings) -> list[str]:
-    """What is not as in the host's own pass, in sentences without their full stops."""
-    if settings.method is RedrawMethod.JOINT:
-        return ["Order, blend and color lock belong to the method tiles"] if _has_tiles_settings(settings) else []
-    found = ["The refiner is off in the second pass, and Interrupt gives the first pass back"]
-    if is_latent(p):
-        found.append("The enlarged latent is decoded before it is cut into tiles")
-    return found
+    """What is not as in the host's own pass, or has no effect, in sentences without their full stops."""
+    lines = []
+    if ignored := settings.without_effect(Page.HIRES, settings.method):
+        labels = ", ".join(item.label for item in ignored)
+        lines.append(f"No effect with the method {settings.method.value}: {labels}")
+    if settings.method is RedrawMethod.TILES:
+        lines.append("No refiner in the second pass, and Interrupt gives back the image of the first pass")
+        if is_latent(p):
+            lines.append("The enlarged latent is decoded before it is cut into tiles")
+    return lines
 
 
 def size_of(p: Any) -> HiresSize:
@@ -56,9 +59,3 @@ def size_of(p: Any) -> HiresSize:
     if across and down:
         cut = (enlarged[0] - across) // 8, (enlarged[1] - down) // 8
     return HiresSize.from_numbers(Size(*enlarged), (across, down), cut)
-
-
-def _has_tiles_settings(settings: RedrawSettings) -> bool:
-    default = RedrawSettings()
-    names = ("order", "mode", "blend", "color_lock", "skip_flat", "flat_strength", "seam_pass")
-    return any(getattr(settings, name) != getattr(default, name) for name in names)

@@ -1,4 +1,4 @@
-"""X/Y/Z plot: axes for tile, overlap, strength of flat tiles, order, blend, upscaler and color lock.
+"""Axes of the X/Y/Z plot for the script "SD upscale plus".
 
 The plot is a script of the Script dropdown itself, so ours is not chosen while it runs: an axis marks the parameters
 of its cell, and the script's always-on half then redraws that cell, with the page's other controls as they are.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib_upscale.settings.redraw import Blend, ColorLock, TileContext, TileOrder
+from lib_upscale.settings.redraw import Page, RedrawSettings
+from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.sd_upscale import page as redraw_page
 from lib_upscale.webui.sd_upscale.job import install
 from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
 from lib_upscale.webui.sd_upscale.request import TITLE
-from lib_upscale.webui.ui.xyz_axes import Axes
+from lib_upscale.webui.ui.xyz_axes import Axes, Axis, setting_axes
 from lib_upscale.webui.upscalers import registry
 
 __all__ = ["AXES", "redraw_cell"]
@@ -21,19 +22,8 @@ __all__ = ["AXES", "redraw_cell"]
 AXES = Axes(
     TITLE,
     "AxisOptionImg2Img",
-    (
-        ("Tile", "tile", int, None),
-        ("Overlap", "overlap", int, None),
-        ("Scale", "scale", float, None),
-        ("Strength for flat tiles", "flat_strength", float, None),
-        ("Skip flat tiles", "skip_flat", float, None),
-        ("Order", "order", str, lambda: [each.value for each in TileOrder]),
-        ("Mode", "mode", str, lambda: [each.value for each in TileContext]),
-        ("Blend", "blend", str, lambda: [each.value for each in Blend]),
-        ("Color lock", "color_lock", str, lambda: [each.value for each in ColorLock]),
-        ("Upscaler", "upscaler", str, registry.names),
-    ),
-    fields=(("Strength", "denoising_strength", float, None),),
+    setting_axes(RedrawSettings, Page.SCRIPT, registry.names),
+    fields=(Axis("Strength", "denoising_strength", float),),
 )
 
 
@@ -44,6 +34,7 @@ def redraw_cell(p: Any, script: Any, counter: TileCounter) -> None:
         return
     part = (p.script_args or ())[script.args_from : script.args_to] if script.args_from is not None else ()
     page = dict(zip(redraw_page.FIELDS, part, strict=False))
-    if "scale" in marked:
-        page["target"] = redraw_page.Target.FACTOR.value
+    for kind in TargetKind:
+        if any(name in marked for name in kind.sizes):
+            page["target"] = kind.value
     install(p, redraw_page.parse_request({**page, **marked, "test": False}), counter)

@@ -1,22 +1,48 @@
-"""X/Y/Z plot: axes of ours. Each marks the parameters of its cell; what a mark means is each script's own affair."""
+"""Axes of the X/Y/Z plot. An axis marks the parameters of its cell; what a mark means is up to each script."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
+from lib_upscale.settings.base import Settings
+from lib_upscale.settings.fields import Kind, Option
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.patching import Marks
 from lib_upscale.webui.host.scripts import xyz_plot
+from lib_upscale.webui.ui.values import offered
 
-__all__ = ["Axes", "Axis"]
+__all__ = ["Axes", "Axis", "setting_axes"]
 
 _Apply = Callable[[Any, Any, Any], None]
 """(cell, value, all values): what the plot calls."""
+_Choices = Callable[[], list[str]]
 
-Axis = tuple[str, str, type, Callable[[], list[str]] | None]
-"""Label, name of the setting, kind of its values, and what to choose from."""
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis."""
+
+    label: str
+    name: str
+    """Of the setting, or of the host's parameter."""
+    kind: type
+    """int, float or str: how the plot reads what a person writes."""
+    choices: _Choices | None = None
+
+
+def setting_axes(settings: type[Settings], page: Enum, models: _Choices) -> list[Axis]:
+    """The axes that settings have on a page; `models` lists what can be chosen where a model is named."""
+    return [_axis(item, models) for item in offered(settings, page).values() if item.axis]
+
+
+def _axis(item: Option, models: _Choices) -> Axis:
+    kind = {Kind.WHOLE: int, Kind.DECIMAL: float}.get(item.kind, str)
+    if item.names_model:
+        return Axis(item.label, item.name, kind, models)
+    return Axis(item.label, item.name, kind, (lambda: item.values) if item.kind is Kind.CHOICE else None)
 
 
 @dataclass(frozen=True)
@@ -41,17 +67,18 @@ class Axes:
         self.remove()
         make = getattr(plot, self.option)
         for axes, applier in ((self.settings, self._set), (self.fields, self._set_field)):
-            for label, name, kind, choices in axes:
-                plot.axis_options.append(make(self._label(label), kind, applier(name), choices=choices))
+            for axis in axes:
+                label = self._label(axis.label)
+                plot.axis_options.append(make(label, axis.kind, applier(axis.name), choices=axis.choices))
 
     def remove(self) -> None:
         """Take them out again."""
         plot = _plot()
         if plot is not None:
-            plot.axis_options[:] = [each for each in plot.axis_options if not each.label.startswith(self._label(""))]
+            plot.axis_options[:] = [axis for axis in plot.axis_options if not axis.label.startswith(self._label(""))]
 
     def marked(self, p: object) -> Mapping[str, Any] | None:
-        """Name of a setting -> its value, where the cell `p` lies along any of them; it is not marked any more then."""
+        """Take the mark off the cell `p`: name of a setting -> its value; None for a cell along no axis of ours."""
         return self._marks.take(p)
 
     def _label(self, label: str) -> str:

@@ -1,4 +1,4 @@
-"""The extension's part of the settings page, and what its settings mean to the rest of this room."""
+"""The extension's part of the WebUI's settings page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib_upscale.settings.fields import options
-from lib_upscale.settings.upscale import Precision, UpscaleSettings
+from lib_upscale.settings.fields import AUTOMATIC, Option, options
+from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.ui.values import first_value, read_controls
 
 __all__ = [
     "add_to_page",
@@ -28,15 +29,21 @@ _FOLDERS = "upscale_plus_folders"
 _TAKE_OVER = "upscale_plus_take_over"
 _KEEP = "upscale_plus_keep_models"
 _MOST = "upscale_plus_most_models"
-_PRECISION = "upscale_plus_precision"
-_TILE = "upscale_plus_tile"
-_OVERLAP = "upscale_plus_overlap"
 _LIMIT = "upscale_plus_limit_megapixels"
 
+_USUAL: dict[str, Option] = {
+    f"upscale_plus_{name}": item for name, item in options(UpscaleSettings).items() if item.on_settings_page
+}
+"""The settings of upscaling that stand on the page, by their keys there."""
+
 _DEFAULTS: dict[str, Any] = {
-    _FOLDERS: "", _TAKE_OVER: True, _KEEP: False, _MOST: 2, _PRECISION: Precision.AUTO.value, _TILE: 0, _OVERLAP: -1,
+    _FOLDERS: "",
+    _TAKE_OVER: True,
+    _KEEP: False,
+    _MOST: 2,
+    **{key: first_value(item) for key, item in _USUAL.items()},
     _LIMIT: 268,
-}  # fmt: skip
+}
 
 
 def folders() -> list[Path]:
@@ -61,16 +68,15 @@ def most_models() -> int:
 
 
 def decompression_limit() -> int | None:
-    """The most pixels of a picture that is read; None: no limit."""
+    """The most pixels of an image that is read; None: no limit."""
     megapixels = float(_value(_LIMIT))
     return int(megapixels * 1e6) if megapixels > 0 else None
 
 
 def usual() -> UpscaleSettings:
-    """Precision and tiles as set on the page: for every place that has no controls of its own."""
-    overlap = int(_value(_OVERLAP))
-    values = {"precision": _value(_PRECISION), "tile": int(_value(_TILE)), "overlap": None if overlap < 0 else overlap}
-    return UpscaleSettings.from_dict(values)
+    """The settings of upscaling as set on the page: for every place that has no controls of its own."""
+    values = {item.name: _value(key) for key, item in _USUAL.items()}
+    return UpscaleSettings.from_dict(read_controls(UpscaleSettings, values))
 
 
 def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[], None]) -> None:
@@ -81,12 +87,11 @@ def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[],
     """
     import gradio as gr
 
-    known = options(UpscaleSettings)
     add = _adder()
     add(
         _FOLDERS, "More folders with upscaler models", gr.Textbox,
         {"lines": 3, "placeholder": "one folder a line"}, models_changed,
-        "Beside those of the WebUI. All below them is looked through.", restrict_api=True,
+        "In addition to those of the WebUI. Subfolders are searched too.", restrict_api=True,
     )  # fmt: skip
     add(
         _TAKE_OVER, "Run the WebUI's own upscalers with Upscale Plus", gr.Checkbox, None, models_changed,
@@ -95,25 +100,29 @@ def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[],
     )  # fmt: skip
     add(
         _KEEP, "Keep upscaler models loaded after a job", gr.Checkbox, None, memory_changed,
-        "Saves loading them for each picture and costs the memory they take.",
+        "Saves loading them for each image and costs the memory they take.",
     )  # fmt: skip
     add(
         _MOST, "Upscaler models loaded at a time", gr.Slider,
         {"minimum": 1, "maximum": 8, "step": 1}, memory_changed, "The one used longest ago goes first.",
     )  # fmt: skip
+    for key, item in _USUAL.items():
+        _forget_former_number(key, item)
+        component, arguments = (
+            (gr.Textbox, {"placeholder": AUTOMATIC}) if item.automatic else (gr.Radio, {"choices": item.values})
+        )
+        add(key, item.label, component, arguments, None, item.explanation)
     add(
-        _PRECISION, "Precision", gr.Radio, {"choices": [member.value for member in Precision]}, None,
-        known["precision"].tip,
+        _LIMIT, "Largest image that is read, in megapixels", gr.Number, {"precision": 0}, None,
+        "A small file can unpack to an image that fills the memory. 0 is no limit. For batches and the API.",
     )  # fmt: skip
-    add(_TILE, "Tile", gr.Slider, {"minimum": 0, "maximum": 4096, "step": 8}, None, known["tile"].tip)
-    add(
-        _OVERLAP, "Overlap", gr.Slider, {"minimum": -1, "maximum": 256, "step": 1}, None,
-        f"{known['overlap'].tip} -1 is automatic.",
-    )  # fmt: skip
-    add(
-        _LIMIT, "Largest picture that is read, in megapixels", gr.Number, {"precision": 0}, None,
-        "A small file can unpack to a picture that fills the memory. 0 is no limit. For batches and the API.",
-    )  # fmt: skip
+
+
+def _forget_former_number(key: str, item: Option) -> None:
+    """Version 0.1.0 kept automatic as a number, which the page would show: it becomes an empty field."""
+    data = environment.opts().data
+    if key in data and data[key] != "" and item.is_automatic(data[key]):
+        data[key] = ""
 
 
 def remove_from_page() -> None:

@@ -1,0 +1,117 @@
+"""Gradio controls made from settings: each with its label, id, tooltip and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from typing import Any
+
+import gradio as gr
+
+from lib_upscale.settings.base import Settings
+from lib_upscale.settings.fields import AUTOMATIC, Kind, Option, options
+from lib_upscale.settings.target import TargetKind, TargetSettings
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.ui.values import first_value, target_kinds
+
+__all__ = ["ControlFactory", "show_target_rows"]
+
+
+class ControlFactory:
+    """Makes the controls of one page."""
+
+    def __init__(
+        self,
+        prefix: str,
+        settings: type[Settings],
+        models: Mapping[str, Sequence[str]] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepare a page.
+
+        Args:
+            prefix: What the id of every control begins with.
+            settings: The class of the settings.
+            models: What can be chosen for settings that name models, by their fields.
+            values: What controls begin with where that differs from the settings' own defaults.
+        """
+        self._prefix = prefix
+        self._known = options(settings)
+        self._models, self._values = models or {}, values or {}
+
+    def setting(self, name: str) -> Any:
+        """The control of a setting, as its kind asks."""
+        item = self._known[name]
+        value = self._values.get(name, first_value(item))
+        kind, arguments = self._component(item)
+        return self._make(kind, name, item.label, item.explanation, value=value, **arguments)
+
+    def rows(self, items: Iterable[Option]) -> dict[str, Any]:
+        """The controls of settings by name, each group in a row."""
+        made: dict[str, Any] = {}
+        for _, group in groupby(items, key=lambda item: item.group):
+            with gr.Row():
+                made.update({item.name: self.setting(item.name) for item in group})
+        return made
+
+    def fold(self) -> AbstractContextManager[Any]:
+        """The fold for what hardly anybody changes."""
+        accordion: AbstractContextManager[Any] = gr.Accordion("Details", open=False, elem_id=f"{self._prefix}_details")
+        return accordion
+
+    def targets(self, settings: type[TargetSettings]) -> tuple[dict[str, Any], list[Any]]:
+        """The controls of the target, and a row for each kind of it, of which `show_target_rows` shows one."""
+        made: dict[str, Any] = {}
+        rows: list[Any] = []
+        for kind in target_kinds(settings):
+            if kind.sizes:
+                with gr.Row(visible=kind is TargetKind.FACTOR) as row:
+                    made.update({name: self.setting(name) for name in settings.target_fields(kind)})
+                rows.append(row)
+        return made, rows
+
+    def choice(self, name: str, label: str, tip: str, choices: Sequence[str], value: str | None) -> Any:
+        """A list that is no setting."""
+        return self._make(gr.Dropdown, name, label, tip, choices=list(choices), value=value)
+
+    def check(self, name: str, label: str, tip: str, value: bool) -> Any:
+        """A checkbox that is no setting."""
+        return self._make(gr.Checkbox, name, label, tip, value=value)
+
+    def number(self, name: str, label: str, tip: str, value: int) -> Any:
+        """A field for a whole number that is no setting."""
+        return self._make(gr.Number, name, label, tip, value=value, precision=0)
+
+    def button(self, name: str, text: str, tip: str) -> Any:
+        """A small button."""
+        tooltip = {"tooltip": tip} if environment.has_tooltips() else {}
+        classes = ["tool", "upscale-plus-tool"]
+        return gr.Button(text, elem_id=f"{self._prefix}_{name}", elem_classes=classes, **tooltip)
+
+    def _component(self, item: Option) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Which component shows a setting, and its own arguments."""
+        if item.names_model:
+            return gr.Dropdown, {"choices": list(self._models[item.name])}
+        if item.kind is Kind.CHOICE:
+            return gr.Dropdown, {"choices": item.values}
+        if item.kind is Kind.SWITCH:
+            return gr.Checkbox, {}
+        if item.automatic:
+            # An emptied gr.Number tells nobody of its change, in gradio 3 and 4 alike; a text field does.
+            return gr.Textbox, {"placeholder": AUTOMATIC, "max_lines": 1}
+        if item.slider is not None:
+            low, high = item.slider
+            return gr.Slider, {"minimum": low, "maximum": high, "step": item.step}
+        if item.is_number:
+            return gr.Number, {"precision": 0} if item.kind is Kind.WHOLE else {}
+        return gr.Textbox, {"lines": item.lines}
+
+    def _make(self, kind: Callable[..., Any], name: str, label: str, tip: str, **arguments: Any) -> Any:
+        tooltip = {"tooltip": tip} if environment.has_tooltips() else {"info": tip}
+        return kind(label=label, elem_id=f"{self._prefix}_{name}", **tooltip, **arguments)
+
+
+def show_target_rows(settings: type[TargetSettings], chosen: str | None) -> list[Any]:
+    """Updates of the rows of `ControlFactory.targets` that show the kind of target that was chosen."""
+    return [gr.update(visible=kind.value == chosen) for kind in target_kinds(settings) if kind.sizes]
