@@ -62,8 +62,8 @@ class Browser:
         self.page.wait_for_selector("#upscale_plus_extras_model", state="visible")
 
     def number(self, elem_id: str, value: float) -> None:
-        """Write into the field of a slider or number, and leave it."""
-        field = self.page.locator(f"#{elem_id} input[type=number]").first
+        """Write into the field of a slider or number, or of a number that may be automatic, and leave it."""
+        field = self.page.locator(f"#{elem_id} input:not([type=range])").first
         field.fill(str(value))
         field.press("Tab")
 
