@@ -13,27 +13,15 @@ if TYPE_CHECKING:
 __all__ = ["SAFETENSORS_CODES", "SIZES", "STORAGE_CLASSES", "UnknownDtypeError", "torch_dtype"]
 
 SIZES: dict[str, int] = {
-    "bool": 1,
-    "uint8": 1,
-    "int8": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "int64": 8,
-    "uint64": 8,
-    "float16": 2,
-    "bfloat16": 2,
-    "float32": 4,
-    "float64": 8,
-    "complex32": 4,
-    "complex64": 8,
-    "complex128": 16,
-    "float8_e4m3fn": 1,
-    "float8_e5m2": 1,
-    "float8_e4m3fnuz": 1,
-    "float8_e5m2fnuz": 1,
-    "float8_e8m0fnu": 1,
+    name: size
+    for size, names in (
+        (1, "bool uint8 int8 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu"),
+        (2, "int16 uint16 float16 bfloat16"),
+        (4, "int32 uint32 float32 complex32"),
+        (8, "int64 uint64 float64 complex64"),
+        (16, "complex128"),
+    )
+    for name in names.split()
 }
 """Bytes of one element."""
 
@@ -81,14 +69,14 @@ STORAGE_CLASSES: dict[str, str | None] = {
 
 
 class UnknownDtypeError(Exception):
-    """A type that this torch is too old to know."""
+    """Raised for a type that this torch is too old to know."""
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The torch type called `name`. Raises `UnknownDtypeError`."""
+    """Get the torch type called `name`. Raises `UnknownDtypeError`."""
     import torch
 
-    found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype):
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
         raise UnknownDtypeError(f"torch {torch.__version__} has no type {name}")
-    return found
+    return dtype

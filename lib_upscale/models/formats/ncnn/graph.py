@@ -9,9 +9,10 @@ never by a name.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial, reduce
 
 from lib_upscale.models.formats.ncnn.param_file import DamagedGraphError, Layer, Parameters, quotable
 
@@ -19,6 +20,7 @@ __all__ = ["MAX_FACTOR", "Filter", "Graph", "Node", "Op", "UnmatchedGraphError",
 
 MAX_CHANNELS = 1 << 16
 MAX_FACTOR = 16
+_OTHER_ARITHMETIC = "an arithmetic that those do not have"
 
 
 class UnmatchedGraphError(Exception):
@@ -121,7 +123,7 @@ def build_graph(layers: tuple[Layer, ...]) -> Graph:
     blobs: dict[str, int] = {}
     for index, layer in enumerate(layers):
         values = tuple(_blob(blobs, name, layer) for name in layer.inputs)
-        result = _LOWER[layer.kind](graph, _LayerContext(index, layer, values, layer.parameters()))
+        result = _LOWER[layer.kind](_LayerContext(graph, index, layer, values, layer.parameters()))
         if len(layer.outputs) != 1 and layer.kind != "Split":
             raise DamagedGraphError(f"layer '{layer.name}' has {len(layer.outputs)} outputs")
         for name in layer.outputs:
@@ -159,8 +161,9 @@ def _find_ends(graph: Graph) -> None:
 
 @dataclass(frozen=True)
 class _LayerContext:
-    """A layer and its inputs: what the functions below turn into nodes."""
+    """A layer and its inputs: what the functions below turn into nodes of the graph."""
 
+    graph: Graph
     index: int
     layer: Layer
     inputs: tuple[int, ...]
@@ -176,32 +179,25 @@ class _LayerContext:
             raise DamagedGraphError(f"layer '{self.name}' has {len(self.inputs)} inputs instead of one")
         return self.inputs[0]
 
-    def node(self, op: Op, inputs: Iterable[int], number: float = 0.0) -> Node:
-        return Node(op, tuple(inputs), self.index, number)
+    def add(self, op: Op, *inputs: int, number: float = 0.0) -> int:
+        """Add a node to the graph; the number of its value."""
+        return self.graph.add(Node(op, inputs, self.index, number))
+
+    def scale(self, value: int, factor: float) -> int:
+        """Multiply a value by a number, which is no node where the number is 1."""
+        return value if factor == 1.0 else self.add(Op.SCALE, value, number=factor)
 
     def mismatch(self, what: str) -> UnmatchedGraphError:
         return UnmatchedGraphError(f"its layer '{self.name}' is {what}")
 
 
-def _input(graph: Graph, context: _LayerContext) -> int:
+def _input(context: _LayerContext) -> int:
     if context.inputs:
         raise DamagedGraphError(f"the input '{context.name}' takes something")
-    return graph.add(context.node(Op.INPUT, ()))
+    return context.add(Op.INPUT)
 
 
-def _alias(graph: Graph, context: _LayerContext) -> int:
-    return context.one()
-
-
-def _dropout(graph: Graph, context: _LayerContext) -> int:
-    return _scaled(graph, context, context.one(), context.parameters.real(0, 1.0))
-
-
-def _scaled(graph: Graph, context: _LayerContext, value: int, factor: float) -> int:
-    return value if factor == 1.0 else graph.add(context.node(Op.SCALE, (value,), factor))
-
-
-def _convolution(graph: Graph, context: _LayerContext) -> int:
+def _convolution(context: _LayerContext) -> int:
     p, value = context.parameters, context.one()
     outputs = p.integer(0, 0, 1, MAX_CHANNELS)
     kernel = p.integer(1, 0, 1, 64)
@@ -220,8 +216,8 @@ def _convolution(graph: Graph, context: _LayerContext) -> int:
     if not _keeps_size(p, kernel):
         raise context.mismatch("a convolution that does not keep the image's size")
     shape = Filter(inputs, outputs, kernel, p.integer(5, 0, 0, 1) == 1)
-    result = graph.add(Node(Op.CONVOLUTION, (value,), context.index, filter=shape))
-    return _activation(graph, context, result, p.integer(9, 0), p.reals(10))
+    result = context.graph.add(Node(Op.CONVOLUTION, (value,), context.index, filter=shape))
+    return _activation(context, result, p.integer(9, 0), p.reals(10))
 
 
 def _keeps_size(p: Parameters, kernel: int) -> bool:
@@ -232,135 +228,119 @@ def _keeps_size(p: Parameters, kernel: int) -> bool:
     return all(pad in same or pad == (kernel - 1) // 2 for pad in pads) and p.real(18, 0.0) == 0.0
 
 
-def _activation(graph: Graph, context: _LayerContext, value: int, kind: int, numbers: tuple[float, ...]) -> int:
+def _activation(context: _LayerContext, value: int, kind: int, numbers: tuple[float, ...]) -> int:
     if kind == 0:
         return value
     if kind == 1:
-        return graph.add(context.node(Op.LEAKY, (value,), 0.0))
+        return context.add(Op.LEAKY, value)
     if kind == 2 and len(numbers) == 1:
-        return graph.add(context.node(Op.LEAKY, (value,), numbers[0]))
+        return context.add(Op.LEAKY, value, number=numbers[0])
     if kind == 3 and numbers == (0.0, 1.0):
-        return graph.add(context.node(Op.CLIP, (value,)))
+        return context.add(Op.CLIP, value)
     if kind == 4:
-        return graph.add(context.node(Op.SIGMOID, (value,)))
+        return context.add(Op.SIGMOID, value)
     raise context.mismatch("a convolution with an activation that those do not have")
 
 
-def _prelu(graph: Graph, context: _LayerContext) -> int:
+def _prelu(context: _LayerContext) -> int:
     slopes = context.parameters.integer(0, 0, 1, MAX_CHANNELS)
-    return graph.add(Node(Op.PRELU, (context.one(),), context.index, slopes=slopes))
+    return context.graph.add(Node(Op.PRELU, (context.one(),), context.index, slopes=slopes))
 
 
-def _relu(graph: Graph, context: _LayerContext) -> int:
-    return graph.add(context.node(Op.LEAKY, (context.one(),), context.parameters.real(0, 0.0)))
-
-
-def _clip(graph: Graph, context: _LayerContext) -> int:
+def _clip(context: _LayerContext) -> int:
     if (context.parameters.real(0, -1.0), context.parameters.real(1, -1.0)) != (0.0, 1.0):
         raise context.mismatch("a clip to other limits than 0 and 1")
-    return graph.add(context.node(Op.CLIP, (context.one(),)))
+    return context.add(Op.CLIP, context.one())
 
 
-def _unary(op: Op) -> Callable[[Graph, _LayerContext], int]:
-    return lambda graph, context: graph.add(context.node(op, (context.one(),)))
-
-
-def _binary(graph: Graph, context: _LayerContext) -> int:
+def _binary(context: _LayerContext) -> int:
     kind = context.parameters.integer(0, 0)
     if context.parameters.integer(1, 0):
-        return _binary_with_number(graph, context, kind, context.parameters.real(2, 0.0))
+        return _binary_with_number(context, kind, context.parameters.real(2, 0.0))
     if len(context.inputs) != 2:
         raise DamagedGraphError(f"layer '{context.name}' has {len(context.inputs)} inputs instead of two")
     op = {0: Op.ADD, 1: Op.SUBTRACT, 2: Op.MULTIPLY}.get(kind)
     if op is None:
-        raise context.mismatch("an arithmetic that those do not have")
-    return graph.add(context.node(op, context.inputs))
+        raise context.mismatch(_OTHER_ARITHMETIC)
+    return context.add(op, *context.inputs)
 
 
-def _binary_with_number(graph: Graph, context: _LayerContext, kind: int, number: float) -> int:
+def _binary_with_number(context: _LayerContext, kind: int, number: float) -> int:
     value = context.one()
-    if kind == 0:
-        return graph.add(context.node(Op.OFFSET, (value,), number))
-    if kind == 1:
-        return graph.add(context.node(Op.OFFSET, (value,), -number))
+    if kind in (0, 1):
+        return context.add(Op.OFFSET, value, number=-number if kind else number)
     if kind == 2:
-        return _scaled(graph, context, value, number)
+        return context.scale(value, number)
     if kind == 3 and number != 0:
-        return _scaled(graph, context, value, 1 / number)
-    raise context.mismatch("an arithmetic that those do not have")
+        return context.scale(value, 1 / number)
+    raise context.mismatch(_OTHER_ARITHMETIC)
 
 
-def _eltwise(graph: Graph, context: _LayerContext) -> int:
+def _eltwise(context: _LayerContext) -> int:
     kind, factors = context.parameters.integer(0, 0), context.parameters.reals(1)
     if len(context.inputs) < 2 or (factors and len(factors) != len(context.inputs)):
         raise DamagedGraphError(f"layer '{context.name}' has {len(context.inputs)} inputs and {len(factors)} factors")
     if kind not in (0, 1):
-        raise context.mismatch("an arithmetic that those do not have")
+        raise context.mismatch(_OTHER_ARITHMETIC)
     if kind == 0 and factors:
         raise DamagedGraphError(f"layer '{context.name}' is a product with factors")
-    terms = zip(context.inputs, factors or (1.0,) * len(context.inputs), strict=True)
-    scaled = [_scaled(graph, context, value, factor) for value, factor in terms]
-    result = scaled[0]
-    for term in scaled[1:]:
-        result = graph.add(context.node(Op.ADD if kind else Op.MULTIPLY, (result, term)))
-    return result
+    terms = map(context.scale, context.inputs, factors or (1.0,) * len(context.inputs))
+    return reduce(partial(context.add, Op.ADD if kind else Op.MULTIPLY), list(terms))
 
 
-def _concat(graph: Graph, context: _LayerContext) -> int:
+def _concat(context: _LayerContext) -> int:
     if context.parameters.integer(0, 0) != 0 or not context.inputs:
         raise context.mismatch("a concatenation of something other than channels")
-    return graph.add(context.node(Op.CONCAT, context.inputs))
+    return context.add(Op.CONCAT, *context.inputs)
 
 
-def _interp(graph: Graph, context: _LayerContext) -> int:
+def _interp(context: _LayerContext) -> int:
     p = context.parameters
-    high, wide = p.real(1, 1.0), p.real(2, 1.0)
+    height, width = p.real(1, 1.0), p.real(2, 1.0)
     if len(context.inputs) != 1 or any(p.integer(key, 0) for key in (3, 4, 5)):
         raise context.mismatch("a resize to a fixed size or to that of another layer")
     if 1 not in p.values or 2 not in p.values:
         raise DamagedGraphError(f"the resize '{context.name}' does not say to which size")
     op = {1: Op.NEAREST, 3: Op.BICUBIC}.get(p.integer(0, 0))
-    if op is None or high != wide or p.integer(6, 0) or not 0 < high <= MAX_FACTOR:
+    if op is None or height != width or p.integer(6, 0) or not 0 < height <= MAX_FACTOR:
         raise context.mismatch("a resize of a kind that those do not have")
-    return context.inputs[0] if high == 1 else graph.add(context.node(op, context.inputs, high))
+    return context.one() if height == 1 else context.add(op, context.one(), number=height)
 
 
-def _pixel_shuffle(op: Op) -> Callable[[Graph, _LayerContext], int]:
-    def lower(graph: Graph, context: _LayerContext) -> int:
-        factor = context.parameters.integer(0, 1, 1, MAX_FACTOR)
-        if context.parameters.integer(1, 0):
-            raise context.mismatch("a pixel shuffle with another order of channels")
-        return context.one() if factor == 1 else graph.add(context.node(op, (context.one(),), factor))
-
-    return lower
+def _shuffle(op: Op, context: _LayerContext) -> int:
+    factor = context.parameters.integer(0, 1, 1, MAX_FACTOR)
+    if context.parameters.integer(1, 0):
+        raise context.mismatch("a pixel shuffle with another order of channels")
+    return context.one() if factor == 1 else context.add(op, context.one(), number=factor)
 
 
-def _memory_data(graph: Graph, context: _LayerContext) -> int:
+def _memory_data(context: _LayerContext) -> int:
     p = context.parameters
     if context.inputs:
         raise DamagedGraphError(f"the constant '{context.name}' takes something")
     if p.integer(11, 0) or p.integer(21, 1) != 1:
         raise context.mismatch("a constant that is stored in a way that those do not use")
-    size = tuple(max(1, p.integer(key, 0, 0, MAX_CHANNELS)) for key in (0, 1, 2))
-    return graph.add(Node(Op.CONSTANT, (), context.index, size=(size[0], size[1], size[2])))
+    width, height, channels = (max(1, p.integer(key, 0, 0, MAX_CHANNELS)) for key in (0, 1, 2))
+    return context.graph.add(Node(Op.CONSTANT, (), context.index, size=(width, height, channels)))
 
 
-_LOWER: dict[str, Callable[[Graph, _LayerContext], int]] = {
+_LOWER: dict[str, Callable[[_LayerContext], int]] = {
     "Input": _input,
-    "Split": _alias,
-    "Noop": _alias,
-    "Dropout": _dropout,
+    "Split": _LayerContext.one,
+    "Noop": _LayerContext.one,
+    "Dropout": lambda context: context.scale(context.one(), context.parameters.real(0, 1.0)),
     "Convolution": _convolution,
     "PReLU": _prelu,
-    "ReLU": _relu,
+    "ReLU": lambda context: context.add(Op.LEAKY, context.one(), number=context.parameters.real(0, 0.0)),
     "Clip": _clip,
-    "Swish": _unary(Op.SILU),
-    "Sigmoid": _unary(Op.SIGMOID),
+    "Swish": lambda context: context.add(Op.SILU, context.one()),
+    "Sigmoid": lambda context: context.add(Op.SIGMOID, context.one()),
     "BinaryOp": _binary,
     "Eltwise": _eltwise,
     "Concat": _concat,
     "Interp": _interp,
-    "PixelShuffle": _pixel_shuffle(Op.SHUFFLE),
-    "Reorg": _pixel_shuffle(Op.UNSHUFFLE),
+    "PixelShuffle": partial(_shuffle, Op.SHUFFLE),
+    "Reorg": partial(_shuffle, Op.UNSHUFFLE),
     "MemoryData": _memory_data,
 }
+"""Type of a layer -> the function that adds its nodes and gives the number of the last value."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lib_upscale.models.formats.checkpoint import DamagedContentError, TruncatedContentError, UnsafeContentError
 
 __all__ = ["DamagedPickleError", "Opaque", "StorageRef", "TensorRef", "TruncatedPickleError", "UnsafePickleError"]
@@ -22,38 +24,30 @@ class UnsafePickleError(UnsafeContentError):
     """Raised when a pickle asks for a global that has no business in a file of weights: `args[0]` names it."""
 
 
+@dataclass(slots=True, eq=False)
 class Opaque:
     """Something known to be harmless and of no use here: its name is kept, its content is not."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
 
+@dataclass(slots=True, eq=False)
 class StorageRef:
     """A storage that the pickle refers to: `numel` elements of `dtype`, or bytes where that is None."""
 
-    __slots__ = ("dtype", "key", "numel", "start")
-
-    def __init__(self, key: str, dtype: str | None, numel: int, start: int = 0) -> None:
-        self.key = key
-        self.dtype = dtype
-        self.numel = numel
-        self.start = start
-        """Where it begins, in elements: files of torch 0.x name windows of a larger storage."""
+    key: str
+    dtype: str | None
+    numel: int
+    start: int = 0
+    """Where it begins, in elements: files of torch 0.x name windows of a larger storage."""
 
 
+@dataclass(slots=True, eq=False)
 class TensorRef:
     """A tensor that the pickle refers to: a view of a storage. Offset and strides are in elements."""
 
-    __slots__ = ("dtype", "offset", "shape", "storage", "stride")
-
-    def __init__(
-        self, storage: StorageRef, dtype: str, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]
-    ) -> None:
-        self.storage = storage
-        self.dtype = dtype
-        self.offset = offset
-        self.shape = shape
-        self.stride = stride
+    storage: StorageRef
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
