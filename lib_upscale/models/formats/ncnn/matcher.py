@@ -7,7 +7,7 @@ their numbers are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from lib_upscale.models.formats.ncnn.graph import Filter, Graph, Node, Op, UnmatchedGraphError
@@ -63,15 +63,15 @@ class Constant:
     meaning: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Network:
     """The network that a graph was matched with."""
 
     architecture: str
     """spandrel's id."""
-    tensors: dict[str, tuple[Shape, Source]] = field(default_factory=dict)
+    tensors: dict[str, tuple[Shape, Source]]
     """By the names of spandrel's state dict: the shape, and where the numbers come from."""
-    constants: list[Constant] = field(default_factory=list)
+    constants: list[Constant]
 
 
 class GraphMatcher:
@@ -80,6 +80,8 @@ class GraphMatcher:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._visited = {graph.input}
+        self.tensors: dict[str, tuple[Shape, Source]] = {}
+        self.constants: list[Constant] = []
 
     @property
     def input(self) -> int:
@@ -99,6 +101,9 @@ class GraphMatcher:
         """What makes a value."""
         return self._graph.nodes[value]
 
+    def _layer_name(self, value: int) -> str:
+        return self._graph.layers[self.node(value).layer].name
+
     def peek(self, op: Op, *inputs: int) -> int | None:
         """The value that `op` makes of the inputs, if it was not visited yet."""
         return next((value for value in self._graph.find(op, inputs) if value not in self._visited), None)
@@ -117,7 +122,7 @@ class GraphMatcher:
             UnmatchedGraphError: There is none, or its number is another.
         """
         value = self.accept(op, *inputs)
-        after = self._graph.layers[self.node(inputs[0]).layer].name if inputs else ""
+        after = self._layer_name(inputs[0]) if inputs else ""
         if value is None:
             raise self.mismatch(f"{op.value} is missing after its layer '{after}'")
         if number is not None and not is_close(self.node(value).number, number):
@@ -130,31 +135,43 @@ class GraphMatcher:
         assert shape is not None
         return shape
 
-    def convolution(self, source: int, kernel: int = 3, inputs: int = 0, outputs: int = 0) -> int:
-        """Visit the convolution of `source`; 0 for any number of channels."""
+    def convolution(self, source: int, kernel: int = 3, inputs: int = 0, outputs: int = 0, name: str = "") -> int:
+        """Visit the convolution of `source`.
+
+        Args:
+            source: The value that it gets.
+            kernel: Its side in pixels.
+            inputs: Its input channels; 0 for any number.
+            outputs: Its output channels; 0 for any number.
+            name: Records its weights and biases as the tensors of this name; "" for none.
+
+        Raises:
+            UnmatchedGraphError: There is none, or it is another.
+            DamagedGraphError: Its weights are for another number of input channels.
+        """
         value = self.expect(Op.CONVOLUTION, source)
-        shape = self.filter(value)
-        name = self._graph.layers[self.node(value).layer].name
+        shape, layer = self.filter(value), self._layer_name(value)
         if shape.kernel != kernel:
-            raise self.mismatch(f"its convolution '{name}' is {shape.kernel} by {shape.kernel}")
+            raise self.mismatch(f"its convolution '{layer}' is {shape.kernel} by {shape.kernel}")
         if inputs and shape.inputs != inputs:
             raise DamagedGraphError(
-                f"the convolution '{name}' has weights for {shape.inputs} channels and gets {inputs}"
+                f"the convolution '{layer}' has weights for {shape.inputs} channels and gets {inputs}"
             )
         if outputs and shape.outputs != outputs:
-            raise self.mismatch(f"its convolution '{name}' makes {shape.outputs} channels instead of {outputs}")
+            raise self.mismatch(f"its convolution '{layer}' makes {shape.outputs} channels instead of {outputs}")
+        if name:
+            weight = (shape.outputs, shape.inputs, kernel, kernel)
+            stored = StoredTensor(self.node(value).layer, WeightKind.WEIGHT, weight)
+            self.tensors[f"{name}.weight"] = weight, stored
+            self.tensors[f"{name}.bias"] = (shape.outputs,), self.bias(value)
         return value
 
-    def record(self, network: Network, name: str, value: int) -> None:
-        """Record the weights and biases of a convolution as the tensors of `name`."""
-        shape, layer = self.filter(value), self.node(value).layer
-        weight = (shape.outputs, shape.inputs, shape.kernel, shape.kernel)
-        network.tensors[f"{name}.weight"] = weight, StoredTensor(layer, WeightKind.WEIGHT, weight)
-        bias = (shape.outputs,)
-        network.tensors[f"{name}.bias"] = (
-            bias,
-            StoredTensor(layer, WeightKind.BIAS, bias) if shape.bias else ConstantTensor(0.0),
-        )
+    def bias(self, value: int) -> Source:
+        """Where the biases of a convolution come from."""
+        shape = self.filter(value)
+        if not shape.bias:
+            return ConstantTensor(0.0)
+        return StoredTensor(self.node(value).layer, WeightKind.BIAS, (shape.outputs,))
 
     def finish(self, value: int) -> None:
         """Check that `value` is the output, clipped or not, and that nothing was left out.
@@ -166,8 +183,7 @@ class GraphMatcher:
             raise self.mismatch("it goes on where such a network ends")
         unvisited = next((i for i in range(len(self._graph.nodes)) if i not in self._visited), None)
         if unvisited is not None:
-            name = self._graph.layers[self.node(unvisited).layer].name
-            raise self.mismatch(f"its layer '{name}' has no place in such a network")
+            raise self.mismatch(f"its layer '{self._layer_name(unvisited)}' has no place in such a network")
 
 
 def is_close(number: float, wanted: float) -> bool:

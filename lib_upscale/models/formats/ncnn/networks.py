@@ -6,6 +6,7 @@ subtracts) is compared, so that what is loaded computes what ncnn computes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isqrt
 
 from lib_upscale.models.formats.ncnn.graph import MAX_FACTOR, Graph, Op, UnmatchedGraphError
@@ -15,7 +16,6 @@ from lib_upscale.models.formats.ncnn.matcher import (
     GraphMatcher,
     IdentityTensor,
     Network,
-    Source,
     StoredTensor,
     is_close,
 )
@@ -40,11 +40,14 @@ def match_network(graph: Graph) -> Network:
         DamagedGraphError: It is one, but its weights do not fit each other.
     """
     answers: list[UnmatchedGraphError] = []
-    for match in (_match_esrgan, _match_compact, _match_span):
+    for architecture, match in _NETWORKS.items():
+        matcher = GraphMatcher(graph)
         try:
-            return match(GraphMatcher(graph))
+            match(matcher)
         except UnmatchedGraphError as error:
             answers.append(error)
+        else:
+            return Network(architecture, matcher.tensors, matcher.constants)
     best = max(answers, key=lambda answer: answer.matched)
     if best.matched < 4:
         raise UnmatchedGraphError("its layers are connected in another way")
@@ -55,20 +58,17 @@ def match_network(graph: Graph) -> Network:
 # https://arxiv.org/abs/2107.10833.
 
 
-def _match_esrgan(matcher: GraphMatcher) -> Network:
-    network = Network("ESRGAN")
+def _match_esrgan(matcher: GraphMatcher) -> None:
     unshuffled = matcher.accept(Op.UNSHUFFLE, matcher.input)
-    first = matcher.convolution(matcher.input if unshuffled is None else unshuffled)
+    first = matcher.convolution(matcher.input if unshuffled is None else unshuffled, name="conv_first")
     width = matcher.filter(first).outputs
-    matcher.record(network, "conv_first", first)
     trunk, blocks = first, 0
     while _starts_dense_block(matcher, trunk):
-        trunk = _residual_block(matcher, network, f"body.{blocks}", trunk, width)
+        trunk = _residual_block(matcher, f"body.{blocks}", trunk, width)
         blocks += 1
     if not blocks:
         raise matcher.mismatch("it has no dense blocks")
-    last = matcher.convolution(trunk, inputs=width, outputs=width)
-    matcher.record(network, "conv_body", last)
+    last = matcher.convolution(trunk, inputs=width, outputs=width, name="conv_body")
     value, scale = matcher.expect(Op.ADD, first, last), 1
     for stage in range(1, 5):
         larger = matcher.accept(Op.NEAREST, value)
@@ -76,13 +76,11 @@ def _match_esrgan(matcher: GraphMatcher) -> Network:
             break
         if not is_close(matcher.node(larger).number, 2):
             raise matcher.mismatch("it enlarges in steps other than 2")
-        value, scale = _leaky_convolution(matcher, network, f"conv_up{stage}", larger, width, width), 2 * scale
-    value = _leaky_convolution(matcher, network, "conv_hr", value, width, width)
-    end = matcher.convolution(value, inputs=width)
-    matcher.record(network, "conv_last", end)
+        value, scale = _leaky_convolution(matcher, f"conv_up{stage}", larger, width, width), 2 * scale
+    value = _leaky_convolution(matcher, "conv_hr", value, width, width)
+    end = matcher.convolution(value, inputs=width, name="conv_last")
     matcher.finish(end)
     _check_unshuffle(matcher, unshuffled, first, end, scale)
-    return network
 
 
 def _starts_dense_block(matcher: GraphMatcher, value: int) -> bool:
@@ -90,21 +88,20 @@ def _starts_dense_block(matcher: GraphMatcher, value: int) -> bool:
     return convolution is not None and matcher.peek(Op.LEAKY, convolution) is not None
 
 
-def _residual_block(matcher: GraphMatcher, network: Network, name: str, value: int, width: int) -> int:
+def _residual_block(matcher: GraphMatcher, name: str, value: int, width: int) -> int:
     inner = value
     for number in (1, 2, 3):
-        inner = _dense_block(matcher, network, f"{name}.rdb{number}", inner, width)
+        inner = _dense_block(matcher, f"{name}.rdb{number}", inner, width)
     return _add_scaled(matcher, inner, value)
 
 
-def _dense_block(matcher: GraphMatcher, network: Network, name: str, value: int, width: int) -> int:
+def _dense_block(matcher: GraphMatcher, name: str, value: int, width: int) -> int:
     features, joined = [value], value
     for number in (1, 2, 3, 4):
         inputs = width + _GROWTH * (number - 1)
-        features.append(_leaky_convolution(matcher, network, f"{name}.conv{number}", joined, inputs, _GROWTH))
+        features.append(_leaky_convolution(matcher, f"{name}.conv{number}", joined, inputs, _GROWTH))
         joined = matcher.expect(Op.CONCAT, *features)
-    last = matcher.convolution(joined, inputs=width + 4 * _GROWTH, outputs=width)
-    matcher.record(network, f"{name}.conv5", last)
+    last = matcher.convolution(joined, inputs=width + 4 * _GROWTH, outputs=width, name=f"{name}.conv5")
     return _add_scaled(matcher, last, value)
 
 
@@ -112,11 +109,8 @@ def _add_scaled(matcher: GraphMatcher, value: int, base: int) -> int:
     return matcher.expect(Op.ADD, matcher.expect(Op.SCALE, value, number=_RESIDUAL_SCALE), base)
 
 
-def _leaky_convolution(
-    matcher: GraphMatcher, network: Network, name: str, value: int, inputs: int, outputs: int
-) -> int:
-    convolution = matcher.convolution(value, inputs=inputs, outputs=outputs)
-    matcher.record(network, name, convolution)
+def _leaky_convolution(matcher: GraphMatcher, name: str, value: int, inputs: int, outputs: int) -> int:
+    convolution = matcher.convolution(value, inputs=inputs, outputs=outputs, name=name)
     return matcher.expect(Op.LEAKY, convolution, number=_LEAKY_SLOPE)
 
 
@@ -132,15 +126,13 @@ def _check_unshuffle(matcher: GraphMatcher, unshuffled: int | None, first: int, 
 # Compact, or SRVGGNet: https://github.com/xinntao/Real-ESRGAN
 
 
-def _match_compact(matcher: GraphMatcher) -> Network:
-    network = Network("Compact")
+def _match_compact(matcher: GraphMatcher) -> None:
     value, place, width, inputs = matcher.input, 0, 0, 0
     while True:
-        value = matcher.convolution(value, inputs=width)
+        value = matcher.convolution(value, inputs=width, name=f"body.{place}")
         shape = matcher.filter(value)
         inputs = inputs or shape.inputs
-        matcher.record(network, f"body.{place}", value)
-        activated = _record_activation(matcher, network, f"body.{place + 1}", value)
+        activated = _record_activation(matcher, f"body.{place + 1}", value)
         if activated is None:
             break
         if width and shape.outputs != width:
@@ -154,17 +146,16 @@ def _match_compact(matcher: GraphMatcher) -> Network:
         raise matcher.mismatch(f"its last convolution makes {shape.outputs} channels")
     base = matcher.input if scale == 1 else matcher.expect(Op.NEAREST, matcher.input, number=scale)
     value = matcher.expect(Op.ADD, value if shuffled is None else shuffled, base)
-    value = _final_resize(matcher, network, value, scale)
+    value = _final_resize(matcher, value, scale)
     matcher.finish(value)
-    return network
 
 
-def _record_activation(matcher: GraphMatcher, network: Network, name: str, value: int) -> int | None:
+def _record_activation(matcher: GraphMatcher, name: str, value: int) -> int | None:
     """spandrel's Compact has a PReLU; a LeakyReLU is one with equal slopes."""
     shape = (matcher.filter(value).outputs,)
     leaky = matcher.accept(Op.LEAKY, value)
     if leaky is not None:
-        network.tensors[f"{name}.weight"] = shape, ConstantTensor(matcher.node(leaky).number)
+        matcher.tensors[f"{name}.weight"] = shape, ConstantTensor(matcher.node(leaky).number)
         return leaky
     activated = matcher.accept(Op.PRELU, value)
     if activated is None:
@@ -172,11 +163,11 @@ def _record_activation(matcher: GraphMatcher, network: Network, name: str, value
     node = matcher.node(activated)
     if node.slopes not in (1, shape[0]):
         raise DamagedGraphError(f"the PReLU of '{name}' has {node.slopes} slopes for {shape[0]} channels")
-    network.tensors[f"{name}.weight"] = shape, StoredTensor(node.layer, WeightKind.SLOPE, (node.slopes,))
+    matcher.tensors[f"{name}.weight"] = shape, StoredTensor(node.layer, WeightKind.SLOPE, (node.slopes,))
     return activated
 
 
-def _final_resize(matcher: GraphMatcher, network: Network, value: int, scale: int) -> int:
+def _final_resize(matcher: GraphMatcher, value: int, scale: int) -> int:
     """Real-ESRGAN's animevideov3 for 2 and 3 is the one for 4 with a bicubic resize at its end."""
     resized = matcher.accept(Op.BICUBIC, value)
     if resized is None:
@@ -184,41 +175,37 @@ def _final_resize(matcher: GraphMatcher, network: Network, value: int, scale: in
     target = _whole(scale * matcher.node(resized).number)
     if target is None:
         raise matcher.mismatch("it resizes its result to a broken factor")
-    network.tensors["resized_to"] = (target,), ConstantTensor(0.0)
+    matcher.tensors["resized_to"] = (target,), ConstantTensor(0.0)
     return resized
 
 
 # SPAN: Wan et al. 2023, https://arxiv.org/abs/2311.12770
 
 
-def _match_span(matcher: GraphMatcher) -> Network:
-    network = Network("SPAN")
-    value, factor = _match_normalization(matcher, network)
+def _match_span(matcher: GraphMatcher) -> None:
+    value, factor = _match_normalization(matcher)
     first = matcher.convolution(value)
     inputs, width = matcher.filter(first).inputs, matcher.filter(first).outputs
-    _record_fused(matcher, network, "conv_1", first, factor)
+    _record_fused(matcher, "conv_1", first, factor)
     block = first
     for number in range(1, _SPAN_BLOCKS + 1):
-        block, inner = _attention_block(matcher, network, f"block_{number}", block, width)
+        block, inner = _attention_block(matcher, f"block_{number}", block, width)
         if number == 1:
             block_1 = block
     last = matcher.convolution(block, inputs=width, outputs=width)
-    _record_fused(matcher, network, "conv_2", last)
+    _record_fused(matcher, "conv_2", last)
     joined = matcher.expect(Op.CONCAT, first, last, block_1, inner)
-    value = matcher.convolution(joined, kernel=1, inputs=4 * width, outputs=width)
-    matcher.record(network, "conv_cat", value)
-    value = matcher.convolution(value, inputs=width)
-    matcher.record(network, "upsampler.0", value)
+    value = matcher.convolution(joined, kernel=1, inputs=4 * width, outputs=width, name="conv_cat")
+    value = matcher.convolution(value, inputs=width, name="upsampler.0")
     outputs = matcher.filter(value).outputs
     shuffled = matcher.accept(Op.SHUFFLE, value)
     scale = 1 if shuffled is None else int(matcher.node(shuffled).number)
     matcher.finish(value if shuffled is None else shuffled)
     if _inferred_scale(outputs, inputs) != scale:
         raise matcher.mismatch(f"its {inputs} input channels and scale of {scale} do not go together")
-    return network
 
 
-def _match_normalization(matcher: GraphMatcher, network: Network) -> tuple[int, float]:
+def _match_normalization(matcher: GraphMatcher) -> tuple[int, float]:
     """Find what the first convolution gets, and the factor for its weights.
 
     spandrel either subtracts the mean of DIV2K and multiplies by 255, or does neither. Another range goes into the
@@ -226,13 +213,13 @@ def _match_normalization(matcher: GraphMatcher, network: Network) -> tuple[int, 
     """
     mean = next((i for i, node in enumerate(matcher.nodes) if node.op is Op.CONSTANT), None)
     if mean is None:
-        network.tensors["no_norm"] = (1,), ConstantTensor(0.0)
+        matcher.tensors["no_norm"] = (1,), ConstantTensor(0.0)
         return matcher.input, 1.0
     if matcher.node(mean).size != (1, 1, 3):
         raise matcher.mismatch("it has a constant that is no color")
     matcher.expect(Op.CONSTANT)
     value = matcher.expect(Op.SUBTRACT, matcher.input, mean)
-    network.constants.append(Constant(matcher.node(mean).layer, _SPAN_MEAN, "the mean that it subtracts"))
+    matcher.constants.append(Constant(matcher.node(mean).layer, _SPAN_MEAN, "the mean that it subtracts"))
     scaled = matcher.accept(Op.SCALE, value)
     if scaled is None:
         return value, 1 / _SPAN_RANGE
@@ -240,13 +227,13 @@ def _match_normalization(matcher: GraphMatcher, network: Network) -> tuple[int, 
     return scaled, 1.0 if is_close(number, _SPAN_RANGE) else number / _SPAN_RANGE
 
 
-def _attention_block(matcher: GraphMatcher, network: Network, name: str, value: int, width: int) -> tuple[int, int]:
+def _attention_block(matcher: GraphMatcher, name: str, value: int, width: int) -> tuple[int, int]:
     """Match a block: its result, and what its first convolution gives after the activation."""
     inner = value
     activated = []
     for number in (1, 2, 3):
         inner = matcher.convolution(inner, inputs=width, outputs=width)
-        _record_fused(matcher, network, f"{name}.c{number}_r", inner)
+        _record_fused(matcher, f"{name}.c{number}_r", inner)
         if number < 3:
             inner = _silu(matcher, inner)
             activated.append(inner)
@@ -262,7 +249,7 @@ def _silu(matcher: GraphMatcher, value: int) -> int:
     return matcher.expect(Op.MULTIPLY, value, matcher.expect(Op.SIGMOID, value))
 
 
-def _record_fused(matcher: GraphMatcher, network: Network, name: str, value: int, factor: float = 1.0) -> None:
+def _record_fused(matcher: GraphMatcher, name: str, value: int, factor: float = 1.0) -> None:
     """Record a fused convolution as the branches that spandrel fuses at every call.
 
     `sk` is zero; of the three convolutions in a row the first and the last pass on what they get, and the second is the
@@ -272,8 +259,8 @@ def _record_fused(matcher: GraphMatcher, network: Network, name: str, value: int
     inputs, outputs = shape.inputs, shape.outputs
     weight, bias = (outputs, inputs, 3, 3), (outputs,)
     weights = StoredTensor(layer, WeightKind.WEIGHT, weight, factor)
-    biases: Source = StoredTensor(layer, WeightKind.BIAS, bias) if shape.bias else ConstantTensor(0.0)
-    network.tensors.update(
+    biases = matcher.bias(value)
+    matcher.tensors.update(
         {
             f"{name}.sk.weight": ((outputs, inputs, 1, 1), ConstantTensor(0.0)),
             f"{name}.sk.bias": (bias, ConstantTensor(0.0)),
@@ -303,3 +290,11 @@ def _whole(number: float) -> int | None:
     if not 0.5 <= number <= MAX_FACTOR:
         return None
     return round(number) if is_close(number, round(number)) else None
+
+
+_NETWORKS: dict[str, Callable[[GraphMatcher], None]] = {
+    "ESRGAN": _match_esrgan,
+    "Compact": _match_compact,
+    "SPAN": _match_span,
+}
+"""spandrel's id -> the function that visits such a network and records its tensors."""
