@@ -15,7 +15,6 @@ from lib_upscale.redrawing.batching import BatchedPainter
 from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.latent.canvas_noise import latent_region
 from lib_upscale.redrawing.painter import Painter, TileJob
-from lib_upscale.redrawing.patches import blend_patch, patch_region
 from lib_upscale.redrawing.plan import PassPlan, RedrawPlan
 from lib_upscale.redrawing.prompts import tile_prompt
 from lib_upscale.redrawing.result import RedrawPicture, TileCount
@@ -26,7 +25,7 @@ from lib_upscale.redrawing.tiles.filters import Pixels, resize
 from lib_upscale.redrawing.tiles.grid import Grid, Tile
 from lib_upscale.redrawing.tiles.masks import composite
 from lib_upscale.redrawing.tiles.order import stages
-from lib_upscale.redrawing.tiles.seams import Border, borders, discontinuity, stands_out
+from lib_upscale.redrawing.tiles.seams import Border, blend_patch, borders, discontinuity, patch_region, stands_out
 from lib_upscale.settings.redraw import PromptSource, TileContext
 
 __all__ = ["OnTileDone", "TileFilter", "TileLoop"]

@@ -1,4 +1,4 @@
-"""Tiles in lockstep: what merging predictions must and must not do."""
+"""Tiles denoised together: what merging predictions must and must not do."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from lib_upscale.redrawing.latent.joint_denoiser import (
     JointDenoiser,
     JointSettings,
     LatentTile,
-    Weighting,
-    _weights,
-    per_tile,
+    tile_weights,
 )
 
 Crop = Callable[[Tensor], Tensor]
@@ -32,8 +30,7 @@ def plans(draw: st.DrawFn) -> JointSettings:
     tile = Size(draw(st.integers(2, 24)), draw(st.integers(2, 24)))
     overlap = draw(st.integers(0, min(tile) - 1))
     align = draw(st.integers(1, min(4, min(tile) - overlap)))
-    weighting, shift = draw(st.sampled_from(Weighting)), draw(st.booleans())
-    return JointSettings(tile, overlap, weighting, draw(st.integers(1, 5)), shift, draw(st.integers(0, 9)), align)
+    return JointSettings(tile, overlap, draw(st.integers(1, 5)), draw(st.booleans()), draw(st.integers(0, 9)), align)
 
 
 def noise(size: Size, batch: int = 2, channels: int = 4) -> Tensor:
@@ -81,7 +78,7 @@ def test_grid(settings: JointSettings, size: Size, sigma: float) -> None:
 def test_weights_sum_to_one(settings: JointSettings, size: Size) -> None:
     for origins, length, side in zip(settings.origins(size), size, settings.tile, strict=True):
         side = min(side, length)
-        weights = _weights(origins, side, settings.weighting, torch.device("cpu"))
+        weights = tile_weights(origins, side, torch.device("cpu"))
         total = torch.zeros(length)
         for origin, weight in zip(origins, weights, strict=True):
             total[origin : origin + side] += weight
@@ -89,11 +86,8 @@ def test_weights_sum_to_one(settings: JointSettings, size: Size) -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 512), (4096, 16), (2048, 2048)])
-@pytest.mark.parametrize("weighting", Weighting)
-def test_weights_never_underflow(shape: tuple[int, int], weighting: Weighting) -> None:
-    across, down = (
-        _weights((0, side - side // 8), side, weighting, torch.device("cpu")) for side in shape
-    )  # fmt: skip
+def test_weights_never_underflow(shape: tuple[int, int]) -> None:
+    across, down = (tile_weights((0, side - side // 8), side, torch.device("cpu")) for side in shape)
     plane = down[0][:, None] * across[0]
     assert plane.min() > 1e-30
     assert (plane <= 1).all()
@@ -101,7 +95,7 @@ def test_weights_never_underflow(shape: tuple[int, int], weighting: Weighting) -
 
 def test_gaussian_weights_leave_no_step() -> None:
     """At the border of a tile its weight is near nothing, so that it fades in."""
-    weights = _weights((0, 56), 64, Weighting.GAUSSIAN, torch.device("cpu"))
+    weights = tile_weights((0, 56), 64, torch.device("cpu"))
     assert weights[0, -1] < 0.01
     assert weights[0, -4] == pytest.approx(0.5, abs=0.2)
     assert weights[0, 20] == 1
@@ -164,7 +158,7 @@ def test_regions_have_their_own_prompt() -> None:
 
     def inner(x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: Crop) -> Tensor:
         batches.append({left(tile) for tile in tiles})
-        values = per_tile(tiles, lambda tile: torch.full((2, 1, 1, 1), -1.0 if left(tile) else 1.0))
+        values = torch.cat([torch.full((2, 1, 1, 1), -1.0 if left(tile) else 1.0) for tile in tiles])
         return values.expand_as(x)
 
     settings = JointSettings(Size(16, 16), 4, batch=3)
@@ -209,7 +203,7 @@ class Unet(nn.Module):
         return self.out(torch.cat([wide, deep], 1))
 
 
-def test_a_unet_in_lockstep() -> None:
+def test_a_unet_by_tiles_denoised_together() -> None:
     """Batches change nothing; away from tile borders the result is the whole's; no column stands out."""
     torch.manual_seed(0)
     unet, x = Unet().eval(), noise(Size(48, 32))

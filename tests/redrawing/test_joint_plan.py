@@ -16,9 +16,11 @@ from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 
 
 @given(
-    width=st.integers(8, 700), height=st.integers(8, 700), tile=st.sampled_from([None, 64, 128, 520]),
+    width=st.integers(8, 700),
+    height=st.integers(8, 700),
+    tile=st.sampled_from([None, 64, 128, 520]),
     native=st.sampled_from([512, 1024]),
-)  # fmt: skip
+)
 def test_tiles_cover_every_latent_and_share_what_is_asked_for(
     width: int, height: int, tile: int | None, native: int
 ) -> None:
@@ -57,11 +59,11 @@ def test_an_overlap_of_half_a_tile_is_refused() -> None:
         joint_settings(Size(2048, 2048), RedrawSettings(overlap=300), 512)
 
 
-def test_the_plan_of_a_redraw_in_lockstep_is_one_canvas_and_counts_the_latent_tiles() -> None:
+def test_the_plan_of_a_joint_redraw_is_one_canvas_and_counts_the_latent_tiles() -> None:
     settings = RedrawSettings(scale=2.0, method=RedrawMethod.JOINT, tile=512, overlap=64)
     plan = plan_redraw(Size(500, 511), settings, native=512, multiple=8, strength=0.3)
     (step,) = plan.passes
     assert step.grid.tile == step.grid.canvas == Size(1000, 1024)
     assert plan.tiles == 1
     assert plan.unet_pixels == 9 * 512 * 512
-    assert "3x3 tiles of 512x512 in lockstep" in plan.describe()
+    assert "3x3 tiles of 512x512 denoised together at every step" in plan.describe()

@@ -9,7 +9,6 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.tiles.blending import assemble, blend_across, cut_path, weights
 from lib_upscale.redrawing.tiles.filters import gaussian, luma
 from lib_upscale.redrawing.tiles.grid import plan_grid
-from lib_upscale.redrawing.tiles.seams import border_ratio
 from lib_upscale.settings.redraw import Blend
 
 blends = st.sampled_from(list(Blend))
@@ -77,6 +76,13 @@ def textures(seed: int, agreement: float, shift: float) -> tuple[np.ndarray, np.
         for t in grid.tiles
     ]
     return assemble(grid, lambda t: tiles[t.index].astype(np.float32), blend=textures.blend), common  # type: ignore[attr-defined]
+
+
+def border_ratio(plane: np.ndarray, position: int) -> float:
+    """Gradient at column `position` of a plane in levels over the median of the columns 8 to 40 pixels away."""
+    gradient = np.abs(np.diff(plane, axis=1)).mean(axis=0)
+    away = np.r_[gradient[position - 40 : position - 8], gradient[position + 8 : position + 40]]
+    return float((gradient[position - 2 : position + 2].mean() + 0.25) / (np.median(away) + 0.25))
 
 
 def detail_at_border(blend: Blend, agreement: float, shift: float = 0.0) -> float:

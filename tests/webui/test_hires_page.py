@@ -55,7 +55,7 @@ def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Tx
     tab.number("upscale_plus_hires_tile", 128)
     tab.number("upscale_plus_hires_overlap", 32)
     line = tab.line("128x128 -> 256x256")
-    assert "3x3 tiles of 128x128 in lockstep" in line
+    assert "3x3 tiles of 128x128 denoised together at every step" in line
     tab.photograph("hires-before")
     tab.generate()
     tab.photograph("hires-after")
@@ -65,7 +65,7 @@ def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Tx
     tab.number("upscale_plus_hires_overlap", 48)
     tab.page.locator("#txt2img_prompt textarea").first.fill(text)
     tab.page.locator("#tab_txt2img #paste").first.click()
-    tab.line("3x3 tiles of 128x128 in lockstep")
+    tab.line("3x3 tiles of 128x128 denoised together at every step")
     assert tab.value("upscale_plus_hires_overlap") == "32"
     # The host's own line beside hires fix fails when the page is new, with and without this extension.
     assert [error for error in tab.errors if "(reading 'props')" not in error] == []

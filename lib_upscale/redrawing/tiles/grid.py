@@ -6,21 +6,26 @@ memory; this is what sets it apart from the plan of an upscaler's tiles.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 from lib_upscale.errors import SettingsError, TileTooSmallError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.settings.redraw import SMALLEST_TILE
+from lib_upscale.spread import ceil_div, count_tiles, spread
 
-__all__ = ["AUTO_MULTIPLE", "LATENT", "Axis", "Grid", "Tile", "plan_grid"]
+__all__ = ["AUTO_MULTIPLE", "LATENT", "Axis", "Grid", "Tile", "overlap_of", "plan_grid"]
 
 LATENT = 8
 """Pixels of the picture, in each direction, in one pixel of the latent."""
 AUTO_MULTIPLE = 64
-"""A side that the UNet halves three times without a rest: 8 latent pixels."""
-_LEAST, _MOST = 0.85, 1.3  # of the native size: beyond it a base model repeats or blurs things
-_SHARE = 8  # of a tile is its overlap where none is asked for
+"""A side that the UNet halves three times without a remainder: 8 latent pixels."""
+_LEAST, _MOST = 0.85, 1.3
+"""Of the native size: beyond it a base model repeats or blurs things."""
+_AUTO_OVERLAP = 8
+"""An automatic overlap is a tile's side over this. With it the UNet computes 1.27 times the pixels of the result at
+2048x2048, and borders can't be told from the whole picture's (benchmarks/redraw.py)."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,6 @@ class Axis:
     length: int
     tile: int
     origins: tuple[int, ...]
-
-    @property
-    def covered(self) -> int:
-        """Pixels that the tiles compute, those in overlaps as often as they are computed."""
-        return self.tile * len(self.origins)
 
     def shared(self, index: int) -> range:
         """The pixels that tile `index` shares with the next one: its overlap."""
@@ -105,78 +105,87 @@ class Grid:
 
 
 def plan_grid(
-    picture: Size, *, native: int, tile: int = 0, overlap: int | None = None, multiple: int = LATENT,
+    picture: Size,
+    *,
+    native: int,
+    tile: int = 0,
+    overlap: int | None = None,
+    multiple: int = LATENT,
     within: Region | None = None,
-) -> Grid:  # fmt: skip
-    """The grid for a picture, or for the part of it given by `within`.
+) -> Grid:
+    """Plan the tiles of a picture.
 
-    `native` is the side in pixels at which the base model was trained. `tile` 0 chooses for each direction, among the
-    multiples of 64 between 0.85 and 1.3 of native, the one that computes the fewest pixels at no less than `overlap`;
-    any other number is kept (rounded up to `multiple`, what the painter's network needs of a side). `overlap` None
-    is an eighth of the tile. Raises `SettingsError` for a tile below 64 or an overlap of half a tile or more.
+    Args:
+        picture: Its size.
+        native: The side in pixels at which the base model was trained.
+        tile: The side of a tile in pixels, rounded up to `multiple`. 0 chooses for each direction, among the multiples
+            of 64 between 0.85 and 1.3 of `native`, the one that computes the fewest pixels.
+        overlap: How many pixels neighbors share at least; None: an eighth of the tile.
+        multiple: What the painter's network needs a side to be a multiple of.
+        within: The part to cover; None: all.
+
+    Raises:
+        SettingsError: The tile is below 64, or the overlap half of a tile or more.
     """
     _check(native, tile, overlap)
     area = within or Region.whole(picture)
-    across = _axis(area.x, area.width, picture.width, native, tile, overlap, multiple)
-    down = _axis(area.y, area.height, picture.height, native, tile, overlap, multiple)
+    across = _plan_axis(area.x, area.width, picture.width, native, tile, overlap, multiple)
+    down = _plan_axis(area.y, area.height, picture.height, native, tile, overlap, multiple)
     canvas = Size(
-        max(_up(picture.width, LATENT), across.start + across.length),
-        max(_up(picture.height, LATENT), down.start + down.length),
+        max(_round_up(picture.width, LATENT), across.start + across.length),
+        max(_round_up(picture.height, LATENT), down.start + down.length),
     )
     return Grid(canvas, across, down)
 
 
-def _axis(
+def overlap_of(tile: int, overlap: int | None) -> int:
+    """The overlap asked for, or the automatic one of a tile of that side."""
+    return tile // _AUTO_OVERLAP if overlap is None else overlap
+
+
+def _plan_axis(
     start: int, length: int, picture: int, native: int, tile: int, overlap: int | None, multiple: int
-) -> Axis:  # fmt: skip
-    end = _up(start + length, LATENT)
+) -> Axis:
+    end = _round_up(start + length, LATENT)
     start -= start % LATENT
     length = end - start
-    side = min(_up(tile, multiple), _up(length, multiple)) if tile else _automatic(length, native, overlap)
+    if tile:
+        side = min(_round_up(tile, multiple), _round_up(length, multiple))
+    else:
+        side = _choose_side(length, native, overlap)
     if side > length:  # one tile, moved inside the picture as far as that goes
-        start = max(0, min(start, _up(picture, LATENT) - side))
+        start = max(0, min(start, _round_up(picture, LATENT) - side))
         length = side
-    return Axis(start, length, side, _origins(start, length, side, _stride(side, overlap)))
+    origins = spread(length, side, overlap_of(side, overlap), LATENT, nearest=True)
+    return Axis(start, length, side, tuple(start + origin for origin in origins))
 
 
-def _automatic(length: int, native: int, overlap: int | None) -> int:
+def _choose_side(length: int, native: int, overlap: int | None) -> int:
     """The side that costs least; of equals the one nearest to native. A shorter picture is one tile."""
-    least = _up(max(_LEAST * native, SMALLEST_TILE), AUTO_MULTIPLE)
+    least = _smallest_side(native)
     most = max(least, int(_MOST * native) // AUTO_MULTIPLE * AUTO_MULTIPLE)
     if length <= least:
-        return _up(length, AUTO_MULTIPLE)
+        return _round_up(length, AUTO_MULTIPLE)
 
     def cost(side: int) -> tuple[int, int]:
-        return side * _count(length, side, _stride(side, overlap)), abs(side - native)
+        return side * count_tiles(length, side, overlap_of(side, overlap), LATENT), abs(side - native)
 
     return min(range(least, most + 1, AUTO_MULTIPLE), key=cost)
 
 
-def _stride(side: int, overlap: int | None) -> int:
-    """The furthest that two neighboring origins may lie apart."""
-    shared = side // _SHARE if overlap is None else overlap
-    return max(LATENT, (side - shared) // LATENT * LATENT)
+def _smallest_side(native: int) -> int:
+    """The smallest side that is chosen automatically."""
+    return _round_up(max(math.ceil(_LEAST * native), SMALLEST_TILE), AUTO_MULTIPLE)
 
 
-def _count(length: int, side: int, stride: int) -> int:
-    return 1 + max(0, -(-(length - side) // stride))
-
-
-def _origins(start: int, length: int, side: int, stride: int) -> tuple[int, ...]:
-    """Evenly spread from the start to where the last tile ends exactly at the end, at multiples of `LATENT`."""
-    gaps = _count(length, side, stride) - 1
-    steps = (length - side) // LATENT
-    return tuple(start + (i * steps + gaps // 2) // gaps * LATENT for i in range(gaps + 1)) if gaps else (start,)
-
-
-def _up(value: float, multiple: int) -> int:
-    return int(-(-value // multiple) * multiple)
+def _round_up(value: int, multiple: int) -> int:
+    return ceil_div(value, multiple) * multiple
 
 
 def _check(native: int, tile: int, overlap: int | None) -> None:
     if tile and tile < SMALLEST_TILE:
         raise TileTooSmallError(f"A tile of {tile} pixels is too small to redraw", SMALLEST_TILE)
-    smallest = tile or _up(max(_LEAST * native, SMALLEST_TILE), AUTO_MULTIPLE)
+    smallest = tile or _smallest_side(native)
     if overlap is not None and 2 * overlap >= smallest:
         raise SettingsError(
             f"An overlap of {overlap} is half of a tile of {smallest} or more",
