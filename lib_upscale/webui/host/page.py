@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 __all__ = ["input_accordion", "is_canvas_of_parts", "javascript", "latent_upscalers", "on_page_load"]
 
 
-def input_accordion(opened: bool, **arguments: Any) -> Any:
+def input_accordion(opened: bool, **arguments: object) -> AbstractContextManager[Any]:
     """The host's accordion whose being open is a value: a class in one host, a function in the other."""
     from modules.ui_components import InputAccordion
 
-    return InputAccordion(opened, **arguments)
+    accordion: AbstractContextManager[Any] = InputAccordion(opened, **arguments)
+    return accordion
 
 
-def is_canvas_of_parts(component: Any) -> bool:
+def is_canvas_of_parts(component: object) -> bool:
     """Whether img2img's image is Forge's canvas, a component of several parts, and not gradio's image."""
     return not hasattr(component, "image_mode")
 
@@ -34,7 +36,7 @@ def latent_upscalers() -> list[str]:
     return list(getattr(shared, "latent_upscale_modes", {}))
 
 
-def on_page_load(function: Callable[..., Any], **arguments: Any) -> None:
+def on_page_load(function: Callable[..., object], **arguments: object) -> None:
     """Call `function` whenever somebody opens the page that is being built."""
     from gradio.context import Context
 

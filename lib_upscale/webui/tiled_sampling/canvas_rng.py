@@ -113,7 +113,7 @@ class TileRandom:
         # The host may write into what it is given.
         return self._noise.next().clone()
 
-    def create_noise_sampler(self, x: Tensor, sigmas: Tensor, p: object) -> Callable[[Any, Any], Tensor]:
+    def create_noise_sampler(self, x: Tensor, sigmas: Tensor, p: object) -> Callable[..., Tensor]:
         """The noise of ancestral and SDE samplers, in place of the host sampler's method of that name."""
         canvas = self._canvas.brownian(sigmas[sigmas > 0].min(), sigmas.max(), x)
         return canvas.for_batch(self._regions)

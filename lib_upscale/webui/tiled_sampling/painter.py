@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from typing_extensions import override
 
@@ -61,9 +60,9 @@ class HostPainter(Painter):
         self._canvas = Size(LATENT, LATENT)
         self._random: CanvasRandom | None = None
         self._tiled_vae = False
-        self.infotext: dict[str, Any] = {}
+        self.infotext: dict[str, object] = {}
         """What the host and its scripts note of tiles, for the image's infotext."""
-        self.comments: dict[str, Any] = {}
+        self.comments: dict[str, object] = {}
         """What they say of tiles below the images."""
 
     @property

@@ -6,7 +6,6 @@ import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor
 
@@ -89,8 +88,8 @@ def _set_mask(tile: HostImg2Img, job: TileJob) -> None:
 
 
 def _tile_arguments(
-    arguments: Sequence[Any] | None, runner: HostScriptRunner, region: Region, canvas: Size
-) -> Sequence[Any] | None:
+    arguments: Sequence[object] | None, runner: HostScriptRunner, region: Region, canvas: Size
+) -> Sequence[object] | None:
     """The scripts' arguments, ControlNet's images cut to the tile."""
     if not arguments:
         return arguments
@@ -108,12 +107,12 @@ def _use_windows(
     """Have all random numbers of the tile be windows of the canvas."""
     init, sample = tile.init, tile.sample
 
-    def windowed_init(*arguments: Any, **named: Any) -> None:
+    def windowed_init(*arguments: object, **named: object) -> None:
         with random.in_encoder():
             init(*arguments, **named)
         run.stops.renew_skip()
 
-    def windowed_sample(*arguments: Any, **named: Any) -> Any:
+    def windowed_sample(*arguments: object, **named: object) -> Sequence[Tensor]:
         # Not before: the host makes a generator of its own just before it calls this, and the sampler takes hold of
         # it (for what k-diffusion draws itself) in here.
         run.stops.renew_skip()
@@ -138,7 +137,7 @@ def _keep_encoded_prompts(tile: HostImg2Img, p: HostImg2Img, region: Region, can
         tile.cached_c, tile.cached_uc = [None] * len(p.cached_c), [None] * len(p.cached_uc)
         setup = tile.setup_conds
 
-        def setup_conds() -> Any:
+        def setup_conds() -> object:
             with _crop_coordinates(tile.sd_model, region, canvas):
                 return setup()
 
@@ -146,7 +145,7 @@ def _keep_encoded_prompts(tile: HostImg2Img, p: HostImg2Img, region: Region, can
         return
     original = tile.cached_params
 
-    def cached_params(*arguments: Any, **named: Any) -> Any:
+    def cached_params(*arguments: object, **named: object) -> object:
         # The size is part of the key for SDXL's sake alone.
         with replaced(tile, "width", p.width), replaced(tile, "height", p.height):
             return original(*arguments, **named)
@@ -169,7 +168,7 @@ def _crop_coordinates(model: HostModel, region: Region, canvas: Size) -> Iterato
         "crop_coords_top_left": (region.y, region.x),
     }
 
-    def forward(batch: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
+    def forward(batch: Mapping[str, object], *arguments: object, **named: object) -> object:
         changed = dict(batch)
         for name, (vertical, horizontal) in coordinates.items():
             if isinstance(values := changed.get(name), Tensor):

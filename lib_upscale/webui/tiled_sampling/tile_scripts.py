@@ -9,12 +9,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.webui.host.protocols import HostScript, HostScriptRunner
+from lib_upscale.webui.host.protocols import HostBatch, HostScript, HostScriptRunner
 from lib_upscale.webui.host.scripts import empty_runner, overrides_hook
 from lib_upscale.webui.tiled_sampling import controlnet_units
 
@@ -59,7 +58,7 @@ def is_denoising(script: HostScript) -> bool:
     return overrides_hook(script, _DENOISING_HOOKS) and not overrides_hook(script, _IMAGE_HOOKS)
 
 
-def check_scripts(runner: HostScriptRunner | None, arguments: Sequence[Any] | None) -> None:
+def check_scripts(runner: HostScriptRunner | None, arguments: Sequence[object] | None) -> None:
     """Check that every script can be run for tiles.
 
     Args:
@@ -88,7 +87,7 @@ class TileScripts:
         self._pixels: list[Pixels] | None = None
         original = type(self.runner).postprocess_batch_list
 
-        def postprocess_batch_list(p: Any, pp: Any, *arguments: Any, **named: Any) -> Any:
+        def postprocess_batch_list(p: object, pp: HostBatch, *arguments: object, **named: object) -> object:
             result = original(self.runner, p, pp, *arguments, **named)
             self._pixels = [
                 np.ascontiguousarray(np.moveaxis(image.detach().float().cpu().numpy(), 0, 2)) for image in pp.images

@@ -54,7 +54,7 @@ def bind(sampler: HostSampler, p: HostProcessing, work: JointWork) -> None:
     """
     original = sampler.sample_img2img
 
-    def sample_img2img(*arguments: Any, **named: Any) -> Tensor:
+    def sample_img2img(*arguments: object, **named: object) -> Tensor:
         # Only here: scripts have had their say, and what they put on the model is chained.
         del sampler.sample_img2img
         objects = environment.forge_objects(p.sd_model)
@@ -80,11 +80,11 @@ def _inner_model(sampler: HostSampler, p: HostProcessing, work: JointWork) -> It
 
     forward, update = denoiser.forward, denoiser.update_inner_model
 
-    def counted(x: Tensor, sigma: Tensor, uncond: Any, cond: Any, *arguments: Any, **named: Any) -> Tensor:
+    def counted(x: Tensor, sigma: Tensor, uncond: object, cond: object, *arguments: object, **named: object) -> Tensor:
         rows.begin(cond, len(x), denoiser.step)
         return forward(x, sigma, uncond, cond, *arguments, **named)
 
-    def updated(*arguments: Any, **named: Any) -> None:
+    def updated(*arguments: object, **named: object) -> None:
         update(*arguments, **named)  # the refiner's model from now on
         hook()
 
@@ -134,7 +134,7 @@ def _as_inner_model(
 
     denoiser = JointDenoiser(inner, work.settings, group=work.conditioning.group, progress=work.progress)
 
-    def by_tiles(x: Tensor, sigma: Tensor, **named: Any) -> Tensor:
+    def by_tiles(x: Tensor, sigma: Tensor, **named: object) -> Tensor:
         work.is_bound = True
         conditions.clear()
         conditions.update(named)
@@ -163,7 +163,7 @@ def _unet_patcher(
         update = getattr(denoiser, "update_inner_model", None)
         if update is not None:
 
-            def updated(*arguments: Any, **named: Any) -> None:
+            def updated(*arguments: object, **named: object) -> None:
                 update(*arguments, **named)
                 refiner = environment.forge_objects(p.sd_model)
                 assert refiner is not None
@@ -217,7 +217,7 @@ def _host_stops() -> Iterator[None]:
         raise interrupted_error() from None
 
 
-def _tile_options(options: Mapping[str, Any], kinds: list[int], crop: _Crop) -> dict[str, Any]:
+def _tile_options(options: Mapping[str, object], kinds: list[int], crop: _Crop) -> dict[str, object]:
     """A host's options for the UNet's insides: those that count rows fit the tiles' rows, patches stay."""
     fitted = {name: crop(value) if isinstance(value, Tensor) else value for name, value in options.items()}
     if "cond_or_uncond" in fitted:

@@ -1,0 +1,34 @@
+"""What is relied on of the WebUI's Extras tab."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from PIL import Image
+
+__all__ = ["HostPostprocessed", "HostPostprocessor"]
+
+
+class _Target(Protocol):
+    target_width: int
+    target_height: int
+
+
+class HostPostprocessed(Protocol):
+    """An image on its way through the Extras tab, `pp`."""
+
+    image: Image.Image
+    info: dict[str, object]
+    """What goes into its infotext."""
+    shared: _Target
+    """The size it is going to have, told to the postprocessors."""
+
+
+class HostPostprocessor(Protocol):
+    """A script of the Extras tab."""
+
+    name: str
+    args_from: int
+    args_to: int
+    controls: dict[str, object] | None
+    """Its components by name."""
