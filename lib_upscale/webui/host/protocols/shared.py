@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -73,4 +73,5 @@ class HostUpscalerEntry(Protocol):
     local_data_path: str | None
     """The file, once it has been downloaded."""
     scale: float
-    scaler: HostUpscaler
+    scaler: Any
+    """A `HostUpscaler`, ours or one of the WebUI's classes, which have more."""
