@@ -72,8 +72,10 @@ def main() -> int:
         print(f"nothing to measure: {missing[0]} is not there (--models, --images)")
         return 0
     print(f"{torch.__version__=!s} {torch.get_num_threads()} threads on {options.device}")
-    print(f"{'model':28} {'picture':>9} {'plain s':>8} {'ours s':>8} {'ratio':>6} "
-          f"{'plain MB':>8} {'ours MB':>8} {'computed':>8} {'error':>6}")  # fmt: skip
+    print(
+        f"{'model':28} {'picture':>9} {'plain s':>8} {'ours s':>8} {'ratio':>6} "
+        f"{'plain MB':>8} {'ours MB':>8} {'computed':>8} {'error':>6}"
+    )
     models = Models(Catalog([options.models], bundled=False), ModelCache(options.device))
     for case in CASES:
         if options.only and options.only not in case.model:

@@ -1,4 +1,4 @@
-"""What torch runs on here: which device, how much memory is free, what an out-of-memory error looks like."""
+"""The device that torch computes on: choose it, ask for its free memory, recognize that memory ran out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ __all__ = [
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called `name` ("cuda", "cuda:1", "mps", "xpu", "directml", "cpu"), or the best there is for "auto".
+    """Return the torch device of a name.
+
+    Args:
+        name: "cuda", "cuda:1", "mps", "xpu", "directml" or "cpu"; "auto" is the best there is.
 
     Raises:
         SettingsError: torch has no such device here.
@@ -65,14 +68,14 @@ def _directml() -> torch.device | None:
 
 
 def suits_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is fast there. On a CPU it is far slower than float32, whatever torch says."""
+    """Return whether bfloat16 is fast there. On a CPU it is far slower than float32, whatever torch says."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "xpu"
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had there now, what torch holds in reserve counted as free."""
+    """Return the bytes that can be had there now, what torch holds in reserve counted as free."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -80,7 +83,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def release_memory(device: torch.device) -> None:
-    """Give cached memory back to the device."""
+    """Give the memory that torch caches back to the device."""
     gc.collect()
     module: Any = getattr(torch, device.type, None)
     if device.type in ("cuda", "xpu", "mps") and hasattr(module, "empty_cache"):
@@ -88,7 +91,7 @@ def release_memory(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, and nothing else.
+    """Return whether an error says that memory ran out.
 
     torch has types for CUDA (one more general since 2.5). Its CPU and DirectML allocators raise a plain
     RuntimeError, known by the beginning of what it says.
@@ -110,11 +113,11 @@ _TRIM_DEFAULT, _MMAP_MAX_DEFAULT = 128 * 1024, 65536
 
 @contextmanager
 def retain_malloc_pages(device: torch.device) -> Iterator[None]:
-    """Have glibc keep the memory of a network's activations from one layer to the next.
+    """Let glibc keep the memory of a network's activations from one layer to the next, inside `with`.
 
-    By default every activation above 128 KB is mapped anew and its pages are zeroed by the kernel at first
-    touch, which costs a third of the time of a convolution network on a CPU. The defaults and the memory
-    come back at the end. Does nothing elsewhere than on a CPU with glibc.
+    By default every activation above 128 KB is mapped anew and its pages are zeroed by the kernel at first touch,
+    which costs a third of the time of a convolution network on a CPU. At the end the defaults are restored and the
+    memory is given back. Does nothing elsewhere than on a CPU with glibc.
     """
     libc = _glibc() if device.type == "cpu" else None
     if libc is None:

@@ -1,10 +1,12 @@
-"""Progress and cancellation, as a protocol: whoever waits implements it, whoever works calls it."""
+"""Progress and cancellation: a protocol that callers implement and long jobs call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from typing_extensions import override
 
 from lib_upscale.errors import CancelledError
 
@@ -12,61 +14,73 @@ __all__ = ["SILENT", "Callback", "Progress", "Silent", "Span", "check", "duratio
 
 
 class Progress(Protocol):
-    """What a long job tells the one who waits for it, and what it asks."""
+    """What a long job reports to its caller, and asks it."""
 
     def report(self, fraction: float, text: str = "") -> None:
-        """Say how far the job is: `fraction` from 0 to 1, never less than before; `text` in plain words."""
+        """Take note of how far the job is.
+
+        Args:
+            fraction: 0 to 1, never less than before.
+            text: What is being done, in plain words.
+        """
 
     def cancelled(self) -> bool:
-        """Whether the person asked to stop. Asked before every tile, so it must be cheap."""
+        """Return whether the person asked to stop. Asked before every tile or layer, so it must be cheap."""
 
 
-class Silent:
-    """Tells nobody and never stops."""
+class Silent(Progress):
+    """Reports to nobody and never stops."""
 
+    @override
     def report(self, fraction: float, text: str = "") -> None:
-        """Ignore it."""
+        return
 
+    @override
     def cancelled(self) -> bool:
-        """Never."""
         return False
 
 
 SILENT = Silent()
+"""The only one that is needed."""
 
 
 @dataclass
-class Callback:
+class Callback(Progress):
     """A `Progress` made of two functions. Fractions are clamped to 0..1 and never go back."""
 
     on_report: Callable[[float, str], None]
+    """Called with every report."""
     is_cancelled: Callable[[], bool] = lambda: False
-    _highest: float = 0.0
+    """Asked whether to stop."""
+    _highest: float = field(default=0.0, init=False)
 
+    @override
     def report(self, fraction: float, text: str = "") -> None:
-        """Pass on `fraction`, or the highest one so far if it is lower."""
         self._highest = max(self._highest, min(1.0, max(0.0, fraction)))
         self.on_report(self._highest, text)
 
+    @override
     def cancelled(self) -> bool:
-        """What `is_cancelled` says."""
         return self.is_cancelled()
 
 
 @dataclass(frozen=True)
-class Span:
+class Span(Progress):
     """The part from `start` to `end` of a larger progress: a job inside a job."""
 
     whole: Progress
+    """The larger one."""
     start: float
+    """Where the inner job begins, 0 to 1."""
     end: float
+    """Where it ends, 0 to 1."""
 
+    @override
     def report(self, fraction: float, text: str = "") -> None:
-        """Report the inner fraction at its place in the whole."""
         self.whole.report(self.start + (self.end - self.start) * fraction, text)
 
+    @override
     def cancelled(self) -> bool:
-        """What the whole says."""
         return self.whole.cancelled()
 
 

@@ -1,1 +1,5 @@
+"""Model files: find and identify them, load their networks."""
 
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.levels import row_bands
 
 __all__ = ["TileBlender", "quantize"]
-
-_BAND = 256
-"""Rows that are turned into levels at once, so that memory does not follow the image."""
 
 
 def quantize(values: torch.Tensor, bits: int) -> torch.Tensor:
@@ -111,9 +109,7 @@ class _Rows:
         if count <= 0:
             return []
         pieces = [
-            (self._top + start, self._sums[start:end] / self._weights[start:end, :, None])
-            for start in range(0, count, _BAND)
-            for end in (min(start + _BAND, count),)
+            (self._top + rows.start, self._sums[rows] / self._weights[rows][..., None]) for rows in row_bands(count)
         ]
         self._sums, self._weights = self._sums[count:].copy(), self._weights[count:].copy()
         self._top += count

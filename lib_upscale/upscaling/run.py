@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.alpha import AlphaMode, drop_alpha, flatten_hidden_color
 from lib_upscale.image.channels import adapt_channels, restore_channels
-from lib_upscale.image.levels import to_bits
+from lib_upscale.image.levels import row_bands, to_bits
 from lib_upscale.image.padding import pad_or_crop
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.resample import resample
@@ -36,9 +36,6 @@ __all__ = ["UpscaleResult", "plan_and_upscale", "upscale"]
 
 _RESAMPLE_SHARE = 0.03
 """How much of the progress the resample at the end takes."""
-
-_BAND = 256
-"""Rows that are blended at once, so that memory does not follow the image."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,6 @@ class _PlanRun:
 
 def _blend(first: NDArray[Any], second: NDArray[Any], weight: float) -> NDArray[Any]:
     result = np.empty_like(first)
-    for start in range(0, len(first), _BAND):
-        rows = slice(start, start + _BAND)
+    for rows in row_bands(len(first)):
         result[rows] = np.rint(first[rows] * np.float32(1 - weight) + second[rows] * np.float32(weight))
     return result

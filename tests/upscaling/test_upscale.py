@@ -63,7 +63,7 @@ def test_tiles_are_the_whole_image_result_within_a_level(models: Models, tile: i
         ((40, 30), (400, 300), {"longest": 400}),
         ((40, 30), (20, 15), {"scale": 0.5}),
     ],
-)  # fmt: skip
+)
 def test_the_size_is_exactly_what_was_asked_for(
     models: Models, size: tuple[int, int], wanted: tuple[int, int], target: dict[str, object]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Other ways to run a network than torch's eager mode: torch.compile and OpenVINO. Both are options."""
+"""Backends other than torch's eager mode: torch.compile and OpenVINO. Both are options."""
 
 from __future__ import annotations
 
@@ -20,13 +20,20 @@ Runner = Callable[[torch.Tensor], torch.Tensor]
 
 
 def accelerator(backend: str, device: torch.device) -> Callable[[Any], Runner] | None:
-    """What turns a spandrel descriptor into something that runs it on `device`, or None for torch itself.
+    """Return what makes a spandrel descriptor run on a backend.
+
+    Args:
+        backend: A value of `settings.upscale.Backend`.
+        device: Where the network is to run.
+
+    Returns:
+        A function from a descriptor to what is called instead of it; None for torch itself.
 
     Raises:
-        SettingsError: the package it needs is not installed, or it does not run on such a device.
+        SettingsError: The package that the backend needs is not installed, or it does not run on such a device.
     """
     if backend == "compile":
-        return _compiled
+        return _compile
     if backend == "openvino":
         if find_spec("openvino") is None or find_spec("onnx") is None:
             raise SettingsError(
@@ -41,8 +48,8 @@ def accelerator(backend: str, device: torch.device) -> Callable[[Any], Runner] |
     return None
 
 
-def _compiled(descriptor: Any) -> Runner:
-    # On this instance only; equal tiles mean that it compiles once for each picture size.
+def _compile(descriptor: Any) -> Runner:
+    # On this instance only; equal tiles mean that it compiles once for each image size.
     module = descriptor.model
     module.forward = torch.compile(module.forward)
     return descriptor  # type: ignore[no-any-return]
@@ -51,7 +58,7 @@ def _compiled(descriptor: Any) -> Runner:
 class _OpenVino:
     """A network compiled by OpenVINO for a CPU, once for each tile size, of which the last few are kept.
 
-    The way goes through ONNX: OpenVINO's own conversion of a torch module takes a minute for a transformer.
+    It is converted by way of ONNX: OpenVINO's own conversion of a torch module takes a minute for a transformer.
     """
 
     KEPT = 4
@@ -61,12 +68,12 @@ class _OpenVino:
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        given = np.ascontiguousarray(batch.float().cpu().numpy())
-        if given.shape not in self._compiled:
-            while len(self._compiled) >= self.KEPT:  # pictures of many sizes would fill the memory
+        values = np.ascontiguousarray(batch.float().cpu().numpy())
+        if values.shape not in self._compiled:
+            while len(self._compiled) >= self.KEPT:  # images of many sizes would fill the memory
                 del self._compiled[next(iter(self._compiled))]
-            self._compiled[given.shape] = self._compile(torch.from_numpy(given))
-        (result,) = self._compiled[given.shape]([given]).values()
+            self._compiled[values.shape] = self._compile(torch.from_numpy(values))
+        (result,) = self._compiled[values.shape]([values]).values()
         return torch.from_numpy(np.array(result)).clamp_(0, 1).to(batch.device)
 
     def _compile(self, sample: torch.Tensor) -> Any:
@@ -74,11 +81,11 @@ class _OpenVino:
 
         core = openvino.Core()
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        return core.compile_model(core.read_model(io.BytesIO(_as_onnx(self._descriptor, sample))), "CPU", options)
+        return core.compile_model(core.read_model(io.BytesIO(_export_onnx(self._descriptor, sample))), "CPU", options)
 
 
-def _as_onnx(descriptor: Any, sample: torch.Tensor) -> bytes:
-    """The network as ONNX, for inputs of that shape. What spandrel does around the module's call is in it."""
+def _export_onnx(descriptor: Any, sample: torch.Tensor) -> bytes:
+    """Export the network as ONNX, for inputs of that shape, with what spandrel does around the module's call."""
     call = getattr(descriptor, "_call_fn", None) or (lambda module, image: module(image))
 
     class Whole(torch.nn.Module):
@@ -91,9 +98,9 @@ def _as_onnx(descriptor: Any, sample: torch.Tensor) -> bytes:
 
     # The exporter that traces: the newer one needs a further package and fails on some of these networks.
     options: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
-    file: Any = io.BytesIO()  # which torch takes, whatever its stubs say
+    file: Any = io.BytesIO()  # torch takes it, whatever its stubs say
     with torch.no_grad(), warnings.catch_warnings():
-        # Tracing warns of every size that it takes for fixed, which is what is wanted: tiles are equal.
+        # Tracing warns of every size that it takes for fixed, which is right here: tiles are equal.
         warnings.simplefilter("ignore")
         torch.onnx.export(Whole().eval(), (sample,), file, opset_version=17, input_names=["image"], **options)
     return bytes(file.getvalue())

@@ -1,4 +1,4 @@
-"""A checkpoint as a network in memory: our reader's tensors, spandrel's architectures."""
+"""Loads a checkpoint as a network: this library's reader, spandrel's architectures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ __all__ = ["load_network"]
 
 
 def load_network(path: Path) -> ModelDescriptor:
-    """The network in `path`: on the CPU, float32, in evaluation mode, without gradients.
+    """Load the network in a file.
 
-    Raises the errors of `read_checkpoint`; `NotAnUpscalerError` for a known model of another kind;
-    `MissingArchitectureError` where its tensors belong to no architecture that is installed;
-    `DamagedFileError` where they don't make up a whole network of it.
+    Args:
+        path: Of any format that `read_checkpoint` reads.
+
+    Returns:
+        On the CPU, float32, in evaluation mode, without gradients.
+
+    Raises:
+        NotAnUpscalerError: It is a known model of another kind.
+        MissingArchitectureError: Its tensors belong to no architecture that is installed.
+        DamagedFileError: Its tensors don't make up a whole network of their architecture.
+        ModelFileError: Whatever else `read_checkpoint` raises.
     """
     import torch
 
@@ -29,9 +37,9 @@ def load_network(path: Path) -> ModelDescriptor:
     checkpoint = read_checkpoint(path)
     match = match_architecture(checkpoint.tensors)
     if match is None:
-        foreign = identify_other_model(checkpoint)
-        if foreign is not None:
-            raise NotAnUpscalerError(path, foreign.problem, foreign.advice)
+        other_model = identify_other_model(checkpoint)
+        if other_model is not None:
+            raise NotAnUpscalerError(path, other_model.problem, other_model.advice)
         raise MissingArchitectureError(
             path, "has tensors of no architecture that is known here", "update spandrel if its architecture is new"
         )
@@ -43,7 +51,7 @@ def load_network(path: Path) -> ModelDescriptor:
             model = match.architecture.load(weights)
     except ModelFileError:
         raise
-    except Exception as error:  # whatever a constructor trips over, the file is what it tripped over
+    except Exception as error:  # whatever a constructor fails at, the file is the reason
         raise DamagedFileError(
             path,
             f"has the names of {match.architecture.name}, but its tensors do not make up a whole network",

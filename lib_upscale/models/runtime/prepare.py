@@ -1,4 +1,4 @@
-"""What is done to a network once, after loading: made fast, and asked how it wants its tiles."""
+"""Prepares a loaded network once: makes it fast, and finds out what its tiles must be aligned to and need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lib_upscale.models.identity import NetworkFacts
 __all__ = ["activation_bytes", "alignment", "prepare"]
 
 _MOST_ALIGNMENT = 256
-"""More than that is no alignment anybody built in: the windows of several sizes have no useful common multiple."""
+"""More than that is no alignment that was built in: windows of several sizes have no useful common multiple."""
 
 
 def prepare(network: torch.nn.Module) -> torch.nn.Module:
@@ -37,13 +37,13 @@ def _fuse_once(network: torch.nn.Module) -> None:
 
 
 def _nothing() -> None:
-    """What fusing again would change."""
+    """Stand in for a second fusing, which would change nothing."""
 
 
 def alignment(network: torch.nn.Module, facts: NetworkFacts) -> int:
-    """What the origins and sizes of tiles should be multiples of, in input pixels.
+    """Return what the origins and sizes of tiles should be multiples of, in input pixels.
 
-    The least common multiple of what spandrel says (`multiple_of`) and of what the network is built of:
+    It is the least common multiple of what spandrel says (`multiple_of`) and of what the network is built of:
     attention windows, striped windows and pixel-unshuffle. A window counts in the pixels it sees, which an
     unshuffle before it makes larger.
     """
@@ -60,25 +60,30 @@ def alignment(network: torch.nn.Module, facts: NetworkFacts) -> int:
 
 
 def _sides(module: torch.nn.Module, names: tuple[str, ...]) -> set[int]:
-    found: set[int] = set()
+    sides: set[int] = set()
     for name in names:
         value = getattr(module, name, None)
         values = value if isinstance(value, (tuple, list)) else (value,)
-        found.update(int(v) for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0)
-    return found
+        sides.update(int(v) for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0)
+    return sides
 
 
 def activation_bytes(network: torch.nn.Module, call: Callable[[torch.Tensor], Any], sample: torch.Tensor) -> float:
-    """About how many bytes a network needs for each input pixel, beyond its weights: an upper estimate.
+    """Estimate from above how many bytes a network needs for each input pixel, beyond its weights.
 
-    Runs `call` on `sample` (NCHW) and takes twice the largest sum of what one layer reads and writes: a layer's
-    input, its output, and as much again for a residual kept aside and for what the layer works with.
+    It is twice the largest sum of what one layer reads and writes: a layer's input, its output, and as much again for
+    a residual kept aside and for what the layer works with.
+
+    Args:
+        network: Whose layers are watched.
+        call: Runs the network.
+        sample: What it is run on, NCHW.
     """
     largest = 0
 
-    def watch(_module: torch.nn.Module, given: Any, result: Any) -> None:
+    def watch(_module: torch.nn.Module, inputs: Any, outputs: Any) -> None:
         nonlocal largest
-        largest = max(largest, _bytes(given) + _bytes(result))
+        largest = max(largest, _bytes(inputs) + _bytes(outputs))
 
     hooks = [module.register_forward_hook(watch) for module in network.modules()]
     try:

@@ -1,0 +1,9 @@
+from lib_upscale.models.catalog.catalog import Catalog as Catalog
+from lib_upscale.models.catalog.catalog import Entry as Entry
+from lib_upscale.models.identification.identifier import identify as identify
+from lib_upscale.models.identity import Identity as Identity
+from lib_upscale.models.identity import Kind as Kind
+from lib_upscale.models.identity import NetworkFacts as NetworkFacts
+from lib_upscale.models.library import Models as Models
+from lib_upscale.models.runtime.model import Model as Model
+from lib_upscale.models.runtime.model_cache import ModelCache as ModelCache
