@@ -79,7 +79,7 @@ class Identity:
     """What one file is. `identify` makes it; the catalog keeps it on disk."""
 
     path: Path
-    """The file as it was given; for an ncnn pair the `.param` file."""
+    """The file as it was named; for an ncnn pair the `.param` file."""
     kind: Kind
     architecture: str | None = None
     """`network.architecture` where there is a network; else a finer word for the kind where one

@@ -26,16 +26,28 @@ _SWIN = {"embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2], "window_size": 
 
 # id -> (class, its arguments); where only the class is named, its defaults are small enough.
 _MAIN: dict[str, tuple[str, dict[str, object]]] = {
-    "ATD": ("ATD", {"embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2], "window_size": 8,
-                    "upsampler": "pixelshuffle"}),
+    "ATD": (
+        "ATD",
+        {"embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "upsampler": "pixelshuffle"},
+    ),
     "AuraSR": ("AuraSR", _AURA),
     "CRAFT": ("CRAFT", {"depths": [2], "num_heads": [6]}),
     "Compact": ("Compact", {"num_feat": 24, "num_conv": 4, "upscale": 2}),
     "DAT": ("DAT", {"embed_dim": 16, "depth": [2, 2], "num_heads": [2, 2], "split_size": [2, 8]}),
     "DCTLSA": ("DCTLSA", {"in_nc": 3, "nf": 55, "num_modules": 2, "out_nc": 3, "upscale": 4}),
     "DITN": ("DITN", {}),
-    "DRCT": ("DRCT", {"embed_dim": 24, "depths": [6, 6], "num_heads": [6, 6], "window_size": 8, "gc": 12,
-                      "upscale": 2, "upsampler": "pixelshuffle"}),
+    "DRCT": (
+        "DRCT",
+        {
+            "embed_dim": 24,
+            "depths": [6, 6],
+            "num_heads": [6, 6],
+            "window_size": 8,
+            "gc": 12,
+            "upscale": 2,
+            "upsampler": "pixelshuffle",
+        },
+    ),
     "DRUNet": ("DRUNet", {"in_nc": 4, "out_nc": 3, "nc": [8, 16, 32, 64], "nb": 2}),
     "DnCNN": ("DnCNN", {"in_nc": 1, "out_nc": 1, "nc": 16, "nb": 5, "act_mode": "BR"}),
     "ESRGAN": ("ESRGAN", {"in_nc": 3, "out_nc": 3, "num_filters": 16, "num_blocks": 2, "scale": 4}),
@@ -44,8 +56,10 @@ _MAIN: dict[str, tuple[str, dict[str, object]]] = {
     "FFTformer": ("FFTformer", {"dim": 8, "num_blocks": [1, 1, 2], "num_refinement_blocks": 1}),
     "GFPGAN": ("GFPGAN", {}),
     "GRL": ("GRL", {"embed_dim": 24, "depths": [2, 2], "num_heads_window": [2, 2], "num_heads_stripe": [2, 2]}),
-    "HAT": ("HAT", {"embed_dim": 48, "depths": [2], "num_heads": [2], "window_size": 8, "upscale": 2,
-                    "upsampler": "pixelshuffle"}),
+    "HAT": (
+        "HAT",
+        {"embed_dim": 48, "depths": [2], "num_heads": [2], "window_size": 8, "upscale": 2, "upsampler": "pixelshuffle"},
+    ),
     "HVICIDNet": ("HVICIDNet", {"channels": [12, 12, 24, 48]}),
     "IPT": ("IPT", {"patch_size": 12, "n_feats": 16, "num_heads": 2, "num_layers": 2}),
     "KBNet": ("KBNet_s", {"width": 16, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
@@ -71,12 +85,14 @@ _MAIN: dict[str, tuple[str, dict[str, object]]] = {
     "Swin2SR": ("Swin2SR", {**_SWIN, "upsampler": "pixelshuffledirect"}),
     "SwinIR": ("SwinIR", {**_SWIN, "upscale": 3, "upsampler": "pixelshuffle"}),
     "Uformer": ("Uformer", {"embed_dim": 16, "depths": [1, 1, 1, 1, 1, 1, 1, 1, 1]}),
-}  # fmt: skip
+}
 _EXTRA: dict[str, tuple[str, dict[str, object]]] = {
     "AdaCode": ("AdaCode", {"codebook_params": [[8, 32, 32]], "gt_resolution": 64}),
     "CodeFormer": ("CodeFormer", {"n_layers": 2}),
-    "DDColor": ("DDColor", {"encoder_name": "convnext-t", "nf": 64, "num_queries": 20, "input_size": (32, 32),
-                            "dec_layers": 3}),
+    "DDColor": (
+        "DDColor",
+        {"encoder_name": "convnext-t", "nf": 64, "num_queries": 20, "input_size": (32, 32), "dec_layers": 3},
+    ),
     "FeMaSR": ("FeMaSR", {"codebook_params": [[32, 64, 32]]}),
     "M3SNet": ("M3SNet", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}),
     "MAT": ("MAT", {}),
@@ -84,7 +100,7 @@ _EXTRA: dict[str, tuple[str, dict[str, object]]] = {
     "MPRNet": ("MPRNet", {"n_feat": 16, "scale_unetfeats": 8, "scale_orsnetfeats": 4, "num_cab": 2}),
     "Restormer": ("Restormer", {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1}),
     "SRFormer": ("SRFormer", {**_SWIN, "upscale": 2, "upsampler": "pixelshuffle"}),
-}  # fmt: skip
+}
 
 IDS = tuple(sorted({**_MAIN, **_EXTRA}))
 

@@ -143,7 +143,7 @@ class Catalog:
         known = cache.get(path, fingerprint)
         if known is not None:
             return known
-        report(f"Looking into {path.name}")
+        report(f"Identifying {path.name}")
         # Imported here and not above: it imports torch, which a listing of known files does without.
         from lib_upscale.models.identification.identifier import identify
 

@@ -37,16 +37,16 @@ _OTHER_FORMAT = "get the same model as .safetensors or .pth"
 
 
 def unfinished(path: Path) -> str | None:
-    """What is wrong with a file that a download has not finished, or None."""
+    """Say what is wrong with a file that a download has not finished, or None."""
     if path.suffix.lower() in _PARTIAL:
-        return "is a download that has not finished"
+        return "is an unfinished download"
     if path.with_name(path.name + ".aria2").exists():
-        return "is a download that has not finished (aria2's control file is still there)"
+        return "is an unfinished download (aria2's control file is still there)"
     return None
 
 
 def refusal(path: Path, head: bytes, size: int) -> ModelFileError | None:
-    """The error for a file that is no checkpoint, or one of another program.
+    """Make the error for a file that is no checkpoint, or one of another program.
 
     Args:
         path: For the error's message.
@@ -59,9 +59,9 @@ def refusal(path: Path, head: bytes, size: int) -> ModelFileError | None:
     wrong = _damage(head, size)
     if wrong is not None:
         return DamagedFileError(path, *wrong)
-    foreign = _other_format(head)
-    if foreign is not None:
-        return UnsupportedContainerError(path, *foreign)
+    other = _other_format(head)
+    if other is not None:
+        return UnsupportedContainerError(path, *other)
     return None
 
 
@@ -72,7 +72,7 @@ def _damage(head: bytes, size: int) -> tuple[str, str] | None:
     if head.startswith(b"version https://git-lfs.github.com/"):
         return "is a Git LFS pointer, not the file that it points to", "run 'git lfs pull' or " + DOWNLOAD_AGAIN
     if not head.strip(b"\x00"):
-        return "begins with nothing but zeros, as a download that has not finished does", DOWNLOAD_AGAIN
+        return "begins with nothing but zeros, like an unfinished download", DOWNLOAD_AGAIN
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(_TEXT_STARTS):
         return "is a web page saved under a model's name", "download the file itself, from its download button"

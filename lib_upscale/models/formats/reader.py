@@ -1,7 +1,7 @@
 """Reads the names and shapes of the tensors in a file, without executing it and without torch.
 
-What a file is made of is found out by its contents, never by its extension, and its tensors are built by this
-package's own readers: neither spandrel's nor torch's file loading is used.
+The format is decided by a file's contents, not by its extension. The tensors are built by this package's own readers:
+neither spandrel's nor torch's file loading is used.
 """
 
 from __future__ import annotations
@@ -70,4 +70,4 @@ def _unknown(path: Path, head: bytes) -> DamagedFileError:
     # Pickles of protocol 0 have no magic number, and other programs would run them: they are named as unsafe.
     with contextlib.suppress(DamagedPickleError):
         interpret(head)
-    return DamagedFileError(path, "is no model in any format that is known here", DOWNLOAD_AGAIN)
+    return DamagedFileError(path, "is not a model in any known format", DOWNLOAD_AGAIN)

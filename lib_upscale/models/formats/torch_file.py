@@ -39,13 +39,13 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _FIRST_CHUNK = 1 << 20
 _MAX_REPEATED = 1 << 28
-"""Tensors may repeat or share what is stored; so many elements more than are stored, and it is an attack on memory."""
+"""Elements of all tensors beyond those stored: tensors may repeat what is stored, but more is an attack on memory."""
 _MODEL_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param", ".bin", ".gguf")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a storage lies in its file, in bytes."""
+    """Where a storage is in its file, in bytes."""
 
     start: int
     size: int
@@ -166,7 +166,7 @@ def _other_zip(path: Path, members: list[ZipInfo]) -> DamagedFileError:
 
 
 def _read_members(path: Path, file: BinaryIO, members: Mapping[str, ZipInfo], root: str) -> Checkpoint:
-    """Read an archive whose entries lie under `root` ("archive/")."""
+    """Read an archive whose entries are all under `root` ("archive/")."""
     reading = interpret(_content(file, members[f"{root}data.pkl"], MAX_BYTES))
     order = members.get(f"{root}byteorder")
     swapped = order is not None and _content(file, order, 100).strip() == b"big"
@@ -225,7 +225,7 @@ def _read_legacy(path: Path, file: BinaryIO, size: int) -> Checkpoint:
 
 
 def _legacy_pickles(data: bytes) -> tuple[Reading, list[str], bool, int]:
-    """Five pickles, one behind the other: a number, a version, the machine, the object, the storages' keys."""
+    """Read the five pickles: a number, a version, the machine, the object, the storages' keys."""
     magic = interpret(data)
     if magic.value != _LEGACY_MAGIC if type(magic.value) is int else True:
         raise DamagedPickleError("a pickle that torch did not write")
@@ -244,7 +244,7 @@ def _legacy_pickles(data: bytes) -> tuple[Reading, list[str], bool, int]:
 def _legacy_places(
     file: BinaryIO, size: int, position: int, reading: Reading, keys: list[str], swapped: bool
 ) -> dict[str, Place]:
-    """Where each storage lies: its number of elements, eight bytes, then its data, in the order of `keys`."""
+    """Find each storage: its number of elements, eight bytes, then its data, in the order of `keys`."""
     places: dict[str, Place] = {}
     for key in keys:
         if key not in reading.storages:

@@ -1,7 +1,7 @@
 """Finds the members of a zip archive and where their bytes are, by Python's `zipfile`.
 
 zipfile checks an archive as it extracts; torch's archives are read in place instead, so what a member claims is checked
-here. zipfile also reads a table of contents of any length, and each of its entries takes ten times its size of memory:
+here. zipfile also reads a table of contents of any length, and an entry takes about ten times its size in memory:
 a file of gigabytes that is nothing else could take all of it.
 """
 

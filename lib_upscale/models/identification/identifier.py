@@ -98,7 +98,7 @@ def _identity(checkpoint: Checkpoint) -> Identity:
 
     match = match_architecture(checkpoint.tensors)
     if match is None:
-        return Identity(path, Kind.UNKNOWN, None, None, "has tensors of no architecture that is known here", None)
+        return Identity(path, Kind.UNKNOWN, None, None, "has the tensors of no known architecture", None)
     try:
         facts = inspect_network(checkpoint, match)
     except ImpossibleNetworkError as error:

@@ -36,7 +36,7 @@ __all__ = [
 SMALL = 4096
 """Tensors of up to this many elements are read; larger ones have no values."""
 MAX_SECONDS = 20.0
-"""Of computing: no real network takes this long to build; a made-up file could ask for one that does."""
+"""Of CPU time: no real network takes this long to build, but a hostile file could describe one that does."""
 
 CHECK_EVERY = 64
 """Calls of torch between two looks at the clock."""

@@ -1,6 +1,6 @@
 """Compact with a bicubic resize at its end, which spandrel does not have.
 
-Real-ESRGAN's animevideov3 for 2 and 3 is an ncnn network made so: the network for 4, then a resize by a half or three
+Real-ESRGAN's animevideov3 for 2 and 3 is such an ncnn network: the network for 4, then a resize by a half or three
 quarters. Its state dict is that of Compact with one tensor more, `resized_to`, whose length is the scale; a length
 survives where values do not: on the meta device, in half precision.
 """

@@ -41,7 +41,7 @@ def load_network(path: Path) -> ModelDescriptor:
         if other_model is not None:
             raise NotAnUpscalerError(path, other_model.problem, other_model.advice)
         raise MissingArchitectureError(
-            path, "has tensors of no architecture that is known here", "update spandrel if its architecture is new"
+            path, "has the tensors of no known architecture", "update spandrel if its architecture is new"
         )
     weights = match.rename(checkpoint.load())
     try:

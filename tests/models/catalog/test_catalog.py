@@ -282,6 +282,6 @@ class TestLookingIntoFiles:
         catalog = Catalog([tmp_path], cache=tmp_path / "cache.json", bundled=False)
         with pytest.raises(CancelledError):
             catalog.refresh(stop)
-        assert told == ["Looking into a.pth", "Looking into b.pth"]
+        assert told == ["Identifying a.pth", "Identifying b.pth"]
         catalog.refresh(Callback(lambda _, text: told.append(text)))
-        assert told[2:] == ["Looking into c.pth"]
+        assert told[2:] == ["Identifying c.pth"]

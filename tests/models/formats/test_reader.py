@@ -108,7 +108,7 @@ class TestFormats:
         path.write_bytes(saved(weights()))
         assert read_checkpoint(path).container is Container.ZIP_PICKLE
         monkeypatch.setattr(reader, "FORMATS", tuple(one for one in FORMATS if one is not ZIP))
-        with pytest.raises(DamagedFileError, match="no model in any format"):
+        with pytest.raises(DamagedFileError, match="not a model in any known format"):
             read_checkpoint(path)
 
     def test_one_that_is_added_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 The same network is written differently by onnx2ncnn, pnnx and ncnnoptimize: activations of their own or inside the
 convolution, `Eltwise` with factors or `BinaryOp` after `BinaryOp`, with or without `Split`. Here a value is a number, a
-`Split` is nothing, and every operation stands alone, so that a network is recognized by what is connected to what and
-never by a name.
+`Split` is nothing, and every operation is a node of its own, so that a network is recognized by what is connected to
+what and never by a name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["MAX_FACTOR", "Filter", "Graph", "Node", "Op", "UnmatchedGraphError",
 
 MAX_CHANNELS = 1 << 16
 MAX_FACTOR = 16
-_OTHER_ARITHMETIC = "an arithmetic that those do not have"
+_OTHER_ARITHMETIC = "an arithmetic operation that supported networks do not have"
 
 
 class UnmatchedGraphError(Exception):
@@ -136,10 +136,10 @@ def build_graph(layers: tuple[Layer, ...]) -> Graph:
 
 def _unknown_layers(kinds: list[str]) -> str:
     if any(kind.startswith(("pnnx.", "nn.", "F.", "torch.")) for kind in kinds):
-        return "it is PNNX's own graph, from which an ncnn graph is yet to be made"
+        return "it is PNNX's own graph, which must be converted to ncnn first"
     quoted = [quotable(kind, 40) for kind in kinds[:4]]
     more = f" and {len(kinds) - 4} more" if len(kinds) > 4 else ""
-    return f"it has layers that those do not have: {', '.join(quoted)}{more}"
+    return f"it has layers that supported networks do not have: {', '.join(quoted)}{more}"
 
 
 def _blob(blobs: dict[str, int], name: str, layer: Layer) -> int:
@@ -239,7 +239,7 @@ def _activation(context: _LayerContext, value: int, kind: int, numbers: tuple[fl
         return context.add(Op.CLIP, value)
     if kind == 4:
         return context.add(Op.SIGMOID, value)
-    raise context.mismatch("a convolution with an activation that those do not have")
+    raise context.mismatch("a convolution with an activation that supported networks do not have")
 
 
 def _prelu(context: _LayerContext) -> int:
@@ -303,7 +303,7 @@ def _interp(context: _LayerContext) -> int:
         raise DamagedGraphError(f"the resize '{context.name}' does not say to which size")
     op = {1: Op.NEAREST, 3: Op.BICUBIC}.get(p.integer(0, 0))
     if op is None or height != width or p.integer(6, 0) or not 0 < height <= MAX_FACTOR:
-        raise context.mismatch("a resize of a kind that those do not have")
+        raise context.mismatch("a resize of a kind that supported networks do not have")
     return context.one() if height == 1 else context.add(op, context.one(), number=height)
 
 
@@ -319,7 +319,7 @@ def _memory_data(context: _LayerContext) -> int:
     if context.inputs:
         raise DamagedGraphError(f"the constant '{context.name}' takes something")
     if p.integer(11, 0) or p.integer(21, 1) != 1:
-        raise context.mismatch("a constant that is stored in a way that those do not use")
+        raise context.mismatch("a constant that is stored in a way that supported networks do not use")
     width, height, channels = (max(1, p.integer(key, 0, 0, MAX_CHANNELS)) for key in (0, 1, 2))
     return context.graph.add(Node(Op.CONSTANT, (), context.index, size=(width, height, channels)))
 

@@ -116,7 +116,7 @@ class GraphMatcher:
         return value
 
     def expect(self, op: Op, *inputs: int, number: float | None = None) -> int:
-        """Visit the value that `op` makes of the inputs, with `number` where one is given.
+        """Visit the value that `op` makes of the inputs, whose number must be `number` if that is not None.
 
         Raises:
             UnmatchedGraphError: There is none, or its number is another.
@@ -180,7 +180,7 @@ class GraphMatcher:
         """
         clipped = self.accept(Op.CLIP, value)
         if (value if clipped is None else clipped) != self._graph.output:
-            raise self.mismatch("it goes on where such a network ends")
+            raise self.mismatch("it continues where such a network ends")
         unvisited = next((i for i in range(len(self._graph.nodes)) if i not in self._visited), None)
         if unvisited is not None:
             raise self.mismatch(f"its layer '{self._layer_name(unvisited)}' has no place in such a network")

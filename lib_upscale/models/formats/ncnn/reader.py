@@ -140,7 +140,7 @@ def _bin_of(param: Path) -> Path:
         if weights != param and weights.is_file():
             return weights
     name = param.with_suffix(".bin").name
-    raise DamagedFileError(param, f"lacks its weights, {name}", f"put {name} into the same folder")
+    raise DamagedFileError(param, f"is missing its weights, {name}", f"put {name} into the same folder")
 
 
 def _read_pair(param: Path) -> tuple[Network, BinLayout, Path]:

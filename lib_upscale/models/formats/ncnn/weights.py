@@ -1,7 +1,7 @@
 """Finds the numbers of an ncnn network in its `.bin` file and reads them.
 
 The file has no index: the weights of all layers follow one another in the order of the `.param`, and how long each is
-follows from the layers. Before the weights of a convolution stands a tag of four bytes that says how they are stored;
+follows from the layers. Before the weights of a convolution is a tag of four bytes that says how they are stored;
 biases, slopes and constants are bare 32-bit floats.
 """
 

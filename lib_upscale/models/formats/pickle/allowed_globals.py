@@ -1,4 +1,4 @@
-"""The names that a pickle may ask for, and what calling each of them stands for. None is ever imported.
+"""The names that a pickle may ask for, and what a call of each gives. None is ever imported.
 
 Needs no torch. Source of torch's names and their arguments: torch/_utils.py and torch/_tensor.py.
 """
@@ -67,7 +67,7 @@ def check_tensor(storage: object, dtype: str | None, offset: object, shape: obje
         last += (side - 1) * step
     numel = storage.numel if dtype == storage.dtype else storage.numel * _width(storage.dtype) // SIZES[dtype]
     if size and last >= numel:
-        raise DamagedPickleError("a tensor that lies outside its storage")
+        raise DamagedPickleError("a tensor that is outside its storage")
     return TensorRef(storage, dtype, offset, shape, stride)
 
 
@@ -104,7 +104,7 @@ def _rebuild_from_type(args: Any) -> Any:
 
 
 def _ordered_dict(args: Any) -> dict[Any, Any]:
-    """A dict, empty or made of pairs (Python 2 wrote them so) or of another dict."""
+    """A dict: empty, of pairs (as Python 2 wrote them), or of another dict."""
     result: dict[Any, Any] = {}
     content = args[-1] if args else None
     if type(content) is dict:
@@ -213,7 +213,7 @@ def make_inert(module: str, name: str, seen: Iterable[str]) -> Global:
     full = f"{module}.{name}"
     harmless = name in _INERT_NAMES.get(module, ()) or (_INERT_MODULES.match(module) and "." not in name)
     # Detectors are pickled whole and restore bound methods so. Nothing is fetched here either;
-    # in any other file the name is a warning that deserves to be shown.
+    # in any other file the name is a reason to refuse it.
     if name == "getattr" and module in _BUILTIN_MODULES:
         harmless = any(earlier.startswith(_DETECTOR_MODULES) for earlier in seen)
     if not harmless:

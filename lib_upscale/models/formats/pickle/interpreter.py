@@ -11,7 +11,7 @@ Libraries that run nothing either, and what would be lost with them:
   27 ms for 690 tensors). Nested tuples as a key end the whole process (segmentation fault), and nothing bounds what a
   pickle copies or how many of its keys have one hash: a file of a few kilobytes can take all memory, or hours.
 - `torch.load(weights_only=True)`: the process ends by the same key. It needs torch for a listing, and refuses files
-  that hold objects of a training program beside the weights. Until torch 2.6 it could be made to run code
+  that hold a training program's objects together with the weights. Until torch 2.6 it could be made to run code
   (CVE-2025-32434).
 """
 
@@ -49,8 +49,10 @@ class Reading:
 def interpret(data: bytes, position: int = 0) -> Reading:
     """Read the pickle that begins at `position`.
 
-    Raises `UnsafePickleError`, `TruncatedPickleError` or `DamagedPickleError`, and nothing else, whatever the bytes
-    are.
+    Raises:
+        UnsafePickleError: It asks for a global that has no business in a file of weights.
+        TruncatedPickleError: The bytes end before it does.
+        DamagedPickleError: It is no pickle of tensors. Whatever the bytes are, no other error is raised.
     """
     machine = Machine(data, position)
     try:

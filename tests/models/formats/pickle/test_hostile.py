@@ -228,9 +228,11 @@ EXHAUSTING = {
     "calls in calls": b"\x80\x02" + b"ccollections\nOrderedDict\n" * 1000 + b")" + b"R\x85" * 900 + b".",
     "rebuilding what rebuilds": (
         b"\x80\x02ctorch._utils\n_rebuild_parameter\nq\x00ctorch._tensor\n_rebuild_from_type_v2\nq\x01"
-        + b"(h\x01N)Ntq\x02" + b"(h\x01Nh\x02Ntq\x02" * 10_000 + b"R."
+        + b"(h\x01N)Ntq\x02"
+        + b"(h\x01Nh\x02Ntq\x02" * 10_000
+        + b"R."
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("way", EXHAUSTING)
