@@ -34,14 +34,15 @@ from lib_upscale.webui.callbacks.upscale_plus import callbacks
 from lib_upscale.webui.extras import batch, postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.host import console
-from lib_upscale.webui.ui import upscale_controls as controls
+from lib_upscale.webui.host.patching import option_set, replaced
+from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers import engine, hires_check, registry, settings_page
 from tests.settings.samples import all_samples
 from tests.webui.models import NEAREST
 
-OURS = "4x_Nearest"
+NEAREST_4X = "4x_Nearest"
 LORA = "detail_lora"
-THEIRS = {"upscale_enabled": False, "upscale_mode": 0, "upscale_by": 1, "max_side_length": 0}
+BUILTIN_OFF = {"upscale_enabled": False, "upscale_mode": 0, "upscale_by": 1, "max_side_length": 0}
 """The host's own accordion, off: its firstpass can't do without numbers all the same."""
 
 
@@ -54,28 +55,6 @@ def entry(name: str) -> Any:
 
 
 @contextlib.contextmanager
-def exchanged(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-@contextlib.contextmanager
-def setting(key: str, value: Any) -> Iterator[None]:
-    """A value of the host's settings for a while."""
-    before = dict(shared.opts.data)
-    shared.opts.data[key] = value
-    try:
-        yield
-    finally:
-        shared.opts.data.clear()
-        shared.opts.data.update(before)
-
-
-@contextlib.contextmanager
 def raises(text: str) -> Iterator[None]:
     said = ""
     try:
@@ -85,21 +64,23 @@ def raises(text: str) -> Iterator[None]:
     assert text in said, said or "nothing was raised"
 
 
-def body_entries_are_taken_over_in_their_place(_: Path) -> None:
-    ours = list(shared.sd_upscalers)
+def check_entries_are_taken_over_in_their_place(_: Path) -> None:
+    all_entries = list(shared.sd_upscalers)
     registry.withdraw()
-    theirs = list(shared.sd_upscalers)
-    assert not [x for x in theirs if isinstance(x.scaler, registry.Scaler)]
+    host_entries = list(shared.sd_upscalers)
+    assert not [x for x in host_entries if isinstance(x.scaler, registry.Scaler)]
     registry.publish()
-    assert [x.name for x in shared.sd_upscalers] == [x.name for x in ours], [x.name for x in shared.sd_upscalers]
-    assert [x.name for x in shared.sd_upscalers][: len(theirs)] == [x.name for x in theirs]
+    assert [x.name for x in shared.sd_upscalers] == [x.name for x in all_entries], [x.name for x in shared.sd_upscalers]
+    assert [x.name for x in shared.sd_upscalers][: len(host_entries)] == [x.name for x in host_entries]
     assert shared.sd_upscalers[0].name == "None"
     registry.withdraw()
-    assert all(a is b for a, b in zip(shared.sd_upscalers, theirs, strict=True)), "the host's own objects come back"
+    assert all(a is b for a, b in zip(shared.sd_upscalers, host_entries, strict=True)), (
+        "the host's own objects come back"
+    )
     registry.publish()
 
 
-def body_publishing_again_changes_nothing(_: Path) -> None:
+def check_publishing_again_changes_nothing(_: Path) -> None:
     before = [(x.name, x.data_path, x.scale) for x in shared.sd_upscalers]
     for _round in range(10):
         registry.publish()
@@ -107,77 +88,77 @@ def body_publishing_again_changes_nothing(_: Path) -> None:
     assert len({name for name, _, _ in before}) == len(before)
 
 
-def body_architectures_that_are_missing_are_named_at_the_start(_: Path) -> None:
+def check_architectures_that_are_missing_are_named_at_the_start(_: Path) -> None:
     for missing, lines in ((("ATD", "MAT"), 1), ((), 0)):
         said: list[str] = []
         with (
-            exchanged(upscale_plus.upscale_api, "add_routes", lambda app: None),
-            exchanged(upscale_plus, "missing_architectures", lambda missing=missing: missing),
-            exchanged(console, "say", said.append),
+            replaced(upscale_plus.upscale_api, "add_routes", lambda app: None),
+            replaced(upscale_plus, "missing_architectures", lambda missing=missing: missing),
+            replaced(console, "say", said.append),
         ):
             callbacks.app_started(None)
         assert len(said) == lines, said
         assert all(name in said[0] for name in missing), said
 
 
-def body_ldsr_stays_the_host_s(_: Path) -> None:
+def check_ldsr_stays_the_host_s(_: Path) -> None:
     listed = [type(x.scaler).__name__ for x in shared.sd_upscalers if x.name == "LDSR"]
     assert listed in (["UpscalerLDSR"], []), "Forge has none"
 
 
-def body_scales_are_true(_: Path) -> None:
-    assert {name: entry(name).scale for name in (NEAREST, OURS, "3x_Nearest", "1x_Clean")} == {
-        NEAREST: 2, OURS: 4, "3x_Nearest": 3, "1x_Clean": 1,
+def check_scales_are_true(_: Path) -> None:
+    assert {name: entry(name).scale for name in (NEAREST, NEAREST_4X, "3x_Nearest", "1x_Clean")} == {
+        NEAREST: 2, NEAREST_4X: 4, "3x_Nearest": 3, "1x_Clean": 1,
     }  # fmt: skip
 
 
-def body_an_address_is_downloaded_by_the_host_and_run_by_us(data: Path) -> None:
+def check_an_address_is_downloaded_by_the_host_and_run_by_us(data: Path) -> None:
     def download(url: str, *, model_dir: str, file_name: str, **more: Any) -> str:
         Path(model_dir).mkdir(parents=True, exist_ok=True)
         asked.append((url, file_name))
         return str(shutil.copy(data / "models" / "DAT" / "1x_Clean.pth", Path(model_dir) / file_name))
 
     asked: list[tuple[str, str]] = []
-    with exchanged(modelloader, "load_file_from_url", download):
-        found = entry("ScuNET PSNR")
-        assert found.data_path.startswith("https://")
-        result = found.scaler.upscale(picture(), 1, found.data_path)
-        found.scaler.upscale(picture(), 1, found.data_path)
+    with replaced(modelloader, "load_file_from_url", download):
+        upscaler = entry("ScuNET PSNR")
+        assert upscaler.data_path.startswith("https://")
+        result = upscaler.scaler.upscale(picture(), 1, upscaler.data_path)
+        upscaler.scaler.upscale(picture(), 1, upscaler.data_path)
     assert [(url.rpartition("/")[2], name) for url, name in asked] == [
         ("scunet_color_real_psnr.pth", "ScuNET PSNR.pth")
     ], asked
     assert np.array_equal(np.asarray(result), np.asarray(picture()))
 
 
-def body_a_download_that_fails_says_so(_: Path) -> None:
+def check_a_download_that_fails_says_so(_: Path) -> None:
     def download(url: str, **more: Any) -> str:
         raise OSError("no network")
 
     path = "https://example.invalid/x.pth"
     source = SimpleNamespace(name="x", scaler=SimpleNamespace(model_path="models/ESRGAN", model_download_path=None))
-    with exchanged(modelloader, "load_file_from_url", download), raises("could not be downloaded"):
+    with replaced(modelloader, "load_file_from_url", download), raises("could not be downloaded"):
         registry.Scaler("x", path, original=source).upscale(picture(), 2)
 
 
-def body_results_are_exact_and_of_the_network(_: Path) -> None:
+def check_results_are_exact_and_of_the_network(_: Path) -> None:
     image = picture(21, 13)
     result = entry(NEAREST).scaler.upscale(image, 2, entry(NEAREST).data_path)
     assert np.array_equal(np.asarray(result), np.asarray(image).repeat(2, 0).repeat(2, 1))
-    assert entry(OURS).scaler.upscale(image, 1.5).size == (32, 20), "half a pixel is rounded up"
-    assert entry(OURS).scaler.do_upscale(image).size == (84, 52)
+    assert entry(NEAREST_4X).scaler.upscale(image, 1.5).size == (32, 20), "half a pixel is rounded up"
+    assert entry(NEAREST_4X).scaler.do_upscale(image).size == (84, 52)
 
 
-def body_a_failing_model_raises_its_advice(_: Path) -> None:
+def check_a_failing_model_raises_its_advice(_: Path) -> None:
     with raises("models/Lora"):
         entry(LORA).scaler.upscale(picture(), 2, entry(LORA).data_path)
 
 
-def body_an_interrupted_generation_is_not_lost(_: Path) -> None:
-    with exchanged(shared.state, "interrupted", True):
+def check_an_interrupted_generation_is_not_lost(_: Path) -> None:
+    with replaced(shared.state, "interrupted", True):
         assert entry(NEAREST).scaler.upscale(picture(), 2).size == (40, 24)
 
 
-def body_nothing_stays_loaded_after_a_job(_: Path) -> None:
+def check_nothing_stays_loaded_after_a_job(_: Path) -> None:
     entry(NEAREST).scaler.upscale(picture(), 2)
     assert len(engine.engine.models.cache) == 0
     shared.opts.set("upscale_plus_keep_models", True)
@@ -189,19 +170,21 @@ def body_nothing_stays_loaded_after_a_job(_: Path) -> None:
     assert len(engine.engine.models.cache) == 0
 
 
-def body_the_api_s_arguments_of_none_are_off(_: Path) -> None:
-    args = scripts.scripts_postproc.create_args_for_run({"Upscale": THEIRS})
+def check_the_api_s_arguments_of_none_are_off(_: Path) -> None:
+    args = scripts.scripts_postproc.create_args_for_run({"Upscale": BUILTIN_OFF})
     image = picture()
     pictures, *_rest = postprocessing.run_postprocessing(0, image, None, "", "", True, *args, save_output=False)
     assert pictures[0].size == image.size
 
 
-def _arguments(**ours: Any) -> list[Any]:
+def _arguments(**values: Any) -> list[Any]:
     usual = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
-    return list(scripts.scripts_postproc.create_args_for_run({"Upscale": THEIRS, postprocess.NAME: {**usual, **ours}}))
+    return list(
+        scripts.scripts_postproc.create_args_for_run({"Upscale": BUILTIN_OFF, postprocess.NAME: {**usual, **values}})
+    )
 
 
-def body_a_picture_that_fails_ends_no_batch(_: Path) -> None:
+def check_a_picture_that_fails_ends_no_batch(_: Path) -> None:
     def process(pp: Any, values: Any, **more: Any) -> None:
         calls.append(pp)
         if len(calls) == 2:
@@ -211,23 +194,23 @@ def body_a_picture_that_fails_ends_no_batch(_: Path) -> None:
     calls: list[Any] = []
     original = postprocess.process
     images = [picture(seed=seed) for seed in range(3)]
-    with exchanged(postprocess, "process", process):
+    with replaced(postprocess, "process", process):
         pictures, text, *_rest = postprocessing.run_postprocessing(
             1, None, images, "", "", True, *_arguments(), save_output=False
         )
-    assert [made.size for made in pictures] == [(40, 24), (40, 24)]
+    assert [result.size for result in pictures] == [(40, 24), (40, 24)]
     assert "1 image failed" in text
     assert "the second one" in text
 
 
-def body_one_picture_that_fails_raises(_: Path) -> None:
+def check_one_picture_that_fails_raises(_: Path) -> None:
     with raises("models/Lora"):
         args = _arguments(model=LORA)
         postprocessing.run_postprocessing(0, picture(), None, "", "", True, *args, save_output=False)
     assert postprocessing.shared is shared, "the host's modules are back after an error too"
 
 
-def body_the_size_is_told_to_the_others(_: Path) -> None:
+def check_the_size_is_told_to_the_others(_: Path) -> None:
     from modules.scripts_postprocessing import PostprocessedImage
 
     pp = PostprocessedImage(picture(30, 20))
@@ -236,7 +219,7 @@ def body_the_size_is_told_to_the_others(_: Path) -> None:
     assert (pp.shared.target_width, pp.shared.target_height) == (45, 30)
 
 
-def body_the_wrap_is_undone(_: Path) -> None:
+def check_the_wrap_is_undone(_: Path) -> None:
     wrapped = postprocessing.run_postprocessing
     batch.install()
     assert postprocessing.run_postprocessing is wrapped, "installed once"
@@ -245,7 +228,7 @@ def body_the_wrap_is_undone(_: Path) -> None:
     batch.install()
 
 
-def body_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
+def check_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
     class Generation:
         enable_hr = True
         hr_upscaler = LORA
@@ -267,7 +250,7 @@ def body_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
     assert (p.begun, other.begun) == (0, 1)
 
 
-def body_a_skipped_picture_is_dropped_and_the_rest_goes_on(_: Path) -> None:
+def check_a_skipped_picture_is_dropped_and_the_rest_goes_on(_: Path) -> None:
     def upscale(*arguments: Any) -> Any:
         calls.append(arguments)
         shared.state.skipped = len(calls) == 1
@@ -276,82 +259,82 @@ def body_a_skipped_picture_is_dropped_and_the_rest_goes_on(_: Path) -> None:
     calls: list[Any] = []
     original = engine.engine.upscale
     images = [picture(seed=seed) for seed in range(2)]
-    with exchanged(engine.engine, "upscale", upscale):
+    with replaced(engine.engine, "upscale", upscale):
         pictures, text, *_rest = postprocessing.run_postprocessing(
             1, None, images, "", "", True, *_arguments(), save_output=False
         )
     assert len(calls) == 2
-    assert [np.array_equal(made, np.asarray(images[1]).repeat(2, 0).repeat(2, 1)) for made in pictures] == [True]
+    assert [np.array_equal(result, np.asarray(images[1]).repeat(2, 0).repeat(2, 1)) for result in pictures] == [True]
     assert "failed" not in text
 
 
-def body_the_order_of_the_host_s_settings_is_kept(_: Path) -> None:
-    theirs = {
+def check_the_order_of_the_host_s_settings_is_kept(_: Path) -> None:
+    host_values = {
         "upscale_enabled": True,
-        "upscaler_1_name": OURS,
+        "upscaler_1_name": NEAREST_4X,
         "upscale_by": 2,
         "upscale_mode": 0,
         "max_side_length": 0,
     }
-    ours = {"enabled": True, "model": NEAREST, "target_kind": "Longest side", "longest": 33}
-    arguments = scripts.scripts_postproc.create_args_for_run({"Upscale": theirs, postprocess.NAME: ours})
+    values = {"enabled": True, "model": NEAREST, "target_kind": "Longest side", "longest": 33}
+    arguments = scripts.scripts_postproc.create_args_for_run({"Upscale": host_values, postprocess.NAME: values})
     for order, size in ((["Upscale", postprocess.NAME], (33, 20)), ([postprocess.NAME, "Upscale"], (66, 40))):
-        with setting("postprocessing_operation_order", order):
-            said = plan_summary((20, 12), theirs, ours, as_html=False)
+        with option_set("postprocessing_operation_order", order):
+            summary = plan_summary((20, 12), host_values, values, as_html=False)
             pictures, *_rest = postprocessing.run_postprocessing(
                 0, picture(), None, "", "", True, *arguments, save_output=False
             )
         assert pictures[0].size == size
-        assert f"20x12 -> {size[0]}x{size[1]} in all" in said, said
+        assert f"20x12 -> {size[0]}x{size[1]} in all" in summary, summary
 
 
-def body_switched_off_in_the_host_s_settings_is_off(_: Path) -> None:
+def check_switched_off_in_the_host_s_settings_is_off(_: Path) -> None:
     image = picture()
-    with setting("postprocessing_disable_in_extras", [postprocess.NAME]):
+    with option_set("postprocessing_disable_in_extras", [postprocess.NAME]):
         pictures, *_rest = postprocessing.run_postprocessing(
             0, image, None, "", "", True, *_arguments(), save_output=False
         )
     assert pictures[0].size == image.size
 
 
-def body_in_a_generation_a_failure_keeps_the_picture(_: Path) -> None:
+def check_in_a_generation_a_failure_keeps_the_picture(_: Path) -> None:
     """Where the host's settings have put the accordion into txt2img, it would print the error and say nothing."""
     warned: list[str] = []
     script = SimpleNamespace(name="not the one of Extras")
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
-    with exchanged(console, "warn", warned.append):
-        made = SimpleNamespace(image=picture(), info={})
-        callbacks.process(script, made, values)
+    with replaced(console, "warn", warned.append):
+        result = SimpleNamespace(image=picture(), info={})
+        callbacks.process(script, result, values)
         failed = SimpleNamespace(image=picture(), info={})
         callbacks.process(script, failed, {**values, "model": LORA})
-    assert (made.image.size, made.info["Upscale Plus upscaler"]) == ((40, 24), NEAREST)
+    assert (result.image.size, result.info["Upscale Plus upscaler"]) == ((40, 24), NEAREST)
     assert (failed.image.size, failed.info) == ((20, 12), {})
     assert len(warned) == 1
     assert "models/Lora" in warned[0]
 
 
-def body_room_is_made_before_a_network_runs(_: Path) -> None:
+def check_room_is_made_before_a_network_runs(_: Path) -> None:
     def freed(*_: Any, **__: Any) -> None:
         asked.append(len(engine.engine.models.cache))
 
     asked: list[int] = []
     management = sys.modules.get("backend.memory_management")
     if management is not None:  # Forge
-        with exchanged(management, "free_memory", freed):
+        with replaced(management, "free_memory", freed):
             entry(NEAREST).scaler.upscale(picture(), 2)
     else:
         from modules import lowvram
 
-        with exchanged(lowvram, "send_everything_to_cpu", freed):
+        with replaced(lowvram, "send_everything_to_cpu", freed):
             entry(NEAREST).scaler.upscale(picture(), 2)
             assert asked == [], "nothing is moved unless the person asked for it at the start"
             for flag in ("lowvram", "medvram"):
-                with exchanged(shared.cmd_opts, flag, True):
+                with replaced(shared.cmd_opts, flag, True):
                     entry(NEAREST).scaler.upscale(picture(), 2)
     assert asked == ([0] if management is not None else [0, 0])
 
 
-def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: Path) -> None:
+def check_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: Path) -> None:
     class ModelCache:
         device = SimpleNamespace(type="cuda")
         cleared = threading.Event()
@@ -361,9 +344,9 @@ def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: P
 
     size, settings = Size(20, 12), UpscaleSettings(model=NEAREST)
     with (
-        exchanged(engine.engine, "_model_cache", ModelCache()),
-        exchanged(engine, "plan_upscale", lambda *_, **__: None),
-        exchanged(engine, "_PLANNED_FOR", 3600.0),
+        replaced(engine.engine, "_model_cache", ModelCache()),
+        replaced(engine, "plan_upscale", lambda *_, **__: None),
+        replaced(engine, "_PLANNED_FOR", 3600.0),
     ):
         engine.engine.plan(size, settings)
         assert not ModelCache.cleared.is_set()
@@ -372,18 +355,18 @@ def body_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: P
         assert ModelCache.cleared.wait(60)
 
 
-def body_there_are_no_routes_without_the_api(_: Path) -> None:
+def check_there_are_no_routes_without_the_api(_: Path) -> None:
     from fastapi import FastAPI
 
     app = FastAPI()
-    with exchanged(shared.cmd_opts, "api", False), exchanged(shared.cmd_opts, "nowebui", False):
+    with replaced(shared.cmd_opts, "api", False), replaced(shared.cmd_opts, "nowebui", False):
         api.add_routes(app)
     assert not [route for route in app.routes if route.path.startswith(api.PREFIX)]
     api.add_routes(app)
     assert len([route for route in app.routes if route.path.startswith(api.PREFIX)]) == 4
 
 
-def body_the_api_waits_for_the_host_s_lock(_: Path) -> None:
+def check_the_api_waits_for_the_host_s_lock(_: Path) -> None:
     class Lock:
         held = False
 
@@ -401,26 +384,26 @@ def body_the_api_waits_for_the_host_s_lock(_: Path) -> None:
     source = io.BytesIO()
     picture().save(source, "PNG")
     request = api.UpscaleRequest(images=[base64.b64encode(source.getvalue()).decode()], model=NEAREST)
-    with exchanged(call_queue, "queue_lock", lock), exchanged(engine.engine, "upscale", upscale):
+    with replaced(call_queue, "queue_lock", lock), replaced(engine.engine, "upscale", upscale):
         api._upscale(request)
     assert (seen, lock.held) == ([True], False)
 
 
-def body_every_setting_has_a_control_with_its_label(_: Path) -> None:
+def check_every_setting_has_a_control_with_its_label(_: Path) -> None:
     script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
     assert set(options(UpscaleSettings)) <= set(script.controls)
     assert script.controls["tile"].label == options(UpscaleSettings)["tile"].label
 
 
-def body_the_first_values_of_the_controls_are_settings(_: Path) -> None:
+def check_the_first_values_of_the_controls_are_settings(_: Path) -> None:
     script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
     values = {name: component.value for name, component in script.controls.items()}
-    settings = controls.settings_of(values)
+    settings = upscale_controls.settings_of(values)
     assert settings.to_dict() == {"model": settings.model, "scale": 2.0}
-    assert controls.name_of(values["model"]) == settings.model
+    assert upscale_controls.name_of(values["model"]) == settings.model
 
 
-def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
+def check_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 3}
     text = plan_summary((50, 40), {}, values, as_html=False)
     assert "50x40 -> 150x120" in text
@@ -432,11 +415,11 @@ def body_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     assert "2x_Loose" in plan_summary((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
     before = plan_summary(None, {}, values, as_html=False)
     assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
-    theirs = {"upscale_enabled": True, "upscaler_1_name": OURS, "upscale_by": 2, "upscale_mode": 0}
-    assert "50x40 -> 300x240 in all" in plan_summary((50, 40), theirs, values, as_html=False)
+    host_values = {"upscale_enabled": True, "upscaler_1_name": NEAREST_4X, "upscale_by": 2, "upscale_mode": 0}
+    assert "50x40 -> 300x240 in all" in plan_summary((50, 40), host_values, values, as_html=False)
 
 
-def body_every_setting_passes_the_api(_: Path) -> None:
+def check_every_setting_passes_the_api(_: Path) -> None:
     classes: tuple[type[TargetSettings], ...] = (UpscaleSettings, RedrawSettings)
     for settings in classes:
         model = request_model(f"Try{settings.__name__}", settings, {})
@@ -459,7 +442,7 @@ def body_every_setting_passes_the_api(_: Path) -> None:
             raise AssertionError(f"{wrong} was accepted")
 
 
-def body_automatic_is_an_empty_field_that_says_so(_: Path) -> None:
+def check_automatic_is_an_empty_field_that_says_so(_: Path) -> None:
     script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
     for name, item in options(UpscaleSettings).items():
         if item.automatic:
@@ -469,7 +452,7 @@ def body_automatic_is_an_empty_field_that_says_so(_: Path) -> None:
             assert (label.default, label.component_args["placeholder"]) == ("", "automatic")
 
 
-def body_automatic_as_0_1_0_kept_it_is_an_empty_field_now(_: Path) -> None:
+def check_automatic_as_0_1_0_kept_it_is_an_empty_field_now(_: Path) -> None:
     labels = dict(shared.opts.data_labels)
     try:
         shared.opts.data.update(upscale_plus_tile=0, upscale_plus_overlap=-1)
@@ -484,7 +467,7 @@ def body_automatic_as_0_1_0_kept_it_is_an_empty_field_now(_: Path) -> None:
         shared.opts.data_labels.update(labels)
 
 
-def body_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:
+def check_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:
     folder = data / "elsewhere"
     folder.mkdir(exist_ok=True)
     shutil.copy(data / "models" / "ESRGAN" / f"{NEAREST}.pth", folder / "2x_Elsewhere.pth")

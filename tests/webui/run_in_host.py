@@ -21,7 +21,7 @@ FLAGS = [
 
 
 def main(host: str, data: Path) -> None:
-    """Start the host as far as its page, then run every body."""
+    """Start the host as far as its page, then run every check."""
     code = ROOT / "tests" / "webui" / "emulation" if host == "emulation" else Path(host)
     os.environ["IGNORE_CMD_ARGS_ERRORS"] = "1"
     sys.argv = ["webui.py", "--data-dir", str(data), *FLAGS]
@@ -41,17 +41,17 @@ def main(host: str, data: Path) -> None:
     from tests.webui import in_process_checks
 
     for name in sorted(vars(in_process_checks)):
-        if name.startswith("body_"):
+        if name.startswith("check_"):
             line = json.dumps({"name": name, "problem": run(getattr(in_process_checks, name), data)})
             sys.stdout.write(f"\n{line}\n")
             sys.stdout.flush()
     os._exit(0)  # threads of the host would keep the process
 
 
-def run(body: object, data: Path) -> str | None:
-    """The traceback of one body, or None."""
+def run(check: object, data: Path) -> str | None:
+    """The traceback of one check, or None."""
     try:
-        body(data)  # type: ignore[operator]
+        check(data)  # type: ignore[operator]
     except BaseException:
         return traceback.format_exc()
     return None

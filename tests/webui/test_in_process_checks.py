@@ -16,10 +16,10 @@ from tests.webui.conftest import real_webui
 from tests.webui.models import place_models
 
 HERE = Path(__file__).parent
-BODIES = sorted(
+CHECKS = sorted(
     node.name
     for node in ast.parse((HERE / "in_process_checks.py").read_text()).body
-    if isinstance(node, ast.FunctionDef) and node.name.startswith("body_")
+    if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")
 )
 
 
@@ -37,7 +37,7 @@ def hosts() -> list[str]:
 
 @pytest.fixture(scope="module", params=hosts())
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
-    """Body -> its problem, in one host."""
+    """Check -> its problem, in one host."""
     if request.param == "real":
         code, python = real_webui()
         host = str(code)
@@ -61,7 +61,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return {line["name"]: line["problem"] for line in lines}
 
 
-@pytest.mark.parametrize("body", BODIES)
-def test_inside(results: dict[str, str | None], body: str) -> None:
-    assert body in results, "it did not run"
-    assert results[body] is None, results[body]
+@pytest.mark.parametrize("check", CHECKS)
+def test_inside(results: dict[str, str | None], check: str) -> None:
+    assert check in results, "it did not run"
+    assert results[check] is None, results[check]

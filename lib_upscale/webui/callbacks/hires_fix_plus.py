@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui.hires_fix import axes, second_pass
 from lib_upscale.webui.hires_fix.page import HOST_CONTROLS, HiresPage, parse_request
 from lib_upscale.webui.hires_fix.second_pass import TITLE
+from lib_upscale.webui.host.protocols import HostScript, HostTxt2Img
 from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = ["TITLE", "HiresFixPlusCallbacks"]
 
@@ -19,13 +23,13 @@ class HiresFixPlusCallbacks:
 
     def __init__(self) -> None:
         self._page: HiresPage | None = None
-        self._host_controls: dict[str, Any] = {}
+        self._host_controls: dict[str, Component] = {}
 
     def before_ui(self) -> None:
         """Add axes to the X/Y/Z plot before the page is built."""
         axes.AXES.add()
 
-    def build_controls(self, script: Any) -> list[Any]:
+    def build_controls(self, script: HostScript) -> list[Component]:
         """Make the controls of a script. The host's API asks for them again: only the page's are connected."""
         page = HiresPage()
         components = page.build()
@@ -35,7 +39,7 @@ class HiresFixPlusCallbacks:
             self._page = page
         return components
 
-    def after_component(self, component: Any, **arguments: Any) -> None:
+    def after_component(self, component: Component, **arguments: object) -> None:
         """Take note of a component that was made anywhere on the page."""
         elem_id = arguments.get("elem_id") or getattr(component, "elem_id", None)
         if elem_id in HOST_CONTROLS:
@@ -44,7 +48,7 @@ class HiresFixPlusCallbacks:
             controls, self._host_controls = self._host_controls, {}
             self._page.connect(controls)
 
-    def process(self, p: Any, values: Sequence[Any]) -> None:
+    def process(self, p: HostTxt2Img, values: Sequence[Any]) -> None:
         """Replace the second pass of a generation before anything is computed."""
         clear_failure(p, TITLE)
         try:

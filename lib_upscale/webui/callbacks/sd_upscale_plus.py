@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui.api import redraw as redraw_api
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import is_canvas_of_parts
+from lib_upscale.webui.host.protocols import HostImg2Img, HostProcessed, HostScript
 from lib_upscale.webui.host.refuse import fail_at_start
 from lib_upscale.webui.sd_upscale import axes, job
 from lib_upscale.webui.sd_upscale.page import FIELDS, HOST_CONTROLS, RedrawPage, parse_request
 from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
 from lib_upscale.webui.sd_upscale.request import TITLE
 from lib_upscale.webui.sd_upscale.source import IMAGE_IDS
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from gradio.components import Component
 
 __all__ = ["TITLE", "SdUpscalePlusCallbacks"]
 
@@ -24,9 +29,9 @@ class SdUpscalePlusCallbacks:
 
     def __init__(self) -> None:
         self._page: RedrawPage | None = None
-        self._script: Any = None
-        self._host_controls: dict[str, Any] = {}
-        self._images: list[Any] = []
+        self._script: HostScript | None = None
+        self._host_controls: dict[str, Component] = {}
+        self._images: list[Component] = []
         self._awaits_canvas = False
         self._counter = TileCounter()
 
@@ -34,7 +39,7 @@ class SdUpscalePlusCallbacks:
         """Add axes to the X/Y/Z plot before the page is built."""
         axes.AXES.add()
 
-    def build_controls(self, script: Any) -> list[Any]:
+    def build_controls(self, script: HostScript) -> list[Component]:
         """Make the controls of a script. The host's API asks for them again: only the page's are connected."""
         page = RedrawPage()
         components = page.build()
@@ -44,7 +49,7 @@ class SdUpscalePlusCallbacks:
             self._page, self._script = page, script
         return components
 
-    def after_component(self, component: Any, **arguments: Any) -> None:
+    def after_component(self, component: Component, **arguments: object) -> None:
         """Take note of a component that was made anywhere on the page."""
         elem_id = arguments.get("elem_id") or getattr(component, "elem_id", None)
         if elem_id == "img2img_image" and is_canvas_of_parts(component):
@@ -60,19 +65,19 @@ class SdUpscalePlusCallbacks:
             controls, images, self._host_controls, self._images = self._host_controls, self._images, {}, []
             self._page.connect(controls, [*images, component])
 
-    def app_started(self, app: Any) -> None:
+    def app_started(self, app: FastAPI) -> None:
         """Add the API to the host's FastAPI application."""
         redraw_api.add_route(app)
 
-    def run(self, p: Any, values: Sequence[Any]) -> Any:
-        """Redraw the image of img2img; the host's `Processed`."""
+    def run(self, p: HostImg2Img, values: Sequence[object]) -> HostProcessed:
+        """Redraw the image of img2img."""
         try:
             return job.run(p, parse_request(dict(zip(FIELDS, values, strict=False))), self._counter)
         except UpscalePlusError as error:
             console.say(str(error))
             raise
 
-    def before_process(self, p: Any) -> None:
+    def before_process(self, p: HostImg2Img) -> None:
         """Redraw a cell of an X/Y/Z plot along one of our axes."""
         if self._script is None:
             return

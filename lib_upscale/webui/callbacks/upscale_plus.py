@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib_upscale.models.identification.architectures import missing_architectures
 from lib_upscale.webui.api import upscale as upscale_api
@@ -12,9 +12,14 @@ from lib_upscale.webui.extras import batch, builtin_upscale, postprocess
 from lib_upscale.webui.extras.accordion import Accordion, UpscalerList
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import latent_upscalers
+from lib_upscale.webui.host.protocols import HostPostprocessed, HostTxt2Img
 from lib_upscale.webui.host.scripts import extras_scripts, is_of_extras
 from lib_upscale.webui.upscalers import hires_check, registry, settings_page
 from lib_upscale.webui.upscalers.engine import engine, model_list
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from gradio.components import Component
 
 __all__ = ["UpscalePlusCallbacks", "callbacks"]
 
@@ -32,7 +37,7 @@ class UpscalePlusCallbacks:
 
     def __init__(self) -> None:
         self._accordion: Accordion | None = None
-        self._image: Any = None
+        self._image: Component | None = None
         self._lists: dict[str, UpscalerList] = {}
         self._tabs = 0
 
@@ -46,7 +51,7 @@ class UpscalePlusCallbacks:
         model_list.refresh()
         registry.publish()
 
-    def build_accordion(self, script: Any) -> dict[str, Any]:
+    def build_accordion(self, script: object) -> dict[str, Component]:
         """Make the controls of a postprocessor; name of a control -> its component."""
         if is_of_extras(script):
             accordion = Accordion()
@@ -60,7 +65,7 @@ class UpscalePlusCallbacks:
         accordion.connect()
         return inputs
 
-    def after_component(self, component: Any, **arguments: Any) -> None:
+    def after_component(self, component: Component, **arguments: object) -> None:
         """Take note of a component that was made anywhere on the page."""
         elem_id = str(arguments.get("elem_id") or getattr(component, "elem_id", None))
         if elem_id == "extras_image":
@@ -72,22 +77,22 @@ class UpscalePlusCallbacks:
             accordion, self._accordion = self._accordion, None
             accordion.connect(self._image, _builtin_controls(), list(self._lists.values()))
 
-    def app_started(self, app: Any) -> None:
+    def app_started(self, app: FastAPI) -> None:
         """Add the API to the host's FastAPI application, and say which architectures are missing."""
         upscale_api.add_routes(app)
         if missing := missing_architectures():
             names = ", ".join(missing)
             console.say(f"models of these architectures can't be used, the installed spandrel lacks them: {names}")
 
-    def process_firstpass(self, pp: Any, values: Mapping[str, Any]) -> None:
+    def process_firstpass(self, pp: HostPostprocessed, values: Mapping[str, object]) -> None:
         """Tell other postprocessors the size of the result."""
         postprocess.process_firstpass(pp, values)
 
-    def process(self, script: Any, pp: Any, values: Mapping[str, Any]) -> None:
+    def process(self, script: object, pp: HostPostprocessed, values: Mapping[str, object]) -> None:
         """Upscale one image of the Extras tab, or of a generation."""
         postprocess.process(pp, values, in_generation=not is_of_extras(script))
 
-    def process_generation(self, p: Any) -> None:
+    def process_generation(self, p: HostTxt2Img) -> None:
         """Check the upscaler of hires fix before a generation computes anything."""
         hires_check.check_upscaler(p)
 
@@ -108,6 +113,6 @@ callbacks = UpscalePlusCallbacks()
 """Those of both scripts. Each loading of the scripts imports this module anew, as `unload` has removed it."""
 
 
-def _builtin_controls() -> dict[str, Any]:
+def _builtin_controls() -> dict[str, Component]:
     scripts = [script for script in extras_scripts() if script.name == builtin_upscale.NAME]
     return dict(scripts[0].controls or {}) if scripts else {}

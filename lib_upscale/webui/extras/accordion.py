@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from PIL import Image
@@ -17,17 +17,20 @@ from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.engine import model_list
 
+if TYPE_CHECKING:
+    from gradio.components import Component
+
 __all__ = ["Accordion", "UpscalerList"]
 
 _PREFIX = "upscale_plus_extras"
-_NO_CONTROLS: Mapping[str, Any] = {}
+_NO_CONTROLS: Mapping[str, Component] = {}
 
 
 @dataclass(frozen=True)
 class UpscalerList:
     """A list of upscalers elsewhere on the page."""
 
-    component: Any
+    component: Component
     choices: Callable[[], list[str]]
     """What it offers now."""
 
@@ -40,14 +43,14 @@ class Accordion:
     """
 
     def __init__(self, tab: str = "") -> None:
-        self.inputs: dict[str, Any] = {}
+        self.inputs: dict[str, Component] = {}
         self._in_generation = bool(tab)
         self._prefix = f"{_PREFIX}_{tab}" if tab else _PREFIX
         self._controls: upscale_controls.Controls | None = None
-        self._line: Any = None
-        self._size: Any = None
+        self._line: Component = None
+        self._size: Component = None
 
-    def build(self) -> dict[str, Any]:
+    def build(self) -> dict[str, Component]:
         """Make the components; name of an input -> its component, as the host expects them."""
         with page.input_accordion(False, label=NAME, elem_id=self._prefix) as enabled:
             controls = upscale_controls.build(
@@ -73,8 +76,8 @@ class Accordion:
 
     def connect(
         self,
-        image: Any = None,
-        builtin_controls: Mapping[str, Any] = _NO_CONTROLS,
+        image: Component | None = None,
+        builtin_controls: Mapping[str, Component] = _NO_CONTROLS,
         other_lists: Sequence[UpscalerList] = (),
     ) -> None:
         """Have the line follow the image and all controls, and the lists the files in the folders.
@@ -88,18 +91,18 @@ class Accordion:
         builtin_names = [name for name in CONTROL_NAMES if name in builtin_controls]
         names = list(self.inputs)
 
-        def own_values(values: Sequence[Any]) -> dict[str, Any]:
+        def own_values(values: Sequence[object]) -> dict[str, object]:
             return dict(zip(names, values[len(builtin_names) :], strict=True))
 
-        def line(size: tuple[int, int] | None, *values: Any) -> str:
+        def line(size: tuple[int, int] | None, *values: object) -> str:
             host_values = dict(zip(builtin_names, values[: len(builtin_names)], strict=True))
             return plan_summary(size, host_values, own_values(values), in_generation=self._in_generation)
 
-        def image_changed(image: object, *values: Any) -> tuple[tuple[int, int] | None, str]:
+        def image_changed(image: object, *values: object) -> tuple[tuple[int, int] | None, str]:
             size = image.size if isinstance(image, Image.Image) else None
             return size, line(size, *values)
 
-        def refresh(size: tuple[int, int] | None, *values: Any) -> list[Any]:
+        def refresh(size: tuple[int, int] | None, *values: object) -> list[object]:
             own_lists = _refresh_lists(own_values(values))
             others = [gr.update(choices=other.choices()) for other in other_lists]
             return [*own_lists, *others, line(size, *values)]
@@ -122,7 +125,7 @@ class Accordion:
         page.on_page_load(refresh, **event)
 
 
-def _refresh_lists(values: Mapping[str, Any]) -> list[Any]:
+def _refresh_lists(values: Mapping[str, Any]) -> list[object]:
     """Updates for the accordion's own lists after reading the folders again; a list without a choice gets one."""
     registry.refresh()
     entries = model_list.upscalers()

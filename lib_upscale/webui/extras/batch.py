@@ -27,6 +27,7 @@ from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.extras.report import Report, name_problem
 from lib_upscale.webui.host import console, environment, jobs, scripts
 from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.host.protocols import HostPostprocessed
 from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers.engine import engine
 
@@ -57,16 +58,16 @@ def uninstall() -> None:
 class _Wrapper:
     """What is known of the function that was wrapped, as the attribute `upscale_plus` of ours."""
 
-    original: Callable[..., Any]
+    original: Callable[..., object]
     active: bool = True
 
 
-def _wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap(original: Callable[..., object]) -> Callable[..., object]:
     wrapper = _Wrapper(original)
     signature = inspect.signature(original)
 
     @functools.wraps(original)
-    def run_postprocessing(*arguments: Any, **named: Any) -> Any:
+    def run_postprocessing(*arguments: object, **named: object) -> object:
         if not wrapper.active:
             return original(*arguments, **named)
         try:
@@ -95,7 +96,7 @@ class _ExtrasJob:
         self._report = Report()
         self._is_uncounted = False
 
-    def run(self, original: Callable[[], Any]) -> Any:
+    def run(self, original: Callable[[], object]) -> object:
         """Run the host's function; its answer, with what happened in the text that is shown beside the results."""
         module = scripts.postprocessing_module()
         self._images, self._shared = module.images, module.shared
@@ -125,7 +126,7 @@ class _ExtrasJob:
         for line in (*self._report.lines(), *more):
             console.say(line)
 
-    def _add_report(self, answer: Any) -> Any:
+    def _add_report(self, answer: object) -> object:
         text = self._report.as_html()
         if not text or not isinstance(answer, (tuple, list)) or len(answer) < 2:
             return answer
@@ -149,13 +150,13 @@ class _ExtrasJob:
         self._inputs.count = len(files)
         return files
 
-    def _read(self, source: object, **options: Any) -> Image.Image:
+    def _read(self, source: object, **options: object) -> Image.Image:
         """In place of `images.read`."""
         if self._inputs.mode is Mode.DIRECTORY:
             self._begin_image()
         return self._inputs.read(source, lambda: self._images.read(source, **options))
 
-    def _run_scripts(self, pp: Any, args: Sequence[Any]) -> None:
+    def _run_scripts(self, pp: HostPostprocessed, args: Sequence[object]) -> None:
         """In place of `scripts_postproc.run`: an error is the problem of that one image."""
         self._begin_image()
         self._inputs.begin()
@@ -171,7 +172,7 @@ class _ExtrasJob:
             environment.state().job_no -= 1
             self._is_uncounted = True
 
-    def _run_one(self, pp: Any, args: Sequence[Any]) -> None:
+    def _run_one(self, pp: HostPostprocessed, args: Sequence[object]) -> None:
         state = environment.state()
         problem = problem_of(pp.image)
         if problem is not None:
@@ -203,14 +204,14 @@ class _ExtrasJob:
             console.warn(name_problem(name, problem))
         environment.state().skipped = True
 
-    def _save(self, image: Image.Image, *arguments: Any, **named: Any) -> Any:
+    def _save(self, image: Image.Image, *arguments: object, **named: object) -> object:
         """In place of `images.save_image`: into the folder that belongs to the source, and over nothing."""
         name = named.get("forced_filename")
         if name and "path" in named:
-            named["path"] = self._outputs.folder_for(self._inputs.current, str(named["path"]))
-            free = self._outputs.free_name(named["path"], str(name), f".{named.get('extension', 'png')}")
+            folder = self._outputs.folder_for(self._inputs.current, str(named["path"]))
+            free = self._outputs.free_name(folder, str(name), f".{named.get('extension', 'png')}")
             self._report.renamed += free != name
-            named["forced_filename"] = free
+            named.update(path=folder, forced_filename=free)
         return self._images.save_image(image, *arguments, **named)
 
 
@@ -228,7 +229,7 @@ class _Proxy:
         setattr(self.__dict__["_original"], name, value)
 
 
-def _values_of(name: str, args: Sequence[Any]) -> dict[str, Any]:
+def _values_of(name: str, args: Sequence[object]) -> dict[str, object]:
     """The values of one postprocessor's controls by name."""
     script = next((script for script in scripts.extras_scripts() if script.name == name), None)
     if script is None or not script.controls:

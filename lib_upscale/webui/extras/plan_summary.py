@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
@@ -25,8 +24,8 @@ _FEW = 5
 
 def plan_summary(
     size: tuple[int, int] | None,
-    host_values: Mapping[str, Any] | None,
-    values: Mapping[str, Any],
+    host_values: Mapping[str, object] | None,
+    values: Mapping[str, object],
     *,
     in_generation: bool = False,
     as_html: bool = True,
@@ -48,7 +47,7 @@ def plan_summary(
 
 
 def _summarize(
-    size: tuple[int, int] | None, host_values: Mapping[str, Any], values: Mapping[str, Any], in_generation: bool
+    size: tuple[int, int] | None, host_values: Mapping[str, object], values: Mapping[str, object], in_generation: bool
 ) -> tuple[str, bool]:
     try:
         count = len(model_list.upscalers())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from lib_upscale.errors import CancelledError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
 from lib_upscale.webui.extras import builtin_upscale
 from lib_upscale.webui.host import console, jobs
+from lib_upscale.webui.host.protocols import HostPostprocessed
 from lib_upscale.webui.ui.upscale_controls import settings_of
 from lib_upscale.webui.upscalers.engine import engine
 from lib_upscale.webui.upscalers.infotext import create_infotext
@@ -20,7 +20,7 @@ NAME = "Upscale plus"
 """The postprocessor's name on the host's settings page."""
 
 
-def process_firstpass(pp: Any, values: Mapping[str, Any]) -> None:
+def process_firstpass(pp: HostPostprocessed, values: Mapping[str, object]) -> None:
     """Tell the other postprocessors the size of the result, as the host's own accordion does.
 
     Args:
@@ -40,7 +40,7 @@ def process_firstpass(pp: Any, values: Mapping[str, Any]) -> None:
     pp.shared.target_width, pp.shared.target_height = final
 
 
-def process(pp: Any, values: Mapping[str, Any], *, in_generation: bool = False) -> None:
+def process(pp: HostPostprocessed, values: Mapping[str, object], *, in_generation: bool = False) -> None:
     """Upscale an image in place and note in its infotext what was done.
 
     Args:
@@ -66,7 +66,7 @@ def process(pp: Any, values: Mapping[str, Any], *, in_generation: bool = False) 
         console.warn(f"{NAME}: the image was not upscaled: {reason}")
 
 
-def _upscale(pp: Any, values: Mapping[str, Any], *, moves_bar: bool) -> None:
+def _upscale(pp: HostPostprocessed, values: Mapping[str, object], *, moves_bar: bool) -> None:
     settings = settings_of(values)
     picture = Picture.from_pil(pp.image)
     in_extras = jobs.is_extras_job()

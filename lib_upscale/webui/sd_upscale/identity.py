@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScriptRunner
@@ -48,10 +48,12 @@ _OPTIONS = (
     "sd_noise_schedule",
     "fp8_storage",
 )
+_Plain = str | int | float | bool | None
+
 _NETWORKS = ("Lora hashes", "TI hashes", "Hypernet", "Hypernet hash")
 
 
-def host_identity(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[str, Any]:
+def host_identity(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[str, object]:
     """Return what decides, beside image, seed and our settings, what a tile looks like.
 
     Args:
@@ -84,14 +86,14 @@ def host_identity(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str
     }
 
 
-def _name(script: Any) -> str:
+def _name(script: object) -> str:
     return str(getattr(script, "name", None) or type(script).__name__)
 
 
-def _arguments(arguments: Any) -> list[Any]:
+def _arguments(arguments: Sequence[object]) -> list[object]:
     plain = [value for value in arguments if value is None or isinstance(value, (str, int, float, bool))]
     return [plain, controlnet_units.digest(arguments)]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> _Plain:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

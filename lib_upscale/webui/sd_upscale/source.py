@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from lib_upscale.redrawing.tiles.filters import Plane
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = ["IMAGE_IDS", "OPEN_TAB_SCRIPT", "Source", "describe_image", "find_tabs", "parse_open_tab"]
 
@@ -66,13 +69,13 @@ def parse_open_tab(text: str, first: Source) -> Source:
     )
 
 
-def find_tabs(components: Sequence[Any]) -> list[Any]:
+def find_tabs(components: Sequence[Component]) -> list[Component]:
     """Return the tabs of img2img in which components are, each once."""
     tabs = {id(tab): tab for component in components if (tab := _tab_of(component)) is not None}
     return list(tabs.values())
 
 
-def _tab_of(component: Any) -> Any:
+def _tab_of(component: Component | None) -> Component | None:
     while component is not None:
         parent = getattr(component, "parent", None)
         if getattr(parent, "elem_id", None) == _TABS:

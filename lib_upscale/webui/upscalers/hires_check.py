@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from lib_upscale.webui.host.protocols import HostTxt2Img
 from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 from lib_upscale.webui.upscalers import registry
 
@@ -12,7 +11,7 @@ __all__ = ["check_upscaler"]
 _CHECK = "hires upscaler"
 
 
-def check_upscaler(p: Any) -> None:
+def check_upscaler(p: HostTxt2Img) -> None:
     """Have a generation fail at its start if the upscaler of its hires fix can't be used.
 
     Args:

@@ -30,6 +30,10 @@ class HostScript(Protocol):
     """Where its arguments begin in `p.script_args`; None where it has none."""
     args_to: int | None
     """Where they end."""
+    infotext_fields: Sequence[object]
+    """Set by a script's `ui`: each component with how to find its value in an image's parameters."""
+    paste_field_names: Sequence[str]
+    """Set by a script's `ui`: infotext keys that are sent to other tabs."""
 
 
 class HostScriptRunner(Protocol):

@@ -1,0 +1,3 @@
+from lib_upscale.webui.callbacks.hires_fix_plus import HiresFixPlusCallbacks as HiresFixPlusCallbacks
+from lib_upscale.webui.callbacks.sd_upscale_plus import SdUpscalePlusCallbacks as SdUpscalePlusCallbacks
+from lib_upscale.webui.callbacks.upscale_plus import UpscalePlusCallbacks as UpscalePlusCallbacks

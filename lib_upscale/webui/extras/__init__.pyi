@@ -1,0 +1,9 @@
+from lib_upscale.webui.extras.accordion import Accordion as Accordion
+from lib_upscale.webui.extras.accordion import UpscalerList as UpscalerList
+from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale as BuiltinUpscale
+from lib_upscale.webui.extras.inputs import Inputs as Inputs
+from lib_upscale.webui.extras.inputs import Mode as Mode
+from lib_upscale.webui.extras.outputs import Outputs as Outputs
+from lib_upscale.webui.extras.postprocess import process as process
+from lib_upscale.webui.extras.postprocess import process_firstpass as process_firstpass
+from lib_upscale.webui.extras.report import Report as Report

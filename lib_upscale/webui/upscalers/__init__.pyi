@@ -1,0 +1,10 @@
+from lib_upscale.webui.upscalers.engine import Engine as Engine
+from lib_upscale.webui.upscalers.enlarger import Enlarger as Enlarger
+from lib_upscale.webui.upscalers.enlarger import resolve_name as resolve_name
+from lib_upscale.webui.upscalers.hires_check import check_upscaler as check_upscaler
+from lib_upscale.webui.upscalers.infotext import create_infotext as create_infotext
+from lib_upscale.webui.upscalers.infotext import recipe as recipe
+from lib_upscale.webui.upscalers.model_list import ModelList as ModelList
+from lib_upscale.webui.upscalers.registry import Scaler as Scaler
+from lib_upscale.webui.upscalers.registry import publish as publish
+from lib_upscale.webui.upscalers.registry import withdraw as withdraw
