@@ -25,13 +25,24 @@ from numpy.typing import NDArray
 from tests.webui.server import from_base64
 
 USUAL: dict[str, Any] = {
-    "prompt": "a photo of a lighthouse", "negative_prompt": "blurry", "steps": 4, "sampler_name": "Euler",
-    "denoising_strength": 0.5, "seed": 7, "enable_hr": True, "hr_scale": 2.0, "hr_upscaler": "Lanczos",
-}  # fmt: skip
+    "prompt": "a photo of a lighthouse",
+    "negative_prompt": "blurry",
+    "steps": 4,
+    "sampler_name": "Euler",
+    "denoising_strength": 0.5,
+    "seed": 7,
+    "enable_hr": True,
+    "hr_scale": 2.0,
+    "hr_upscaler": "Lanczos",
+}
 SAMPLERS = (
-    ("Euler", "Automatic"), ("Euler a", "Automatic"), ("DPM++ 2M", "Karras"), ("DPM++ SDE", "Automatic"),
-    ("DDIM", "Automatic"), ("UniPC", "Automatic"),
-)  # fmt: skip
+    ("Euler", "Automatic"),
+    ("Euler a", "Automatic"),
+    ("DPM++ 2M", "Karras"),
+    ("DPM++ SDE", "Automatic"),
+    ("DDIM", "Automatic"),
+    ("UniPC", "Automatic"),
+)
 MEGABYTE = 1024  # kB
 
 

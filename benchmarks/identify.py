@@ -106,8 +106,13 @@ def published() -> dict[str, Callable[[], torch.nn.Module]]:
         "DRCT-L": lambda: DRCT.DRCT(embed_dim=180, depths=[6] * 12, num_heads=[6] * 12, window_size=16, **shuffle),
         "GFPGAN": GFPGAN.GFPGAN,
         "GRL base": lambda: GRL.GRL(
-            embed_dim=180, depths=[4, 4, 8, 8, 8, 4, 4], num_heads_window=[3] * 7, num_heads_stripe=[3] * 7,
-            window_size=32, stripe_size=[64, 64], **shuffle
+            embed_dim=180,
+            depths=[4, 4, 8, 8, 8, 4, 4],
+            num_heads_window=[3] * 7,
+            num_heads_stripe=[3] * 7,
+            window_size=32,
+            stripe_size=[64, 64],
+            **shuffle,
         ),
         "HAT-L": lambda: HAT.HAT(embed_dim=180, depths=[6] * 12, num_heads=[6] * 12, window_size=16, **shuffle),
         "IPT": IPT.IPT,
@@ -116,7 +121,7 @@ def published() -> dict[str, Callable[[], torch.nn.Module]]:
         "SRFormer": lambda: SRFormer.SRFormer(**{**swin, "window_size": 24}),
         "Swin2SR": lambda: Swin2SR.Swin2SR(**{**swin, "window_size": 8}),
         "SwinIR-L": lambda: SwinIR.SwinIR(**real, upscale=4, upsampler="nearest+conv", resi_connection="3conv"),
-    }  # fmt: skip
+    }
 
 
 def _choose(state: dict[str, torch.Tensor], names: Iterable[str]) -> dict[str, torch.Tensor]:

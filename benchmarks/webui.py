@@ -52,9 +52,11 @@ def running(models: Path) -> Iterator[WebUI]:
     folder = Path(tempfile.mkdtemp(prefix="upscale-plus-benchmark-"))
     given = os.environ.get("SD_WEBUI_DATA")
     webui = WebUI(
-        Path(os.environ["SD_WEBUI_DIR"]).resolve(), Path(os.environ["SD_WEBUI_PYTHON"]).absolute(), folder,
+        Path(os.environ["SD_WEBUI_DIR"]).resolve(),
+        Path(os.environ["SD_WEBUI_PYTHON"]).absolute(),
+        folder,
         Path(given).resolve() if given else None,
-    )  # fmt: skip
+    )
     try:
         (folder / "models" / "ESRGAN").mkdir(parents=True)
         for name, _ in CASES:
