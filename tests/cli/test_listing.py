@@ -75,6 +75,7 @@ class TestIdentify:
         assert records(result.stdout)[0]["path"] == str(path)
         assert "写 🙂.pth is empty" in run("identify", path).stdout
 
+    @pytest.mark.slow
     def test_nothing_but_json_comes_out_of_the_real_program(self, model: Path, page: Path, tmp_path: Path) -> None:
         program = start("identify", "--json", model, page, tmp_path / "gone")
         out, err = program.communicate(timeout=120)

@@ -272,6 +272,7 @@ def test_a_long_run_is_announced_with_its_length(model: Path, here: Path) -> Non
 
 
 class TestCtrlC:
+    @pytest.mark.slow
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
     def test_nothing_half_written_and_130(self, here: Path) -> None:
         heavy = write(Path("m/slow.safetensors"), compact(4, convolutions=200))
@@ -299,6 +300,7 @@ class TestCtrlC:
             assert time.monotonic() < deadline, "the first picture never came"
             time.sleep(0.05)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
     @pytest.mark.parametrize("module", ["click.core", "numpy.linalg", "torch._C"])
     def test_at_any_moment(self, model: Path, here: Path, module: str) -> None:

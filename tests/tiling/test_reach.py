@@ -51,6 +51,7 @@ class Pooled(torch.nn.Module):
         return image * (0.5 + image.mean(dim=(2, 3), keepdim=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [1, 4, 11, 20])
 def test_the_radius_of_a_known_filter_is_found_with_a_margin(radius: int) -> None:
     reach = measure_receptive_field(Network(Mean(radius)), SizeConstraint(), 256)

@@ -35,6 +35,7 @@ def run(pixels: np.ndarray, function: Nearest, tiling: TilingConfig, progress: C
     return canvas.pixels
 
 
+@pytest.mark.slow
 @given(sides, sides, tilings(), st.sampled_from([1, 2, 3]))
 @settings(max_examples=60)
 def test_a_nearest_neighbor_network_gives_the_whole_image(w: int, h: int, tiling: TilingConfig, scale: int) -> None:
@@ -42,6 +43,7 @@ def test_a_nearest_neighbor_network_gives_the_whole_image(w: int, h: int, tiling
     assert np.array_equal(run(pixels, Nearest(scale), tiling), repeated(pixels, scale))
 
 
+@pytest.mark.slow
 @given(sides, sides, tilings(), st.sets(st.integers(1, 12), max_size=3))
 @settings(max_examples=60)
 def test_any_schedule_of_out_of_memory_gives_the_whole_image(
@@ -62,6 +64,7 @@ def test_out_of_memory_halves_the_batch_first_and_keeps_finished_tiles() -> None
     assert function.batches == [2] * 8
 
 
+@pytest.mark.slow
 def test_out_of_memory_then_makes_tiles_smaller_and_remembers_it() -> None:
     pixels, tiling = random_pixels(128, 128), TilingConfig(64, 8)
     function = Nearest(1, limit=40 * 40)
@@ -72,6 +75,7 @@ def test_out_of_memory_then_makes_tiles_smaller_and_remembers_it() -> None:
     assert used.tried
 
 
+@pytest.mark.slow
 def test_no_tile_is_computed_twice_after_out_of_memory() -> None:
     pixels, tiling = random_pixels(128, 64), TilingConfig(32, 0)
     function = Nearest(1, fails={4})
@@ -80,6 +84,7 @@ def test_no_tile_is_computed_twice_after_out_of_memory() -> None:
     assert function.batches == [1] * (3 + 5 * 4)
 
 
+@pytest.mark.slow
 def test_at_the_smallest_tile_the_error_says_what_was_tried() -> None:
     with pytest.raises(OutOfMemoryError, match="tried: 64, 32"):
         run(random_pixels(128, 128), Nearest(2, limit=0), TilingConfig(64, 8, constraint=SizeConstraint(16, 16)))
@@ -108,6 +113,7 @@ def test_a_constant_stays_constant(w: int, h: int, tiling: TilingConfig, level: 
     assert (result == level).all()
 
 
+@pytest.mark.slow
 @given(sides, sides, tilings(), st.sets(st.integers(1, 12), max_size=2))
 @settings(max_examples=40)
 def test_progress_never_goes_back_and_ends_at_one(w: int, h: int, tiling: TilingConfig, fails: set[int]) -> None:
@@ -163,6 +169,7 @@ def test_a_batch_with_nan_is_done_again() -> None:
     assert function.recovered == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [1, 3])
 @given(sides, sides, st.integers(8, 40))
 @settings(max_examples=25)

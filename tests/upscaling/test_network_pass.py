@@ -49,6 +49,7 @@ def test_a_network_that_tiles_internally_gets_the_whole_picture_or_refuses(tmp_p
         run_pass(picture(80, 60).pixels, model, choose_tiling(model, Size(80, 60), AUTO), 8)
 
 
+@pytest.mark.slow
 def test_where_tiling_is_discouraged_tiles_are_as_large_as_fits_and_it_says_so(tmp_path: Path) -> None:
     save(tmp_path / "net.pth", weights("SwinIR"))
     models = models_in(tmp_path)
@@ -59,6 +60,7 @@ def test_where_tiling_is_discouraged_tiles_are_as_large_as_fits_and_it_says_so(t
     assert "works best on the whole image" in line
 
 
+@pytest.mark.slow
 def test_the_tile_that_fitted_is_remembered(tmp_path: Path) -> None:
     models, model = owned(tmp_path)
     short_of_memory(model, 110 * 110)

@@ -217,6 +217,7 @@ def test_progress_goes_up_to_one_and_cancel_stops(models: Models) -> None:
         run(picture(150, 110), X2.changed(tile=64), models, Callback(lambda *_: None, lambda: True))
 
 
+@pytest.mark.slow
 def test_a_constant_and_a_real_picture_through_a_real_model(shared_models: Path, shared_images: Path) -> None:
     from lib_upscale.image.io.files import read_picture
 

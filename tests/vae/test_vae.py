@@ -96,6 +96,7 @@ def test_variance_between_bands_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (encode(encoder(), x, tile=16) - expected).abs().max() > 0.05
 
 
+@pytest.mark.slow
 def test_in_files(tmp_path: Path) -> None:
     x, z = picture(50, 41), picture(13, 9, 4)
     for memory in (0, 40_000):
@@ -168,6 +169,7 @@ def test_fast_is_exact_where_a_tile_holds_all(height: int, width: int) -> None:
     torch.testing.assert_close(result, whole(encoder(), x), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_fast_tiles_have_no_borders(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same statistics, where the tiles lie can't be seen: the margin covers what convolutions reach."""
     from lib_upscale.vae import tiled as vae
@@ -191,6 +193,7 @@ def test_fast_tiles_have_no_borders(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(encode(into, x, **small), whole(into, x), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_fast_statistics_are_near() -> None:
     z = picture(96, 80, 4)
     expected = whole(decoder(), z)
@@ -217,6 +220,7 @@ class Scarce(nn.Module):
             handle.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", VaeMode)
 def test_smaller_parts_when_memory_runs_out(mode: VaeMode) -> None:
     x, z = picture(64, 48), picture(16, 12, 4)
@@ -238,6 +242,7 @@ def test_smaller_parts_when_memory_runs_out(mode: VaeMode) -> None:
         assert result.shape == right.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", VaeMode)
 def test_memory_for_nothing(mode: VaeMode) -> None:
     scarce = Scarce(decoder(), 10)
@@ -248,6 +253,7 @@ def test_memory_for_nothing(mode: VaeMode) -> None:
         scarce.lift()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", VaeMode)
 def test_progress_and_cancellation(mode: VaeMode) -> None:
     heard: list[float] = []
@@ -284,6 +290,7 @@ def test_too_small() -> None:
         decode(decoder(), picture(4, 4, 4), tile=64, mode=VaeMode.FAST, margin=32)
 
 
+@pytest.mark.slow
 def test_the_middle_without_attention() -> None:
     module = Decoder()
     module.mid.attn_1 = nn.Identity()

@@ -89,6 +89,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Saved(architecture, path, content, full)
 
 
+@pytest.mark.slow
 def test_facts_are_those_of_a_full_load(saved: Saved) -> None:
     identity = identify(saved.path)
     assert identity.network == collect_facts(saved.full)
@@ -103,6 +104,7 @@ def test_facts_are_those_of_a_full_load(saved: Saved) -> None:
         assert identity.advice
 
 
+@pytest.mark.slow
 def test_a_loaded_network_has_the_weights_of_spandrels_own_load(saved: Saved) -> None:
     expected = saved.full.model.state_dict()
     loaded = load_network(saved.path).model
@@ -131,6 +133,7 @@ def test_facts_need_no_large_weights(saved: Saved) -> None:
     assert identify_other_model(checkpoint) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["realesr-animevideov3-x4", "realesrgan-x4plus-anime", "realesrgan-x4plus"])
 def test_published_weights(shared_models: Path, name: str) -> None:
     identity = identify(shared_models / f"{name}.safetensors")
@@ -140,6 +143,7 @@ def test_published_weights(shared_models: Path, name: str) -> None:
     assert identity.architecture == ("Compact" if "animevideo" in name else "ESRGAN")
 
 
+@pytest.mark.slow
 def test_published_transformer(shared_models: Path) -> None:
     path = shared_models / "DAT_light_x4.pth"
     assert identify(path).network == collect_facts(load_network(path))

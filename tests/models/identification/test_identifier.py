@@ -138,6 +138,7 @@ def known_weights(architecture: str) -> dict[str, torch.Tensor]:
     return networks.weights(architecture)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_shapes_under_known_names(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

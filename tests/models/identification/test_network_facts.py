@@ -73,6 +73,7 @@ def test_no_warnings_of_what_is_done_on_purpose(files: dict[str, Path]) -> None:
             assert identify(path).usable
 
 
+@pytest.mark.slow
 def test_facts_do_not_depend_on_half_precision_or_wrapping(tmp_path: Path, files: dict[str, Path]) -> None:
     for name, path in files.items():
         tensors = {key: t.half() if t.is_floating_point() else t for key, t in networks.weights(name).items()}

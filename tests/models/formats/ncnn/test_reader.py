@@ -73,6 +73,7 @@ def test_bundled_models_compute_what_ncnn_computes(
     assert difference(bundled[name].path, picture) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file"),
     [
