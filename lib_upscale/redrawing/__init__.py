@@ -1,1 +1,5 @@
+"""Redraws pictures tile by tile: plan, run, result. The public names stand in `__init__.pyi`."""
 
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

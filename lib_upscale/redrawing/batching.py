@@ -1,4 +1,4 @@
-"""Has batches painted: smaller ones when memory runs out, and nothing accepted that is not a picture."""
+"""Runs a painter in batches, smaller ones when memory runs out, and validates its output."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ __all__ = ["BatchedPainter"]
 
 
 class BatchedPainter:
-    """A painter, and how many tiles it is given at once. That number only ever falls."""
+    """A painter, and how many tiles it is given at once; fewer once memory has run out."""
 
     def __init__(self, painter: Painter, batch_size: int, progress: Progress) -> None:
         self._painter, self._progress = painter, progress
         self._batch_size = batch_size
 
     def paint(self, jobs: Sequence[TileJob]) -> Iterator[tuple[TileJob, Pixels]]:
-        """Each job with its pixels, as soon as its batch is done.
+        """Yield each job with its pixels, as soon as its batch is done.
 
-        Raises `CancelledError` between batches if the person asked to stop, and what the painter raises.
+        Raises:
+            CancelledError: The person asked to stop; between batches.
+            UpscalePlusError: What the painter raises, and for values that are not numbers.
         """
-        rest = list(jobs)
-        while rest:
+        pending = list(jobs)
+        while pending:
             check(self._progress)
-            batch = next(batches(rest, self._batch_size, self._painter.batch_key))
+            batch = next(batches(pending, self._batch_size, self._painter.batch_key))
             try:
                 painted = self._painter.paint(batch)
             except OutOfMemoryError:
-                if not self._did_with_less():
+                if not self._reduce_memory():
                     raise
                 continue
-            yield from zip(batch, (_checked(p, job) for p, job in zip(painted, batch, strict=True)), strict=True)
-            rest = rest[len(batch) :]
+            yield from zip(batch, (_validate(p, job) for p, job in zip(painted, batch, strict=True)), strict=True)
+            pending = pending[len(batch) :]
 
-    def _did_with_less(self) -> bool:
+    def _reduce_memory(self) -> bool:
         """First one tile at a time, then whatever the painter can do; then the error is the user's."""
         if self._batch_size > 1:
             self._batch_size = 1
@@ -48,13 +50,13 @@ class BatchedPainter:
         return self._painter.reduce_memory()
 
 
-def _checked(pixels: Pixels, job: TileJob) -> Pixels:
+def _validate(pixels: Pixels, job: TileJob) -> Pixels:
     painted = np.asarray(pixels, dtype=np.float32)
     if painted.shape != job.pixels.shape:
         raise ValueError(f"the painter returned {painted.shape} for a tile of {job.pixels.shape}")
     if not np.isfinite(painted).all():
         raise UpscalePlusError(
-            f"The tile at {job.region.x}, {job.region.y} came back as values that are no numbers",
+            f"The tile at {job.region.x}, {job.region.y} came back as values that are not numbers",
             "run the VAE, or the model, in full precision",
         )
     return painted

@@ -26,7 +26,7 @@ from lib_upscale.errors import OutputError
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane
 from lib_upscale.settings.redraw import RedrawSettings
 
-__all__ = ["DEFAULT_LIMIT", "JobKey", "Journal", "Unfinished", "job_key", "unfinished"]
+__all__ = ["DEFAULT_LIMIT", "JobKey", "Journal", "UnfinishedJob", "find_unfinished", "job_key"]
 
 DEFAULT_LIMIT = 8 << 30
 """Bytes that all jobs together may take: a tile of 576x576 takes 2 MB."""
@@ -56,10 +56,15 @@ class JobKey:
 def job_key(
     pixels: Pixels, mask: Plane | None, settings: RedrawSettings, seed: int, identity: Mapping[str, Any]
 ) -> JobKey:
-    """The key of a job. `seed` is the resolved one, never -1.
+    """Make the key of a job.
 
-    `identity` holds whatever else decides what a tile looks like, as plain JSON values: hashes of checkpoint, VAE
-    and networks, prompts, sampler, steps, denoising strength, ControlNet units.
+    Args:
+        pixels: The picture before it is enlarged, (height, width, 3), 0..1.
+        mask: (height, width), or None.
+        settings: What is asked for; settings that change no tile do not count.
+        seed: The resolved one, never -1.
+        identity: Whatever else decides what a tile looks like, as plain JSON values: hashes of checkpoint, VAE and
+            networks, prompts, sampler, steps, denoising strength, ControlNet units.
     """
     parts = {
         "format": _FORMAT,
@@ -79,21 +84,21 @@ def _digest(values: NDArray[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedJob:
     """A job that was not finished: its seed, and how many tiles of it are done."""
 
     key: JobKey
     tiles: int
 
 
-def unfinished(root: Path, base: str) -> list[Unfinished]:
-    """Jobs that differ from `JobKey.base` in the seed alone and have finished tiles, the one touched last first."""
-    found = []
+def find_unfinished(root: Path, base: str) -> list[UnfinishedJob]:
+    """Find jobs with that `JobKey.base` and any seed that have finished tiles, the one touched last first."""
+    candidates = []
     for folder, key in _jobs(root):
         tiles = sum(1 for _ in folder.glob("*.tile"))
         if key.base == base and tiles:
-            found.append((folder.stat().st_mtime, Unfinished(key, tiles)))
-    return [job for _, job in sorted(found, key=lambda item: -item[0])]
+            candidates.append((folder.stat().st_mtime, UnfinishedJob(key, tiles)))
+    return [job for _, job in sorted(candidates, key=lambda item: -item[0])]
 
 
 def _jobs(root: Path) -> Iterator[tuple[Path, JobKey]]:
@@ -119,23 +124,23 @@ class Journal:
         return sum(1 for _ in self._folder.glob("*.tile"))
 
     def get(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint16] | None:
-        """The tile kept under that name, or None if there is none, it is damaged, or has another shape."""
+        """Return the tile kept under that name; None if there is none, it is damaged, or has another shape."""
         path = self._path(name)
         try:
             data = path.read_bytes()
         except OSError:
             return None
-        tile = _unpacked(data)
+        tile = _unpack(data)
         if tile is None or tile.shape != shape:
             path.unlink(missing_ok=True)
             return None
         return tile
 
     def put(self, name: str, tile: NDArray[np.uint16]) -> None:
-        """Keep a finished tile, (height, width, 3). When this returns it is on the disk, or `problem` says why not."""
+        """Keep a finished tile, (height, width, 3). Afterwards it is on the disk, or `problem` says why not."""
         if self.problem:
             return
-        data = _packed(tile)
+        data = _pack(tile)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not self._room_for(len(data)):
@@ -147,12 +152,12 @@ class Journal:
             self.problem = f"Finished tiles can't be kept ({error})"
 
     def discard(self) -> None:
-        """The job has succeeded, or is to start again: forget its tiles."""
+        """Forget the job's tiles: it has succeeded, or is to start again."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
         if not _NAME.match(name):
-            raise ValueError(f"'{name}' is no name for a tile")
+            raise ValueError(f"'{name}' is not a valid name of a tile")
         return self._folder / f"{name}.tile"
 
     def _room_for(self, size: int) -> bool:
@@ -176,14 +181,14 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _packed(tile: NDArray[np.uint16]) -> bytes:
+def _pack(tile: NDArray[np.uint16]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, np.ascontiguousarray(tile, dtype="<u2"), allow_pickle=False)
     payload = stream.getvalue()
     return _MAGIC + hashlib.sha256(payload).digest() + payload
 
 
-def _unpacked(data: bytes) -> NDArray[np.uint16] | None:
+def _unpack(data: bytes) -> NDArray[np.uint16] | None:
     start = len(_MAGIC) + 32
     payload = data[start:]
     if not data.startswith(_MAGIC) or hashlib.sha256(payload).digest() != data[len(_MAGIC) : start]:

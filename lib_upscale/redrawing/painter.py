@@ -1,4 +1,4 @@
-"""What redraws tiles, as a protocol: a Stable Diffusion host in a WebUI, a plain function in a test."""
+"""The protocols of what redraws tiles (a Stable Diffusion host in a WebUI) and of what enlarges pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Upscaler(Protocol):
     """What enlarges a picture to an exact size before it is redrawn."""
 
     def __call__(self, pixels: Pixels, size: Size, /) -> Pixels:
-        """`pixels` (height, width, 3), 0 to 1, at exactly `size`."""
+        """Resize `pixels`, (height, width, 3), 0..1, to exactly `size`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class TileJob:
     """One tile to be redrawn. All jobs of a pass have the same size."""
 
     name: str
-    """Tells it from all other tiles of the job: pass and number in the grid, or pass and border in the seam pass."""
+    """Unique in the job: pass and number in the grid, or pass and border in the seam pass."""
     region: Region
     """Where it lies in the canvas. The canvas is the picture, reflected at its right and bottom to fit."""
     pixels: Pixels
@@ -53,22 +53,27 @@ class Painter(Protocol):
 
     @property
     def multiple(self) -> int:
-        """What a side of a tile must be a multiple of, itself a multiple of 8."""
+        """What a side of a tile must be a multiple of, in pixels; itself a multiple of 8."""
 
     def begin(self, step: PassPlan) -> None:
-        """A pass begins: make the noise for its canvas."""
+        """Prepare for a pass: make the noise for its canvas."""
 
     def batch_key(self, job: TileJob) -> Hashable:
-        """Jobs whose keys are equal may share a batch: their prompts have the same token length."""
+        """Return a key; jobs whose keys are equal may share a batch: their prompts have the same token length."""
 
     def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
-        """What a tile shows, in a sentence or as tags, for a prompt. Only called where the settings ask for it."""
+        """Describe what a tile shows, in a sentence or as tags. Only called where the settings ask for it."""
 
     def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
-        """Each job's pixels redrawn: (height, width, 3), float32, 0 to 1, of the job's size.
+        """Redraw the tiles of a batch.
 
-        Raises `OutOfMemoryError` if the batch does not fit, `CancelledError` if the person stopped it in the middle.
+        Returns:
+            The pixels of each job: (height, width, 3), float32, 0..1, of the job's size.
+
+        Raises:
+            OutOfMemoryError: The batch does not fit.
+            CancelledError: The person stopped it in the middle.
         """
 
     def reduce_memory(self) -> bool:
-        """Do with less memory from now on, as by a tiled VAE; False if nothing is left to be done."""
+        """Use less memory from now on, as by a tiled VAE; False if nothing more can be done."""

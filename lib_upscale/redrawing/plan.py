@@ -1,4 +1,4 @@
-"""What a redraw is going to do, known before it begins: sizes, grids, cost. It needs no pixels and no model."""
+"""Plans a redraw before it begins: sizes, grids, cost. It needs no pixels and no model."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redrawing.tiles.filters import Plane, resize
 from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
-from lib_upscale.redrawing.tiles.masks import masked_region
+from lib_upscale.redrawing.tiles.masks import find_masked_region
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
-from lib_upscale.settings.regions import PromptRegion
 
 __all__ = ["PassPlan", "RedrawPlan", "plan_redraw"]
 
 
 @dataclass(frozen=True)
 class PassPlan:
-    """One pass: the picture is enlarged to `enlarged`, `crop` cut out of it if that is set, and redrawn by `grid`."""
+    """One pass: the picture is enlarged, cropped, and redrawn."""
 
     number: int
+    """Counted from 0."""
     enlarged: Size
+    """To which the picture is enlarged."""
     crop: Region | None
+    """What is cut out of it then; None: nothing is cut off."""
     grid: Grid
+    """The tiles over what is left."""
     strength: float
+    """The denoising strength, 0..1."""
     joint: JointSettings | None = None
     """The latent tiles of the joint method, for which `grid` has one tile: all that is redrawn."""
 
@@ -42,7 +46,7 @@ class PassPlan:
         return columns * rows * tile.pixels
 
     def describe(self) -> str:
-        """The grid, for people."""
+        """Put the grid into words."""
         if self.joint is not None:
             return describe_joint(self.grid.tile, self.joint)
         return f"{self.grid.columns}x{self.grid.rows} tiles of {self.grid.tile}"
@@ -53,7 +57,7 @@ class PassPlan:
         return self.crop.size if self.crop else self.enlarged
 
     def cut(self, enlarged: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is redrawn of the enlarged picture, or of a mask of its size: `crop`, or all. A view."""
+        """Cut what is redrawn, `crop` or all, out of the enlarged picture or a mask of its size. A view."""
         return enlarged[self.crop.rows, self.crop.columns] if self.crop else enlarged
 
 
@@ -65,8 +69,6 @@ class RedrawPlan:
     settings: RedrawSettings
     layout: Layout
     passes: tuple[PassPlan, ...]
-    regions: tuple[PromptRegion, ...]
-    """The prompts that parts of the picture have of their own."""
 
     @property
     def output(self) -> Size:
@@ -89,11 +91,16 @@ class RedrawPlan:
         return self.unet_pixels / self.passes[-1].size.pixels
 
     def seconds(self, per_megapixel: float) -> float:
-        """The time to expect, from what a million of the UNet's pixels took on this machine before."""
+        """Estimate the time from what a million of the UNet's pixels took on this machine before, in seconds."""
         return per_megapixel * self.unet_pixels / 1e6
 
     def describe(self, skipped: int | None = None, per_megapixel: float | None = None) -> str:
-        """One line for people. How many tiles are `skipped` is a forecast until the picture has been enlarged."""
+        """Put the plan into one line.
+
+        Args:
+            skipped: How many tiles will probably be skipped; None: not known.
+            per_megapixel: Seconds for a million of the UNet's pixels; None: not known.
+        """
         done = 1 - (skipped or 0) / self.tiles
         parts = [str(self.output)]
         for step in self.passes:
@@ -105,7 +112,7 @@ class RedrawPlan:
         if per_megapixel is not None:
             parts.append(f"about {duration(self.seconds(per_megapixel) * done)}")
         if self.output.pixels < self.source.pixels:
-            parts.append(f"smaller than the picture of {self.source}")
+            parts.append(f"smaller than the image of {self.source}")
         return ", ".join(parts)
 
 
@@ -135,7 +142,6 @@ def plan_redraw(
         SettingsError: These settings can't be followed for that picture.
     """
     goal = layout(source, settings.target)
-    regions = settings.prompt_regions
     strengths = settings.strength_of_passes(strength)
     steps = []
     for number, own_strength in enumerate(strengths):
@@ -147,12 +153,16 @@ def plan_redraw(
         is_joint = settings.method is RedrawMethod.JOINT
         grid = plan_grid(
             # With the joint method one tile is all that is redrawn.
-            size, native=native, tile=max(size) + multiple if is_joint else settings.tile or 0,
-            overlap=None if is_joint else settings.overlap, multiple=multiple, within=within,
-        )  # fmt: skip
+            size,
+            native=native,
+            tile=max(size) + multiple if is_joint else settings.tile or 0,
+            overlap=None if is_joint else settings.overlap,
+            multiple=multiple,
+            within=within,
+        )
         joint = joint_settings(grid.tile, settings, native, is_aligned=is_aligned) if is_joint else None
         steps.append(PassPlan(number, enlarged, crop, grid, own_strength, joint))
-    return RedrawPlan(source, settings, goal, tuple(steps), regions)
+    return RedrawPlan(source, settings, goal, tuple(steps))
 
 
 def _between(source: Size, goal: Size, share: float) -> Size:
@@ -166,6 +176,6 @@ def _masked_part(
 ) -> Region | None:
     if mask is None:
         return None
-    at_size = resize(mask, enlarged)
-    shown = at_size[crop.rows, crop.columns] if crop else at_size
-    return masked_region(shown, settings.mask_padding, settings.tile or native)
+    resized = resize(mask, enlarged)
+    visible = resized[crop.rows, crop.columns] if crop else resized
+    return find_masked_region(visible, settings.mask_padding, settings.tile or native)

@@ -1,4 +1,4 @@
-"""What goes into a redraw and what comes out of it, as plain data."""
+"""The input of a redraw and its result."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class TileCount:
 
 @dataclass(frozen=True, eq=False)
 class RedrawResult:
-    """What came of a redraw."""
+    """The result of a redraw, and the plan that was followed."""
 
     pixels: Pixels
     """The result, (height, width, 3), 0 to 1, of the size that was planned."""
     upscaled: Pixels
     """The same, enlarged and not redrawn."""
     plan: RedrawPlan
-    """What was followed."""
+    """The plan that was followed."""
     partial: bool
     """Whether it was stopped: tiles that were not finished show the enlarged picture."""
     count: TileCount
@@ -77,7 +77,7 @@ class RedrawResult:
         return self.plan.unet_pixels / self.plan.tiles / 1e6
 
     def saved(self) -> str:
-        """The time that flat tiles saved, in words; "" if there were none."""
+        """Say how much time flat tiles saved; "" if there were none."""
         count = self.count
         if count.spared <= 0:
             return ""

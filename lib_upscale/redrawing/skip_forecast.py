@@ -1,4 +1,4 @@
-"""How many tiles are likely to be skipped, told before anything is enlarged by the real upscaler."""
+"""Forecasts how many tiles will be skipped, before anything is enlarged by the real upscaler."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ __all__ = ["likely_skipped"]
 
 
 def likely_skipped(brightness: Plane, plan: RedrawPlan) -> int:
-    """How many tiles of all passes look flat when `brightness` (height, width) of the source is enlarged by Lanczos.
+    """Count the tiles of all passes that look flat when the source is enlarged by Lanczos.
 
-    A model draws more detail than that, so it may skip fewer.
+    A model draws more detail than that, so fewer may be skipped.
+
+    Args:
+        brightness: The source's, (height, width), 0..1.
+        plan: What is going to be done.
     """
     return sum(_flat_tiles(brightness, step, plan.settings) for step in plan.passes)
 
@@ -24,6 +28,6 @@ def likely_skipped(brightness: Plane, plan: RedrawPlan) -> int:
 def _flat_tiles(brightness: Plane, step: PassPlan, settings: RedrawSettings) -> int:
     size = (step.enlarged.width, step.enlarged.height)
     enlarged: Plane = np.asarray(Image.fromarray(brightness).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
-    shown = reflect_pad(step.cut(enlarged), step.grid.canvas)
+    canvas = reflect_pad(step.cut(enlarged), step.grid.canvas)
     regions = [tile.region for tile in step.grid.tiles]
-    return sum(is_flat(detail_of_plane(shown[region.rows, region.columns]), settings) for region in regions)
+    return sum(is_flat(detail_of_plane(canvas[region.rows, region.columns]), settings) for region in regions)

@@ -1,4 +1,4 @@
-"""One pass after the other: tiles chosen, taken from the journal or painted, merged, their borders looked at."""
+"""The passes of a redraw: tiles are chosen, taken from the journal or painted, merged, and their borders mended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.levels import to_floats, to_levels
 from lib_upscale.progress import Progress, check
 from lib_upscale.redrawing.batching import BatchedPainter
 from lib_upscale.redrawing.journal import Journal
@@ -18,9 +19,9 @@ from lib_upscale.redrawing.painter import Painter, TileJob
 from lib_upscale.redrawing.plan import PassPlan, RedrawPlan
 from lib_upscale.redrawing.prompts import tile_prompt
 from lib_upscale.redrawing.result import RedrawPicture, TileCount
-from lib_upscale.redrawing.tiles.canvas import Canvas, as_float, as_levels
+from lib_upscale.redrawing.tiles.canvas import Canvas
 from lib_upscale.redrawing.tiles.color_lock import match_low_frequencies
-from lib_upscale.redrawing.tiles.detail import detail, is_flat, tile_strength
+from lib_upscale.redrawing.tiles.detail import is_flat, measure_detail, tile_strength
 from lib_upscale.redrawing.tiles.filters import Pixels, resize
 from lib_upscale.redrawing.tiles.grid import Grid, Tile
 from lib_upscale.redrawing.tiles.masks import composite
@@ -34,7 +35,7 @@ TileFilter = Callable[[Grid], Iterable[Tile]]
 """Which tiles of a grid to paint, as for a test of one."""
 
 OnTileDone = Callable[[Region, Pixels, Size], None]
-"""Told of each finished tile: where it lies, its pixels, and the size of the canvas. For a live preview."""
+"""Called with each finished tile: where it lies, its pixels, and the size of the canvas. For a live preview."""
 
 _Levels = NDArray[np.uint16]
 
@@ -52,7 +53,7 @@ class TileLoop:
         only: TileFilter | None,
         on_tile_done: OnTileDone | None,
     ) -> None:
-        self._picture, self._plan, self._settings, self._painter = picture, plan, plan.settings, painter
+        self._picture, self._settings, self._painter = picture, plan.settings, painter
         self._progress, self._journal, self._only, self._on_tile_done = progress, journal, only, on_tile_done
         self._batched = BatchedPainter(painter, plan.settings.batch_size, progress)
         self.count = TileCount(plan.tiles)
@@ -89,24 +90,24 @@ class TileLoop:
                 is_sequential = self._settings.mode is TileContext.SEQUENTIAL
                 pixels = canvas.seen_by(tile) if is_sequential else canvas.source(tile.region)
                 try:
-                    jobs.append(self._job(name, tile.region, pixels, strength, canvas, step))
+                    jobs.append(self._make_job(name, tile.region, pixels, strength, canvas, step))
                     tiles[name] = tile
                 except CancelledError:  # captions take their time, too
                     self.stopped = True
         for tile, levels in kept:  # only now: the jobs above must not have seen them
             self.count.resumed += 1
             self._finish(canvas, tile, levels)
-        for job, levels in self._painted(jobs, canvas, step):
+        for job, levels in self._paint(jobs, canvas, step):
             self.count.painted += 1
             self._finish(canvas, tiles[job.name], levels)
 
     def _strength(self, tile: Tile, canvas: Canvas, step: PassPlan) -> float:
-        """The denoising strength of a tile; 0 for one that is not to be redrawn."""
-        if not _is_asked_for(canvas, tile.region):
+        """The denoising strength of a tile, 0..1; 0 for one that is not to be redrawn."""
+        if not _needs_redraw(canvas, tile.region):
             return 0.0
         if self._only is not None and tile not in set(self._only(step.grid)):
             return 0.0
-        amount = detail(canvas.source(tile.region))
+        amount = measure_detail(canvas.source(tile.region))
         strength = 0.0
         if not is_flat(amount, self._settings):
             strength = tile_strength(amount, step.strength, self._settings)
@@ -114,11 +115,11 @@ class TileLoop:
             self.count.spared += max(0.0, 1 - strength / step.strength)
         return strength
 
-    def _job(
+    def _make_job(
         self, name: str, region: Region, pixels: Pixels, strength: float, canvas: Canvas, step: PassPlan
     ) -> TileJob:
         # With the joint method regions belong to its latent tiles, which the painter knows.
-        regions = self._plan.regions if step.joint is None else ()
+        regions = self._settings.prompt_regions if step.joint is None else ()
         prompt = tile_prompt(self._general_prompt(canvas.source(region)), regions, region, step.size)
         return TileJob(name, region, pixels, strength, prompt, canvas.mask(region), latent_region(region))
 
@@ -133,12 +134,12 @@ class TileLoop:
     def _kept(self, name: str, region: Region) -> _Levels | None:
         return None if self._journal is None else self._journal.get(name, (region.height, region.width, 3))
 
-    def _painted(self, jobs: Sequence[TileJob], canvas: Canvas, step: PassPlan) -> Iterator[tuple[TileJob, _Levels]]:
-        """Each job with its finished tile, which is in the journal before it comes out here."""
-        started = time.monotonic()
+    def _paint(self, jobs: Sequence[TileJob], canvas: Canvas, step: PassPlan) -> Iterator[tuple[TileJob, _Levels]]:
+        """Yield each job with its finished tile, which is in the journal by then."""
+        started, lock = time.monotonic(), self._settings.color_lock
         try:
             for job, pixels in self._batched.paint(jobs):
-                levels = as_levels(match_low_frequencies(pixels, canvas.source(job.region), self._settings.color_lock))
+                levels = to_levels(match_low_frequencies(pixels, canvas.source(job.region), lock), np.uint16)
                 if self._journal is not None:
                     self._journal.put(job.name, levels)
                 self.count.work += job.strength / step.strength if step.strength else 1.0
@@ -151,44 +152,45 @@ class TileLoop:
     def _finish(self, canvas: Canvas, tile: Tile, levels: _Levels) -> None:
         canvas.finish(tile, levels)
         if self._on_tile_done is not None:
-            self._on_tile_done(tile.region, as_float(levels), canvas.grid.canvas)
+            self._on_tile_done(tile.region, to_floats(levels), canvas.grid.canvas)
         self._progress.report(self.count.done / self.count.total, f"tile {self.count.done} of {self.count.total}")
 
     def _mend_seams(self, merged: Pixels, canvas: Canvas, step: PassPlan) -> None:
         """Redraw the borders that stand out; what does not make one less visible is not used. Changes `merged`."""
         before = canvas.source(Region.whole(step.grid.canvas))
-        shown = [border for border in borders(step.grid) if _is_asked_for(canvas, border.shared)]
-        seen = {border.name: (border, discontinuity(border, merged, before)) for border in shown}
-        found = {f"{step.number}-seam-{name}": pair for name, pair in seen.items() if stands_out(pair[1])}
-        for name, patch in self._patches({name: border for name, (border, _) in found.items()}, canvas, step):
-            border, visible = found[name]
+        seams: dict[str, tuple[Border, float]] = {}
+        for border in borders(step.grid):
+            if _needs_redraw(canvas, border.shared) and stands_out(visible := discontinuity(border, merged, before)):
+                seams[f"{step.number}-seam-{border.name}"] = border, visible
+        for name, patch in self._paint_patches({name: border for name, (border, _) in seams.items()}, canvas, step):
+            border, visible = seams[name]
             region = patch_region(border, step.grid)
-            whole = merged[region.rows, region.columns].copy()
+            unmended = merged[region.rows, region.columns].copy()
             blend = self._settings.blend
             merged[region.rows, region.columns] = blend_patch(
                 merged, patch, region, step.grid.area, blend, upright=border.upright
             )
             if discontinuity(border, merged, before) >= visible:
-                merged[region.rows, region.columns] = whole
+                merged[region.rows, region.columns] = unmended
 
-    def _patches(self, found: dict[str, Border], canvas: Canvas, step: PassPlan) -> list[tuple[str, Pixels]]:
-        """The tiles over those borders, in the borders' order; fewer if the run is stopped."""
+    def _paint_patches(self, seams: dict[str, Border], canvas: Canvas, step: PassPlan) -> list[tuple[str, Pixels]]:
+        """Redraw the tiles over those borders, in the borders' order; fewer if the run is stopped."""
         patches: dict[str, Pixels] = {}
         jobs = []
-        for name, border in found.items():
+        for name, border in seams.items():
             region = patch_region(border, step.grid)
             if (levels := self._kept(name, region)) is not None:
-                patches[name] = as_float(levels)
+                patches[name] = to_floats(levels)
             else:
-                jobs.append(self._job(name, region, canvas.source(region), step.strength, canvas, step))
-        for job, levels in self._painted(jobs, canvas, step):
-            patches[job.name] = as_float(levels)
+                jobs.append(self._make_job(name, region, canvas.source(region), step.strength, canvas, step))
+        for job, levels in self._paint(jobs, canvas, step):
+            patches[job.name] = to_floats(levels)
             self.count.borders += 1
-            self._progress.report(1.0, f"border {len(patches)} of {len(found)}")
-        return [(name, patches[name]) for name in found if name in patches]
+            self._progress.report(1.0, f"border {len(patches)} of {len(seams)}")
+        return [(name, patches[name]) for name in seams if name in patches]
 
 
-def _is_asked_for(canvas: Canvas, region: Region) -> bool:
-    """Whether any pixel there is to be redrawn at all."""
+def _needs_redraw(canvas: Canvas, region: Region) -> bool:
+    """Say whether any pixel there is to be redrawn."""
     mask = canvas.mask(region)
     return mask is None or bool(mask.any())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_upscale.redrawing.journal import JobKey, Journal, job_key, unfinished
+from lib_upscale.redrawing.journal import JobKey, Journal, find_unfinished, job_key
 from lib_upscale.settings.redraw import Blend, RedrawSettings
 
 TILE = np.random.default_rng(0).integers(0, 65536, (16, 24, 3)).astype(np.uint16)
@@ -60,8 +60,8 @@ def test_a_job_with_a_random_seed_is_found_again(tmp_path: Path) -> None:
         for number in range(tiles):
             Journal(tmp_path, JobKey("b" * 40, seed)).put(f"0-{number}", TILE)
     Journal(tmp_path, KEY).put("0-0", TILE)
-    assert {(job.key.seed, job.tiles) for job in unfinished(tmp_path, "b" * 40)} == {(3, 1), (4, 2)}
-    assert unfinished(tmp_path / "nowhere", "b" * 40) == []
+    assert {(job.key.seed, job.tiles) for job in find_unfinished(tmp_path, "b" * 40)} == {(3, 1), (4, 2)}
+    assert find_unfinished(tmp_path / "nowhere", "b" * 40) == []
 
 
 def test_old_jobs_make_room_and_foreign_folders_stay(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.latent.canvas_noise import BrownianNoise, CanvasNoise, latent_region, replayed
+from lib_upscale.redrawing.latent.canvas_noise import BrownianNoise, CanvasNoise, latent_region, replay
 from lib_upscale.redrawing.tiles.grid import plan_grid
 
 
@@ -31,7 +31,7 @@ def test_draws_do_not_depend_on_which_were_asked_for_before(order: list[int], ke
         return lambda: torch.randn(4, 40, 50, generator=generator)
 
     expected = [draw() for draw in [start()] for _ in range(5)]
-    noise = CanvasNoise(replayed(start), keep)
+    noise = CanvasNoise(replay(start), keep)
     place = Region(3, 5, 8, 8)
     for draw in [*order, *order]:
         assert torch.equal(noise.window(draw, place), expected[draw][:, 5:13, 3:11])

@@ -28,7 +28,7 @@ def test_the_line_before_a_run_says_size_grid_and_cost() -> None:
     )
 
 
-def test_the_tiles_that_are_going_to_be_skipped_are_foretold() -> None:
+def test_the_tiles_that_are_going_to_be_skipped_are_forecast() -> None:
     rng = np.random.default_rng(0)
     pixels = np.full((300, 500, 3), 0.5, np.float32)
     pixels[:, 300:] += 0.2 * rng.standard_normal((300, 200, 1)).astype(np.float32)
@@ -40,15 +40,15 @@ def test_the_tiles_that_are_going_to_be_skipped_are_foretold() -> None:
 
     painter = FunctionPainter(lambda job: job.pixels)
     result = run(RedrawPicture(pixels), chosen, painter, enlarged)
-    told = likely_skipped(pixels[:, :, 0].copy(), result.plan)
-    assert 0 < told == result.count.skipped < result.plan.tiles
+    forecast = likely_skipped(pixels[:, :, 0].copy(), result.plan)
+    assert 0 < forecast == result.count.skipped < result.plan.tiles
 
 
 def test_sizes_are_exact_and_a_smaller_target_is_said() -> None:
     plan = plan_redraw(Size(512, 384), RedrawSettings(scale=2.5), native=512, multiple=8, strength=0.3)
     assert plan.output == Size(1280, 960)
     smaller = plan_redraw(Size(512, 384), RedrawSettings(scale=0.5), native=512, multiple=8, strength=0.3)
-    assert "smaller than the picture of 512x384" in smaller.describe()
+    assert "smaller than the image of 512x384" in smaller.describe()
 
 
 def test_two_passes_share_the_factor_and_have_their_own_strength() -> None:
@@ -88,10 +88,16 @@ def test_settings_that_no_redraw_can_follow(values: dict[str, object], message: 
 
 def test_settings_survive_infotext_and_json() -> None:
     chosen = RedrawSettings(
-        width=300, height=200, overlap=16, tile=128, seam_pass=True, strengths="0.2",
+        width=300,
+        height=200,
+        overlap=16,
+        tile=128,
+        seam_pass=True,
+        strengths="0.2",
         regions="0,0,50,50: a\n50,0,100,50: b",
-        flat_strength=0.1, resume=False,
-    )  # fmt: skip
+        flat_strength=0.1,
+        resume=False,
+    )
     assert RedrawSettings.from_infotext(chosen.to_infotext()) == chosen
     assert RedrawSettings.from_dict(json.loads(chosen.to_json())) == chosen
 

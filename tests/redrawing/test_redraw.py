@@ -368,8 +368,8 @@ def test_a_stop_while_tiles_are_described_keeps_what_is_done(tmp_path: Path) -> 
     assert (painter.asked, painter.names, result.partial) == (1, [], True)
 
 
-def test_values_that_are_no_numbers_are_an_error_and_not_a_black_square() -> None:
-    with pytest.raises(UpscalePlusError, match="no numbers"):
+def test_values_that_are_not_numbers_are_an_error_and_not_a_black_square() -> None:
+    with pytest.raises(UpscalePlusError, match="not numbers"):
         run(picture(1, 40, 40), RedrawSettings(), FunctionPainter(lambda j: j.pixels * np.float32(np.nan)), enlarge)
 
 

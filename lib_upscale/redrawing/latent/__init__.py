@@ -1,0 +1,5 @@
+"""Redraws in latent space: denoises tiles together, noise of a canvas. The public names stand in `__init__.pyi`."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

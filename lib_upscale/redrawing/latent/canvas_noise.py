@@ -1,4 +1,4 @@
-"""One noise for the whole canvas, of which every tile is given its window.
+"""One noise for the whole canvas, of which every tile gets its window.
 
 So neighbors start from the same noise where they overlap, and a tile's noise does not depend on which tiles were
 painted before it. That holds for the noise that ancestral samplers add at each step, and for Brownian noise, too.
@@ -17,14 +17,14 @@ from lib_upscale.redrawing.tiles.grid import LATENT
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BatchNoise", "BrownianNoise", "CanvasNoise", "latent_region", "replayed"]
+__all__ = ["BatchNoise", "BrownianNoise", "CanvasNoise", "latent_region", "replay"]
 
 Draw = Callable[[], "Tensor"]
 """Gives the next noise of a canvas, (channels, height, width)."""
 
 
 def latent_region(region: Region) -> Region:
-    """The part of the latent that a region of the picture becomes. Raises ValueError if it cuts a latent pixel."""
+    """Convert a region of the picture to latent pixels. Raises ValueError if it cuts a latent pixel."""
     if any(value % LATENT for value in (region.x, region.y, region.width, region.height)):
         raise ValueError(f"{region} does not lie at multiples of {LATENT} pixels")
     return Region(region.x // LATENT, region.y // LATENT, region.width // LATENT, region.height // LATENT)
@@ -38,15 +38,15 @@ class CanvasNoise:
     """
 
     def __init__(self, make: Callable[[int], Tensor], keep_bytes: int = 256 << 20) -> None:
-        self._kept = _Kept(make, keep_bytes)
+        self._cache = _Cache(make, keep_bytes)
 
     def window(self, draw: int, region: Region) -> Tensor:
         """The noise of one tile, (channels, height, width)."""
-        return _window(self._kept(draw), region)
+        return _window(self._cache(draw), region)
 
     def windows(self, draw: int, regions: Sequence[Region]) -> Tensor:
         """The noise of a batch of equal tiles, (tiles, channels, height, width)."""
-        return _stacked(self._kept(draw), regions)
+        return _stack(self._cache(draw), regions)
 
     def for_batch(self, regions: Sequence[Region]) -> BatchNoise:
         """The draws one after the other, as a sampler asks for them, for a batch of tiles."""
@@ -54,7 +54,7 @@ class CanvasNoise:
 
 
 class BatchNoise:
-    """What stands in for a sampler's random numbers while it paints a batch: each call is the next draw."""
+    """Replaces a sampler's random numbers while it paints a batch: each call is the next draw."""
 
     def __init__(self, canvas: CanvasNoise, regions: tuple[Region, ...]) -> None:
         self._canvas, self._regions, self._draw = canvas, regions, 0
@@ -71,8 +71,8 @@ class BatchNoise:
         return noise
 
 
-def replayed(start: Callable[[], Draw]) -> Callable[[int], Tensor]:
-    """Draws by number from a generator that can only go forward; `start` gives a fresh one from the seed.
+def replay(start: Callable[[], Draw]) -> Callable[[int], Tensor]:
+    """Number the draws of a generator that can only go forward; `start` gives a fresh one from the seed.
 
     For going back it is started again, so a canvas too large to keep every draw costs time, not memory.
     """
@@ -103,33 +103,33 @@ class BrownianNoise:
         def make(levels: tuple[float, float]) -> Tensor:
             return between(*levels)
 
-        self._kept = _Kept(make, keep_bytes)
+        self._cache = _Cache(make, keep_bytes)
 
     def windows(self, sigma: float, sigma_next: float, regions: Sequence[Region]) -> Tensor:
         """The noise between two levels for a batch of equal tiles, (tiles, channels, height, width)."""
-        return _stacked(self._kept((float(sigma), float(sigma_next))), regions)
+        return _stack(self._cache((float(sigma), float(sigma_next))), regions)
 
     def for_batch(self, regions: Sequence[Region]) -> Callable[[float, float], Tensor]:
         """A noise sampler, as k-diffusion's samplers take it, for a batch of tiles."""
         return lambda sigma, sigma_next: self.windows(sigma, sigma_next, regions)
 
 
-class _Kept:
+class _Cache:
     """Remembers what was made last, up to a number of bytes but always the last one."""
 
     def __init__(self, make: Callable[..., Tensor], limit: int) -> None:
         self._make, self._limit = make, limit
-        self._made: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._tensors: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def __call__(self, key: Hashable) -> Tensor:
-        if key not in self._made:
+        if key not in self._tensors:
             # Every tile asks in the same order, so once full only the newest goes: the older are needed sooner.
-            made = self._make(key)
-            size = made.element_size() * made.nelement()
-            if self._made and (len(self._made) + 1) * size > self._limit:
-                self._made.popitem()
-            self._made[key] = made
-        return self._made[key]
+            tensor = self._make(key)
+            size = tensor.element_size() * tensor.nelement()
+            if self._tensors and (len(self._tensors) + 1) * size > self._limit:
+                self._tensors.popitem()
+            self._tensors[key] = tensor
+        return self._tensors[key]
 
 
 def _window(canvas: Tensor, region: Region) -> Tensor:
@@ -138,7 +138,7 @@ def _window(canvas: Tensor, region: Region) -> Tensor:
     return canvas[..., region.rows, region.columns]
 
 
-def _stacked(canvas: Tensor, regions: Sequence[Region]) -> Tensor:
+def _stack(canvas: Tensor, regions: Sequence[Region]) -> Tensor:
     import torch
 
     return torch.stack([_window(canvas, region) for region in regions])

@@ -1,4 +1,4 @@
-"""Finished tiles become one picture: where two overlap, a cut or a fade that leaves no seam.
+"""Merges finished tiles into one picture: where two overlap, a cut or a fade that leaves no seam.
 
 A plain cross-fade of two textures that disagree loses detail: in its middle the variance is halved. A minimum-error
 cut (Efros, Freeman 2001: Image Quilting) takes every pixel from one tile, along the path where both agree best; a
@@ -17,7 +17,7 @@ from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian
 from lib_upscale.redrawing.tiles.grid import Axis, Grid, Tile
 from lib_upscale.settings.redraw import Blend
 
-__all__ = ["assemble", "blend_across", "cut_path", "ramp", "spline", "weights"]
+__all__ = ["assemble", "blend_across", "blend_bands", "cut_path", "ramp", "weights"]
 
 
 _LEAST_OVERLAP = 8
@@ -29,7 +29,16 @@ _WIDEST = 8.0
 
 
 def assemble(grid: Grid, pixels_of: Callable[[Tile], Pixels], blend: Blend) -> Pixels:
-    """The merged pixels of the grid's area. `pixels_of` gives the pixels of a tile, finished or as it was."""
+    """Merge all tiles.
+
+    Args:
+        grid: Where they lie.
+        pixels_of: Gives the pixels of a tile, finished or as it was: (height, width, 3), 0..1.
+        blend: How to merge two that overlap.
+
+    Returns:
+        The pixels of the grid's area, (height, width, 3).
+    """
     area = grid.area
     picture = np.empty((area.height, area.width, 3), dtype=np.float32)
     for row in range(grid.rows):
@@ -59,7 +68,7 @@ def _lay(picture: Pixels, part: Pixels, axis: Axis, index: int, blend: Blend) ->
 
 
 def blend_across(left: Pixels, right: Pixels, blend: Blend) -> Pixels:
-    """One picture from two of equal size, (height, width, 3): `left` at its left border, `right` at its right.
+    """Merge two pictures of equal size, (height, width, 3), into one: `left` at its left border, `right` at its right.
 
     The change happens within the inner half of the width: what lies nearer to the border of a tile was painted with
     less context and is not used.
@@ -68,19 +77,19 @@ def blend_across(left: Pixels, right: Pixels, blend: Blend) -> Pixels:
     if blend is Blend.LINEAR or left.shape[1] < _LEAST_OVERLAP:
         merged = right + ramp(left.shape[1])[None, :, None] * difference
     else:
-        merged = right + spline(difference, _left_of_cut(difference), _widest(left.shape[1], blend))
+        merged = right + blend_bands(difference, _left_of_cut(difference), _widest(left.shape[1], blend))
     return np.asarray(merged, dtype=np.float32)
 
 
 def ramp(width: int) -> NDArray[np.float32]:
-    """The weight of the left of two tiles over an overlap of that many pixels: 1, then falling in the inner half, 0."""
+    """Weigh the left of two tiles over an overlap of that many pixels: 1, then falling in the inner half, then 0."""
     position = (np.arange(width, dtype=np.float32) + 0.5) / width
     falling = np.clip(1.5 - 2 * position, 0, 1)
     return np.asarray(falling * falling * (3 - 2 * falling), dtype=np.float32)  # smooth at both ends
 
 
 def weights(axis: Axis) -> NDArray[np.float32]:
-    """How much of each tile a linear merge shows, (tiles, length): columns sum to one."""
+    """Weigh the tiles of an axis as a linear merge does: (tiles, length), columns sum to one."""
     result = np.zeros((len(axis.origins), axis.length), dtype=np.float32)
     for index, origin in enumerate(axis.origins):
         first = origin - axis.start
@@ -94,10 +103,11 @@ def weights(axis: Axis) -> NDArray[np.float32]:
 
 
 def cut_path(error: Plane) -> NDArray[np.intp]:
-    """For each row the column at which to cut, so that the sum of `error` along the path is least.
+    """Find the column at which to cut in each row, so that the sum of `error` (height, width) along the path is least.
 
-    The path moves by at most one column from row to row (dynamic programming, as in Image Quilting). A cut at
-    column c takes the columns below c from the left picture, column c and those above from the right.
+    The path moves by at most one column from row to row (dynamic programming). A cut at column c takes the columns
+    below c from the left picture, column c and those above from the right.
+    Source: Efros, Freeman 2001, Image Quilting.
     """
     height, width = error.shape
     cost = np.empty((height, width), dtype=np.float64)
@@ -129,12 +139,12 @@ def _widest(width: int, blend: Blend) -> float:
     return min(_FEATHER if blend is Blend.CUT else _WIDEST, (width // 4) / 3)
 
 
-def spline(difference: Pixels, mask: Plane, widest: float) -> Pixels:
-    """What to add to one picture so that it becomes another where `mask` is 1: their `difference`, blended by bands.
+def blend_bands(difference: Pixels, mask: Plane, widest: float) -> Pixels:
+    """Blend a difference by bands: what to add to one picture so that it becomes another where `mask` is 1.
 
     Each band of frequencies, an octave wide, is multiplied by the mask blurred about as much as the band is coarse,
-    up to a standard deviation of `widest` pixels. (Burt and Adelson's blend, without their decimation:
-    the blend of two pictures is linear in their difference.)
+    up to a standard deviation of `widest` pixels.
+    Source: Burt, Adelson 1983, without their decimation; the blend of two pictures is linear in their difference.
     """
     result = np.zeros_like(difference)
     finer, sigma = difference, min(_FEATHER, widest)

@@ -1,7 +1,7 @@
 """The picture of one pass while it is redrawn: the enlarged source, and the tiles that are finished.
 
-Finished tiles are kept as 16-bit numbers, in memory and in the journal alike: so a resumed run continues from the very
-same numbers, and a tile takes half the memory.
+Finished tiles are kept in 16 bits, in memory and in the journal alike: so a resumed run continues from the very same
+numbers, and a tile takes half the memory.
 """
 
 from __future__ import annotations
@@ -10,22 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.levels import to_floats
 from lib_upscale.redrawing.tiles.blending import assemble, weights
 from lib_upscale.redrawing.tiles.filters import Pixels, Plane, reflect_pad
 from lib_upscale.redrawing.tiles.grid import Grid, Tile
 from lib_upscale.settings.redraw import Blend
 
-__all__ = ["Canvas", "as_float", "as_levels"]
-
-
-def as_levels(pixels: Pixels) -> NDArray[np.uint16]:
-    """0..1 as 0..65535, clipped and rounded."""
-    return np.rint(np.clip(pixels, 0, 1) * 65535).astype(np.uint16)
-
-
-def as_float(levels: NDArray[np.uint16]) -> Pixels:
-    """The inverse of `as_levels`."""
-    return np.asarray(levels.astype(np.float32) / np.float32(65535), dtype=np.float32)
+__all__ = ["Canvas"]
 
 
 class Canvas:
@@ -40,25 +31,20 @@ class Canvas:
         self._across, self._down = weights(grid.across), weights(grid.down)
 
     def source(self, region: Region) -> Pixels:
-        """The enlarged picture there, before any redraw."""
+        """Return the enlarged picture there, before any redraw. A view."""
         return self._source[region.rows, region.columns]
 
     def mask(self, region: Region) -> Plane | None:
-        """How far the pixels there are to be redrawn, or None: all of them."""
+        """Return how far the pixels there are to be redrawn, 0..1; None: all of them."""
         return None if self._mask is None else self._mask[region.rows, region.columns]
 
     def finish(self, tile: Tile, levels: NDArray[np.uint16]) -> None:
-        """A tile is done."""
+        """Keep a finished tile, (height, width, 3)."""
         self._finished[tile.index] = levels
 
-    @property
-    def finished(self) -> int:
-        """How many tiles are done."""
-        return len(self._finished)
-
     def seen_by(self, tile: Tile) -> Pixels:
-        """What a tile sees in sequential mode: finished neighbors, cross-faded with each other and with the source."""
-        seen: Pixels = self.source(tile.region).copy()
+        """Return the source under a tile with finished neighbors cross-faded in: what it sees in sequential mode."""
+        visible: Pixels = self.source(tile.region).copy()
         for other in self.grid.around(tile):
             if (levels := self._finished.get(other.index)) is None:
                 continue
@@ -66,12 +52,12 @@ class Canvas:
             if shared is not None:
                 change = self._part(levels, other, shared) - self.source(shared)
                 here = shared.moved(-tile.region.x, -tile.region.y)
-                seen[here.rows, here.columns] += self._weight(other, shared) * change
-        return seen
+                visible[here.rows, here.columns] += self._weight(other, shared) * change
+        return visible
 
     def _part(self, levels: NDArray[np.uint16], tile: Tile, region: Region) -> Pixels:
         inside = region.moved(-tile.region.x, -tile.region.y)
-        return as_float(levels[inside.rows, inside.columns])
+        return to_floats(levels[inside.rows, inside.columns])
 
     def _weight(self, tile: Tile, region: Region) -> NDArray[np.float32]:
         inside = region.moved(-self.grid.area.x, -self.grid.area.y)
@@ -80,17 +66,17 @@ class Canvas:
         return np.asarray(down[:, None, None] * across[None, :, None], dtype=np.float32)
 
     def merged(self, blend: Blend) -> Pixels:
-        """All finished tiles merged, the source where there is none: the whole canvas, (height, width, 3)."""
+        """Merge all finished tiles, with the source where there is none: the whole canvas, (height, width, 3)."""
         area = self.grid.area
         canvas: Pixels = self._source.copy()
         if self._finished:
-            canvas[area.rows, area.columns] = assemble(self.grid, self._now, blend)
+            canvas[area.rows, area.columns] = assemble(self.grid, self._current, blend)
         return canvas
 
-    def _now(self, tile: Tile) -> Pixels:
+    def _current(self, tile: Tile) -> Pixels:
         levels = self._finished.get(tile.index)
-        return self.source(tile.region) if levels is None else as_float(levels)
+        return self.source(tile.region) if levels is None else to_floats(levels)
 
     def cropped(self, canvas: Pixels) -> Pixels:
-        """Without what was reflected to fill the canvas."""
+        """Cut off what was reflected to fill the canvas. A view."""
         return canvas[: self._size.height, : self._size.width]

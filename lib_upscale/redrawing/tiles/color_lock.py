@@ -1,7 +1,7 @@
 """The color lock: a redrawn tile keeps its detail, and the coarse colors of the picture that it was made from.
 
-The idea of exchanging low frequencies is StableSR's (Wang et al. 2023, "wavelet color fix"); here it is done for
-each tile, with the tile's own surroundings, so that no tile drifts against its neighbors.
+Source: StableSR (Wang et al. 2023), "wavelet color fix". Here low frequencies are exchanged for each tile, with the
+tile's own surroundings, so that no tile drifts against its neighbors.
 """
 
 from __future__ import annotations
@@ -20,9 +20,17 @@ _SIGMA = 32.0
 
 
 def match_low_frequencies(redrawn: Pixels, source: Pixels, lock: ColorLock) -> Pixels:
-    """`redrawn` with the low frequencies of `source`, the same tile before; both (height, width, 3).
+    """Give a redrawn tile the low frequencies that it had before.
 
-    Borders are reflected in both alike, so a tile that was not changed stays as it is. Not clipped to 0..1.
+    Borders are reflected in both alike, so a tile that was not changed stays as it is.
+
+    Args:
+        redrawn: (height, width, 3), 0..1.
+        source: The same tile before.
+        lock: Which frequencies count as low.
+
+    Returns:
+        (height, width, 3), not clipped to 0..1.
     """
     if lock is ColorLock.OFF:
         return redrawn

@@ -1,4 +1,4 @@
-"""Plain filters on float32 arrays (height, width[, channels]): blurs, luma, reflection padding, resizing of masks."""
+"""Filters on float32 arrays (height, width[, channels]): blurs, brightness, reflection padding, resizing of masks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SPLINE: NDArray[np.float32] = np.array([1, 4, 6, 4, 1], dtype=np.float32) / np.
 
 
 def luma(pixels: Pixels) -> Plane:
-    """Brightness as ITU-R BT.601 weighs it, the weights that Pillow's mode L has."""
+    """Compute the brightness of (height, width, 3) by ITU-R BT.601, whose weights Pillow's mode L has."""
     return np.asarray(pixels @ LUMA, dtype=np.float32)
 
 
 def gaussian(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Blurred by a gaussian of `sigma` pixels, cut at 3 sigma; borders are reflected."""
+    """Blur by a gaussian of `sigma` pixels, cut at 3 sigma; borders are reflected."""
     if sigma < 0.1:  # its neighbors' taps are nothing in 32 bits
         return values
     # A wide blur is made of a narrow one and of taps that lie further apart: variances add.
@@ -37,24 +37,24 @@ def gaussian(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     radius = max(1, math.ceil(3 * sigma))
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel: NDArray[np.float32] = np.asarray(taps / taps.sum(), dtype=np.float32)
-    return _convolved(_convolved(values, kernel, 0, spacing), kernel, 1, spacing)
+    return _convolve(_convolve(values, kernel, 0, spacing), kernel, 1, spacing)
 
 
 def a_trous(values: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
-    """The approximation left by `levels` steps of the a-trous wavelet transform with a cubic B-spline.
+    """Compute the approximation left by `levels` steps of the a-trous wavelet transform with a cubic B-spline.
 
-    (Starck, Murtagh, Bijaoui 1998: Image Processing and Data Analysis.) It is a blur whose standard deviation is
-    sqrt((4**levels - 1) / 3) pixels; borders are reflected.
+    It is a blur whose standard deviation is sqrt((4**levels - 1) / 3) pixels; borders are reflected.
+    Source: Starck, Murtagh, Bijaoui 1998, Image Processing and Data Analysis.
     """
     for level in range(levels):
-        values = _convolved(_convolved(values, _SPLINE, 0, 2**level), _SPLINE, 1, 2**level)
+        values = _convolve(_convolve(values, _SPLINE, 0, 2**level), _SPLINE, 1, 2**level)
     return values
 
 
-def _convolved(
+def _convolve(
     values: NDArray[np.float32], kernel: NDArray[np.float32], axis: int, dilation: int
 ) -> NDArray[np.float32]:
-    """Correlated along one axis with a symmetric kernel whose taps lie `dilation` pixels apart."""
+    """Correlate along one axis with a symmetric kernel whose taps lie `dilation` pixels apart."""
     half = len(kernel) // 2
     margin = half * dilation
     widths = [(margin, margin) if a == axis else (0, 0) for a in range(values.ndim)]
@@ -76,14 +76,14 @@ def _convolved(
 
 
 def reflect_pad(values: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """Grown to `size` by reflection at the right and at the bottom; the top left corner stays."""
+    """Grow to `size` by reflection at the right and at the bottom; the top left corner stays."""
     height, width = values.shape[:2]
     missing = [(0, size.height - height), (0, size.width - width), *[(0, 0)] * (values.ndim - 2)]
     return np.pad(values, missing, mode="reflect") if size != Size(width, height) else values
 
 
 def resize(plane: Plane, size: Size) -> Plane:
-    """A mask or map of another size, bilinear, its values kept between its smallest and largest."""
+    """Resize a mask or map by bilinear filtering, which keeps values between the smallest and the largest."""
     if (size.height, size.width) == plane.shape:
         return plane
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))

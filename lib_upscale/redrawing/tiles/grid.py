@@ -1,4 +1,4 @@
-"""Where the tiles of a redraw lie: equal, evenly spread, at multiples of the latent's pixel.
+"""Plans where the tiles of a redraw lie: equal, evenly spread, at multiples of the latent's pixel.
 
 A tile of a redraw is seen by a base model that was trained at one size, so its size follows that size and not the
 memory; this is what sets it apart from the plan of an upscaler's tiles.
@@ -96,11 +96,11 @@ class Grid:
         return self.tiles[self.rows // 2 * self.columns + self.columns // 2]
 
     def at(self, column: int, row: int) -> Tile:
-        """The tile in that column and row."""
+        """Return the tile in that column and row."""
         return self.tiles[row * self.columns + column]
 
     def around(self, tile: Tile) -> list[Tile]:
-        """The other tiles that share pixels with this one."""
+        """List the other tiles that share pixels with this one."""
         return [t for t in self.tiles if t is not tile and t.region.intersection(tile.region)]
 
 
@@ -139,7 +139,7 @@ def plan_grid(
 
 
 def overlap_of(tile: int, overlap: int | None) -> int:
-    """The overlap asked for, or the automatic one of a tile of that side."""
+    """Return the overlap asked for, or the automatic one of a tile of that side."""
     return tile // _AUTO_OVERLAP if overlap is None else overlap
 
 

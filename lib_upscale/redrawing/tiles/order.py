@@ -1,4 +1,4 @@
-"""In which order tiles are redrawn, and which may be redrawn together."""
+"""Orders tiles, and groups those that may be redrawn together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _Job = TypeVar("_Job")
 
 
 def stages(grid: Grid, order: TileOrder, mode: TileContext) -> list[list[Tile]]:
-    """All tiles in groups, one group after the other; in sequential mode a tile sees the groups before its own.
+    """Group the tiles in the order in which they are redrawn; in sequential mode a tile sees the groups before its own.
 
     Since that depends on groups and not on batches, the size of a batch changes no result. Independent tiles are one
     group; a checkerboard has one for each color; in rows and spirals every tile sees all that came before it.
     """
-    tiles = _ordered(grid, order)
+    tiles = _sort(grid, order)
     if mode is TileContext.INDEPENDENT:
         return [tiles]
     if order is TileOrder.CHECKERBOARD:
@@ -28,7 +28,7 @@ def stages(grid: Grid, order: TileOrder, mode: TileContext) -> list[list[Tile]]:
     return [[tile] for tile in tiles]
 
 
-def _ordered(grid: Grid, order: TileOrder) -> list[Tile]:
+def _sort(grid: Grid, order: TileOrder) -> list[Tile]:
     if order is TileOrder.CHECKERBOARD:
         return sorted(grid.tiles, key=lambda t: (_color(t), t.index))
     if order is TileOrder.SPIRAL:
@@ -46,7 +46,7 @@ def _turn(x: int, y: int) -> tuple[int, float]:
 
 
 def batches(jobs: Sequence[_Job], size: int, key: Callable[[_Job], Hashable]) -> Iterator[list[_Job]]:
-    """At most `size` jobs at a time, in order, together only while their keys are equal."""
+    """Yield at most `size` jobs at a time, in order, together only while their keys are equal."""
     batch: list[_Job] = []
     for job in jobs:
         if batch and (len(batch) == size or key(batch[0]) != key(job)):

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor
 from torch.nn import functional as F
 
-from lib_upscale.redrawing.latent.joint_plan import joint_settings
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing.latent import joint_settings
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize

@@ -10,8 +10,8 @@ import gradio as gr
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.plan import plan_redraw
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import plan_redraw
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
 from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresRequest

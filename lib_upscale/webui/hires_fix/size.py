@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.webui.host.protocols import HostTxt2Img
 
 __all__ = ["HiresSize"]

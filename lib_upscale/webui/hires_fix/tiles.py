@@ -16,11 +16,8 @@ from torch.nn.functional import interpolate
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.plan import RedrawPlan, plan_redraw
-from lib_upscale.redrawing.result import RedrawPicture
-from lib_upscale.redrawing.run import redraw
-from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import RedrawPicture, RedrawPlan, plan_redraw, redraw
+from lib_upscale.redrawing.tiles import LATENT, Pixels
 from lib_upscale.settings.redraw import RedrawSettings, VaeMode
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane
+from lib_upscale.redrawing.tiles import Pixels, Plane
 
 __all__ = ["flatten", "read_infotext", "resize_image", "save_image", "to_pil"]
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lib_upscale.redrawing.result import RedrawResult
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane, resize
+from lib_upscale.redrawing import RedrawResult
+from lib_upscale.redrawing.tiles import Pixels, Plane, resize
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.images import save_image, to_pil
 from lib_upscale.webui.host.processing import as_decoded_samples, color_correction, create_infotext

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from lib_upscale.errors import SettingsError
-from lib_upscale.redrawing.tiles.filters import Pixels, Plane, gaussian
+from lib_upscale.redrawing.tiles import Pixels, Plane, gaussian
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.images import flatten
 from lib_upscale.webui.host.processing import binary_mask

@@ -14,12 +14,8 @@ from torch import Tensor
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.journal import JobKey, Journal, job_key
-from lib_upscale.redrawing.plan import plan_redraw
-from lib_upscale.redrawing.result import RedrawPicture, RedrawResult
-from lib_upscale.redrawing.run import redraw
-from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import JobKey, Journal, RedrawPicture, RedrawResult, job_key, plan_redraw, redraw
+from lib_upscale.redrawing.tiles import LATENT, Pixels
 from lib_upscale.settings.redraw import RedrawMethod
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.images import save_image, to_pil

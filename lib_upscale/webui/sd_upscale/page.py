@@ -8,9 +8,8 @@ from typing import Any
 import gradio as gr
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.plan import RedrawPlan, plan_redraw
-from lib_upscale.redrawing.skip_forecast import likely_skipped
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import RedrawPlan, likely_skipped, plan_redraw
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host import base_model

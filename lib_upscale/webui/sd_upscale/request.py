@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lib_upscale.errors import FormatLimitError, OutputError, SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.formats import check_writable
-from lib_upscale.redrawing.tiles.grid import Grid, Tile
+from lib_upscale.redrawing.tiles import Grid, Tile
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 
 __all__ = ["PREFIX", "TITLE", "RedrawRequest", "check_format"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lib_upscale.redrawing.journal import JobKey, Journal, unfinished
+from lib_upscale.redrawing import JobKey, Journal, find_unfinished
 from lib_upscale.webui.host import console, environment, jobs
 from lib_upscale.webui.host.protocols import HostImg2Img
 
@@ -41,7 +41,7 @@ def open_journal(p: HostImg2Img, key: JobKey, *, resume: bool, any_seed: bool) -
         The key, with the seed that is used, and its journal.
     """
     if any_seed and resume and p.iteration == 0:
-        candidates = unfinished(journal_root(), key.base)
+        candidates = find_unfinished(journal_root(), key.base)
         if candidates:
             key = candidates[0].key
             _set_seed(p, key.seed)

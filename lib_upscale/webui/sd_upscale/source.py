@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from lib_upscale.redrawing.tiles.filters import Plane
+from lib_upscale.redrawing.tiles import Plane
 
 if TYPE_CHECKING:
     from gradio.components import Component

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from lib_upscale.models.runtime.measurements import MeasurementStore
-from lib_upscale.redrawing.result import RedrawResult
+from lib_upscale.redrawing import RedrawResult
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.protocols import HostImg2Img
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.latent.canvas_noise import BatchNoise, BrownianNoise, CanvasNoise, replayed
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing.latent import BatchNoise, BrownianNoise, CanvasNoise, replay
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.sampling import distribution_modules, image_rng
 
@@ -49,7 +49,7 @@ class CanvasRandom:
     _brownian: dict[tuple[float, float], BrownianNoise] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.noise = CanvasNoise(replayed(self._start))
+        self.noise = CanvasNoise(replay(self._start))
         self._encoder = CanvasNoise(self._encoder_noise)
 
     @property

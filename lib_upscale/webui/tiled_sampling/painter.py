@@ -12,11 +12,9 @@ from typing_extensions import override
 from lib_upscale.device import is_out_of_memory
 from lib_upscale.errors import CancelledError, OutOfMemoryError, UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
-from lib_upscale.redrawing.painter import Painter, TileJob
-from lib_upscale.redrawing.plan import PassPlan
-from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import Painter, PassPlan, TileJob
+from lib_upscale.redrawing.latent import JointSettings
+from lib_upscale.redrawing.tiles import LATENT, Pixels
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import jobs
 from lib_upscale.webui.host.images import to_pil

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.tiles.filters import Pixels
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing.tiles import LATENT, Pixels
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.images import to_pil
 from lib_upscale.webui.host.patching import replaced

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.redrawing.painter import TileJob
+from lib_upscale.redrawing import TileJob
 from lib_upscale.webui.host.images import to_pil
 from lib_upscale.webui.host.model import is_xl
 from lib_upscale.webui.host.patching import option_set, replaced

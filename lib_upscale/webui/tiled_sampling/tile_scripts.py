@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib_upscale.redrawing.tiles.filters import Pixels
+from lib_upscale.redrawing.tiles import Pixels
 from lib_upscale.webui.host.protocols import HostBatch, HostScript, HostScriptRunner
 from lib_upscale.webui.host.scripts import empty_runner, overrides_hook
 from lib_upscale.webui.tiled_sampling import controlnet_units

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing.latent.joint_plan import joint_grid
-from lib_upscale.redrawing.plan import PassPlan
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import PassPlan
+from lib_upscale.redrawing.latent import joint_grid
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.base import Settings
 from lib_upscale.settings.fields import AUTOMATIC, options
 from lib_upscale.webui.host import console

@@ -11,7 +11,7 @@ from lib_upscale.image.picture import Picture
 from lib_upscale.image.resample import resample
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Progress
-from lib_upscale.redrawing.tiles.filters import Pixels
+from lib_upscale.redrawing.tiles import Pixels
 from lib_upscale.webui.host.images import to_pil
 from lib_upscale.webui.host.model import give_memory_back
 from lib_upscale.webui.host.protocols import HostUpscalerEntry

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.progress import SILENT, Progress, check
-from lib_upscale.redrawing.latent.joint_denoiser import JointDenoiser, JointSettings, LatentTile
+from lib_upscale.redrawing.latent import JointDenoiser, JointSettings, LatentTile
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostForgeObjects, HostProcessing, HostSampler

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib_upscale.redrawing.latent.joint_denoiser import LatentTile
-from lib_upscale.redrawing.latent.sdxl_conditioning import with_tile_coordinates
+from lib_upscale.redrawing.latent import LatentTile, with_tile_coordinates
 
 __all__ = ["NONE", "Encoded", "Side", "TileConditioning"]
 

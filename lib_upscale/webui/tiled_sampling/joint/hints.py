@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor
 
-from lib_upscale.redrawing.latent.joint_denoiser import LatentTile
+from lib_upscale.redrawing.latent import LatentTile
 from lib_upscale.webui.host.patching import replaced
 
 __all__ = ["cropped_hints"]

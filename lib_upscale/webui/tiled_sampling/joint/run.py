@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import Callback
-from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
-from lib_upscale.redrawing.prompts import tile_prompt
-from lib_upscale.redrawing.tiles.grid import LATENT
+from lib_upscale.redrawing import tile_prompt
+from lib_upscale.redrawing.latent import JointSettings
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import PromptSource, RedrawSettings
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.model import vae_network

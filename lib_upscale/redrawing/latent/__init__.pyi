@@ -1,0 +1,11 @@
+from lib_upscale.redrawing.latent.canvas_noise import BatchNoise as BatchNoise
+from lib_upscale.redrawing.latent.canvas_noise import BrownianNoise as BrownianNoise
+from lib_upscale.redrawing.latent.canvas_noise import CanvasNoise as CanvasNoise
+from lib_upscale.redrawing.latent.canvas_noise import replay as replay
+from lib_upscale.redrawing.latent.joint_denoiser import JointDenoiser as JointDenoiser
+from lib_upscale.redrawing.latent.joint_denoiser import JointSettings as JointSettings
+from lib_upscale.redrawing.latent.joint_denoiser import LatentTile as LatentTile
+from lib_upscale.redrawing.latent.joint_denoiser import TileModel as TileModel
+from lib_upscale.redrawing.latent.joint_plan import joint_grid as joint_grid
+from lib_upscale.redrawing.latent.joint_plan import joint_settings as joint_settings
+from lib_upscale.redrawing.latent.sdxl_conditioning import with_tile_coordinates as with_tile_coordinates
