@@ -1,20 +1,3 @@
-"""The command line: `python -m lib_upscale`. It connects people's words with the library and decides nothing else."""
+from lib_upscale._exports import attach
 
-from __future__ import annotations
-
-import click
-
-from lib_upscale.cli.models_commands import identify, models
-from lib_upscale.cli.upscale_command import upscale
-
-__all__ = ["main"]
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-def main() -> None:
-    """Enlarge pictures with any upscaler model."""
-
-
-main.add_command(upscale)
-main.add_command(identify)
-main.add_command(models)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

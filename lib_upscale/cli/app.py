@@ -1,4 +1,4 @@
-"""What all commands share: errors in plain words, exit codes, names that any terminal can show."""
+"""What all commands share: error messages, exit codes, and printing names on any terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
 
 from lib_upscale.errors import CancelledError, UpscalePlusError
 
-__all__ = ["INTERRUPTED", "Command", "FolderList", "models_dir", "say", "shown"]
+__all__ = ["INTERRUPTED", "Command", "FolderList", "models_dir", "printable", "say"]
 
 INTERRUPTED = 130
-"""The exit code of a program that Ctrl-C ended: 128 and the signal's number."""
+"""The exit code after Ctrl-C: 128 plus the number of the signal."""
 
 
 class Command(click.Command):
@@ -30,7 +30,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; raise nothing but click's own exceptions, unless `--debug` is given."""
-        _let_any_name_be_shown()
+        _replace_unprintable()
         try:
             with warnings.catch_warnings():
                 if not debugging():  # warnings of libraries are for programmers
@@ -44,13 +44,13 @@ class Command(click.Command):
         except UpscalePlusError as error:
             if debugging():
                 raise
-            raise click.ClickException(shown(str(error))) from error
+            raise click.ClickException(printable(str(error))) from error
         except Exception as error:
             if debugging():
                 raise
             raise click.ClickException(
-                f"Something unforeseen went wrong ({type(error).__name__}: {shown(str(error))}): "
-                "run it again with --debug and report what it says"
+                f"An unexpected error occurred ({type(error).__name__}: {printable(str(error))}): "
+                "run it again with --debug and report the traceback"
             ) from error
 
 
@@ -61,12 +61,12 @@ def debugging() -> bool:
 
 
 def say(text: str) -> None:
-    """A line on standard error, where it can't get into a program's output."""
-    click.echo(shown(text), err=True)
+    """Print a line on standard error, apart from what a program may read."""
+    click.echo(printable(text), err=True)
 
 
-def shown(name: str | os.PathLike[str]) -> str:
-    """A name that can be printed: bytes that are no text in the file system's encoding are replaced."""
+def printable(name: str | os.PathLike[str]) -> str:
+    """A name with everything replaced that is not text in the file system's encoding."""
     return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -87,8 +87,8 @@ def _remember_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None
     ctx.meta["upscale-plus.debug"] = value
 
 
-def _let_any_name_be_shown() -> None:
-    """A terminal or pipe that can't encode a letter gets a replacement, not an error."""
+def _replace_unprintable() -> None:
+    """Print a replacement for letters that a terminal or pipe can't encode, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Many pictures, one after the other: the next is read and the last is written while this one is computed."""
+"""Processes files one after the other: the next is read and the last is written while one is computed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OF_THE_MODEL = (
 
 
 class Outcome(str, Enum):
-    """What became of a picture."""
+    """How a job ended."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -48,7 +48,7 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one job, and why."""
+    """How one job ended, and why."""
 
     job: FileJob
     outcome: Outcome
@@ -58,19 +58,23 @@ class Result:
 
 
 class Steps(Protocol[_T]):
-    """The three steps of a job. Each may raise; what is no `UpscalePlusError` is reported as unforeseen."""
+    """The three steps of a job. Each may raise; anything but an `UpscalePlusError` is reported as unexpected."""
 
     def read(self, job: FileJob) -> _T:
-        """Read the picture. Called in another thread, while an earlier job is computed."""
+        """Read the image. Called in another thread, while an earlier job is computed."""
 
-    def make(self, job: FileJob, loaded: _T) -> Callable[[], None]:
-        """Compute the result, in the main thread; what is returned writes it, in another thread."""
+    def compute(self, job: FileJob, loaded: _T) -> Callable[[], None]:
+        """Compute the result, in the main thread.
+
+        Returns:
+            What writes the result; it is called in another thread.
+        """
 
 
 class Interrupt:
-    """Ctrl-C, heard only where stopping leaves nothing half done. In force inside `with`.
+    """Handles Ctrl-C only where stopping leaves nothing half done. In force inside `with`.
 
-    The first one ends the work at hand at once; whatever is being written then is written to its end.
+    The first one stops the computation at once; a file that is being written is finished.
     """
 
     def __init__(self) -> None:
@@ -79,15 +83,15 @@ class Interrupt:
         self._before: Any = None
 
     def __enter__(self) -> Interrupt:
-        with contextlib.suppress(ValueError):  # not the main thread: whoever runs this there hears Ctrl-C himself
-            self._before = signal.signal(signal.SIGINT, self._heard)
+        with contextlib.suppress(ValueError):  # signals can only be handled in the main thread
+            self._before = signal.signal(signal.SIGINT, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
-    def _heard(self, _: int, __: FrameType | None) -> None:
+    def _on_signal(self, _: int, __: FrameType | None) -> None:
         self.asked = True
         if self._may_raise:
             self._may_raise = False
@@ -109,16 +113,23 @@ def run_jobs(
     jobs: Sequence[FileJob],
     steps: Steps[Any],
     interrupt: Interrupt,
-    settled: Callable[[Result], None] = lambda result: None,
-    begun: Callable[[FileJob], None] = lambda job: None,
+    on_finish: Callable[[Result], None] = lambda result: None,
+    on_start: Callable[[FileJob], None] = lambda job: None,
 ) -> list[Result]:
-    """Do all jobs; a bad one is a failed result and the rest goes on. Returns what became of each that was finished.
+    """Do all jobs; one that fails does not stop the rest.
 
-    Fewer results than jobs come back after Ctrl-C (`interrupt.asked`), and after an error that every further job would
-    meet as well: a model that can't be loaded, a full disk. `settled` is told of each result, maybe in another thread,
-    `begun` of each job that is about to be computed.
+    Args:
+        jobs: What to do, in this order.
+        steps: How a job is done.
+        interrupt: Ctrl-C, in force.
+        on_finish: Called with each result, maybe in another thread.
+        on_start: Called with each job that is about to be computed.
+
+    Returns:
+        The results of the jobs that were finished. They are fewer than the jobs after Ctrl-C (`interrupt.asked`), and
+        after an error that every further job would meet as well: a model that can't be loaded, a full disk.
     """
-    return _Run(steps, interrupt, settled, begun).all(jobs)
+    return _Run(steps, interrupt, on_finish, on_start).all(jobs)
 
 
 class _Run(Generic[_T]):
@@ -126,15 +137,15 @@ class _Run(Generic[_T]):
         self,
         steps: Steps[_T],
         interrupt: Interrupt,
-        settled: Callable[[Result], None],
-        begun: Callable[[FileJob], None],
+        on_finish: Callable[[Result], None],
+        on_start: Callable[[FileJob], None],
     ) -> None:
         self._steps = steps
         self._interrupt = interrupt
-        self._tell = settled
-        self._begun = begun
+        self._on_finish = on_finish
+        self._on_start = on_start
         self._results: list[Result] = []
-        self._hopeless = False
+        self._is_hopeless = False
 
     def all(self, jobs: Sequence[FileJob]) -> list[Result]:
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
@@ -146,13 +157,13 @@ class _Run(Generic[_T]):
                     following = jobs[number + 1] if number + 1 < len(jobs) else None
                     # One picture ahead and one behind: more would only take memory.
                     ahead = reader.submit(self._steps.read, following) if following else None
-                    write = self._computed(job, current)
+                    write = self._compute(job, current)
                     if behind is not None:
                         with self._interrupt.allowed():
                             behind.result()
-                    behind = writer.submit(self._written, job, *write) if write else None
+                    behind = writer.submit(self._write, job, *write) if write else None
                     del write, current
-                    if self._hopeless:
+                    if self._is_hopeless:
                         break
             except KeyboardInterrupt:
                 self._interrupt.asked = True
@@ -162,35 +173,35 @@ class _Run(Generic[_T]):
         # Leaving the executors has waited for what was computed to be written.
         return self._results
 
-    def _computed(self, job: FileJob, loaded: Future[_T]) -> tuple[Callable[[], None], float] | None:
-        """What writes the result, and when the work began; None if it failed."""
+    def _compute(self, job: FileJob, loaded: Future[_T]) -> tuple[Callable[[], None], float] | None:
+        """Return what writes the result, and when the work began; None if it failed."""
         try:
             with self._interrupt.allowed():
                 picture = loaded.result()
-                self._begun(job)
-                begun = time.monotonic()
-                return self._steps.make(job, picture), begun
+                self._on_start(job)
+                start = time.monotonic()
+                return self._steps.compute(job, picture), start
         except CancelledError:
             raise KeyboardInterrupt from None
         except Exception as error:
-            self._failed(job, error)
+            self._fail(job, error)
             return None
 
-    def _written(self, job: FileJob, write: Callable[[], None], begun: float) -> None:
+    def _write(self, job: FileJob, write: Callable[[], None], start: float) -> None:
         try:
             write()
         except Exception as error:
-            self._failed(job, error)
+            self._fail(job, error)
         else:
-            self._settle(Result(job, Outcome.DONE, seconds=time.monotonic() - begun))
+            self._finish(Result(job, Outcome.DONE, seconds=time.monotonic() - start))
 
-    def _failed(self, job: FileJob, error: Exception) -> None:
-        self._hopeless = self._hopeless or isinstance(error, _OF_THE_MODEL) or _disk_is_full(error)
-        self._settle(Result(job, Outcome.FAILED, _reason(job, error), error))
+    def _fail(self, job: FileJob, error: Exception) -> None:
+        self._is_hopeless = self._is_hopeless or isinstance(error, _OF_THE_MODEL) or _disk_is_full(error)
+        self._finish(Result(job, Outcome.FAILED, _reason(job, error), error))
 
-    def _settle(self, result: Result) -> None:
+    def _finish(self, result: Result) -> None:
         self._results.append(result)
-        self._tell(result)
+        self._on_finish(result)
 
 
 def _reason(job: FileJob, error: Exception) -> str:
@@ -200,7 +211,7 @@ def _reason(job: FileJob, error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "does not fit into memory: close other programs or set a smaller target"
-    return f"failed in an unforeseen way ({type(error).__name__}: {error}): run it again with --debug"
+    return f"failed with an unexpected error ({type(error).__name__}: {error}): run it again with --debug"
 
 
 def _disk_is_full(error: BaseException) -> bool:

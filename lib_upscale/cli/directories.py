@@ -1,4 +1,4 @@
-"""Where the command line looks for models and keeps its notes: the only place that reads the environment."""
+"""The folders of the command line: models and caches. Nothing else reads environment variables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NAME = "upscale-plus"
 
 
 def open_catalog(folders: Sequence[Path]) -> Catalog:
-    """The models in `folders`, else in those of the environment, else in the user's own folder; and the defaults."""
+    """Open the models in `folders`, else the environment's, else the user's own folder; and the default models."""
     return Catalog(folders or _usual_folders(), cache=cache_folder() / "identities.json")
 
 
 def cache_folder() -> Path:
-    """The folder for what can be made again: below XDG_CACHE_HOME, LOCALAPPDATA or ~/Library/Caches."""
+    """The folder for what can be computed again: below XDG_CACHE_HOME, LOCALAPPDATA or ~/Library/Caches."""
     if sys.platform == "win32":
         return _base("LOCALAPPDATA", "AppData/Local") / _NAME / "cache"
     if sys.platform == "darwin":
@@ -47,5 +47,5 @@ def _usual_folders() -> list[Path]:
 
 def _base(variable: str, below_home: str) -> Path:
     # The XDG specification has relative paths ignored.
-    given = Path(os.environ.get(variable, ""))
-    return given if given.is_absolute() else Path(os.path.expanduser("~")) / below_home  # noqa: PTH111 (never raises)
+    folder = Path(os.environ.get(variable, ""))
+    return folder if folder.is_absolute() else Path(os.path.expanduser("~")) / below_home  # noqa: PTH111 (never raises)

@@ -1,4 +1,4 @@
-"""What people name on the command line, turned into pairs of a picture and the file its result goes to."""
+"""Turns the inputs of the command line into jobs: an image and the file that its result goes to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from lib_upscale.errors import OutputError
 from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, Format, format_of, is_picture
 
-__all__ = ["FileJob", "Output", "Work", "find_jobs", "output_place"]
+__all__ = ["FileJob", "FileJobs", "Output", "find_jobs", "output_place"]
 
 
 @dataclass(frozen=True)
 class FileJob:
-    """One picture and the file that its result goes to."""
+    """One image and the file that its result goes to."""
 
     source: Path
     output: Path
@@ -33,10 +33,10 @@ class Output:
     suffix: str = ""
     """What is added to each name, before its ending."""
     format: Format | None = None
-    """None keeps each picture's own format if it can be written, else takes PNG."""
+    """None keeps each image's own format if it can be written, else takes PNG."""
 
     def path_for(self, relative: Path) -> Path:
-        """The result of a picture that lies at `relative` below what was named."""
+        """The result of an image that lies at `relative` below an input."""
         if self.file is not None:
             return self.file
         ending = f".{self.format.value}" if self.format else relative.suffix
@@ -46,15 +46,15 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is to be done, and those inputs that gave nothing, each with the reason."""
+class FileJobs:
+    """The jobs, and the inputs that gave none, each with the reason."""
 
     jobs: tuple[FileJob, ...]
     missing: tuple[tuple[str, str], ...]
 
 
 def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | None) -> Output:
-    """A file if `out` has a picture's ending and there is one input, which is no folder; else a folder.
+    """A file if `out` has the suffix of an image and there is one input that is not a folder; else a folder.
 
     Raises `OutputError` where `out` can be neither.
     """
@@ -63,50 +63,57 @@ def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | 
     if path.suffix.lower() in SUPPORTED_SUFFIXES and len(inputs) == 1 and not is_folder and _is_one_file(inputs[0]):
         written = format_of(path)
         if format not in (None, written):
-            raise OutputError(path, f"has the ending of another format than {format.value}", "keep one of the two")
+            raise OutputError(path, f"has the suffix of another format than {format.value}", "keep one of the two")
         return Output(path.parent, path)
     if path.exists() and not path.is_dir():
         raise OutputError(path, "is a file, not a folder for the results", "name a folder or a file such as out.png")
     return Output(path, None, suffix, format)
 
 
-def find_jobs(inputs: Sequence[str], output: Output, is_result: Callable[[Path], bool] = lambda path: False) -> Work:
-    """Every picture of the inputs, which are files, folders and patterns, in the order given.
+def find_jobs(
+    inputs: Sequence[str], output: Output, is_result: Callable[[Path], bool] = lambda path: False
+) -> FileJobs:
+    """Find every image of the inputs, in their order.
 
-    Below a folder, names that begin with a dot, the folder of the results and what `is_result` knows are left out.
-    A folder's tree, and that below the fixed part of a pattern, is kept. Raises `OutputError` if two pictures have
-    one result, or a result would replace one of the pictures.
+    Args:
+        inputs: Files, folders and patterns. Below a folder, names that begin with a dot are left out, and so is the
+            folder of the results. The tree of a folder, and that below the fixed part of a pattern, is kept.
+        output: Where results go.
+        is_result: Whether a file is an earlier result, which is left out too.
+
+    Raises:
+        OutputError: Two images have one result, or a result would replace one of the images.
     """
     jobs: dict[tuple[str, str], FileJob] = {}
     missing = []
-    for given in inputs:
-        found = 0
-        for source, relative in _pictures(given, output.folder, is_result):
+    for name in inputs:
+        count = 0
+        for source, relative in _find_images(name, output.folder, is_result):
             job = FileJob(source, output.path_for(relative))
             jobs.setdefault((_key(source), _key(job.output)), job)
-            found += 1
-        if not found:
-            missing.append((given, _why_nothing(given)))
+            count += 1
+        if not count:
+            missing.append((name, _explain_nothing(name)))
     _check_outputs(list(jobs.values()))
-    return Work(tuple(jobs.values()), tuple(missing))
+    return FileJobs(tuple(jobs.values()), tuple(missing))
 
 
-def _pictures(given: str, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
-    """(picture, its path below what was named)."""
-    path = Path(given)
+def _find_images(name: str, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
+    """Yield each image and its path below the input."""
+    path = Path(name)
     if path.is_dir():
-        yield from _below(path, results, is_result)
+        yield from _find_below(path, results, is_result)
     elif path.exists() or path.is_symlink():
         yield path, Path(path.name)
-    elif glob.has_magic(given):
-        root = _fixed_part(given)
-        for match in sorted(glob.iglob(given, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    elif glob.has_magic(name):
+        root = _fixed_part(name)
+        for match in sorted(glob.iglob(name, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
             file = Path(match)
             if file.is_file() and is_picture(file) and not is_result(file):
                 yield file, Path(os.path.relpath(file, root))
 
 
-def _below(folder: Path, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
+def _find_below(folder: Path, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
     here = _key(folder)
     for current, folders, files in os.walk(folder):
         place = Path(current)
@@ -125,25 +132,25 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*parts[:fixed]) if fixed else Path()
 
 
-def _is_one_file(given: str) -> bool:
-    path = Path(given)
-    if path.exists() or not glob.has_magic(given):
+def _is_one_file(name: str) -> bool:
+    path = Path(name)
+    if path.exists() or not glob.has_magic(name):
         return not path.is_dir()
-    return len(glob.glob(given, recursive=True)) == 1  # noqa: PTH207
+    return len(glob.glob(name, recursive=True)) == 1  # noqa: PTH207
 
 
-def _why_nothing(given: str) -> str:
-    if Path(given).is_dir():
-        return "holds no pictures"
-    return "matches no picture" if glob.has_magic(given) else "does not exist"
+def _explain_nothing(name: str) -> str:
+    if Path(name).is_dir():
+        return "contains no images"
+    return "matches no image" if glob.has_magic(name) else "does not exist"
 
 
 def _check_outputs(jobs: Sequence[FileJob]) -> None:
     sources = {_key(job.source): job.source for job in jobs}
-    made: dict[str, FileJob] = {}
+    first: dict[str, FileJob] = {}
     for job in jobs:
         key = _key(job.output)
-        other = made.setdefault(key, job)
+        other = first.setdefault(key, job)
         if other is not job:
             raise OutputError(
                 job.output,
@@ -153,13 +160,13 @@ def _check_outputs(jobs: Sequence[FileJob]) -> None:
         if key in sources:
             raise OutputError(
                 job.output,
-                f"would replace the picture {sources[key]}, which is never overwritten",
+                f"would replace the image {sources[key]}, which is never overwritten",
                 "choose another folder, or add a --suffix such as -x4",
             )
 
 
 def _key(path: Path) -> str:
-    """One word for all paths of one file: links resolved, and letters as the system compares them."""
+    """The same text for all paths of one file: links resolved, and letters as the system compares them."""
     real = os.path.normcase(os.path.realpath(path))
     if sys.platform in ("darwin", "win32"):
         real = unicodedata.normalize("NFC", real).casefold()

@@ -1,9 +1,9 @@
-"""What was made in a folder of results, so that running the same command again only does what is left.
+"""Records what was made in a folder of results, so that running the same command again only does what is left.
 
-The notes are one hidden file in that folder, a JSON object a line, only ever appended to. Why not in the results: BMP
-and GIF have no place for them, people strip metadata, and a picture should not carry what only this program needs.
-Why not among the user's caches: a folder of results may lie on another machine's disk, be moved, or outlive the
-container that filled it, and its notes go with it.
+The manifest is one hidden file in that folder, a JSON object a line, only ever appended to. It is not kept in the
+results: BMP and GIF have no place for it, people strip metadata, and an image should not carry what only this program
+needs. Nor is it kept among the user's caches: a folder of results may lie on another machine's disk, be moved, or
+outlive the container that filled it, and its manifest goes with it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from typing import Any
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.errors import OutputError
 
-__all__ = ["LEDGER_NAME", "Ledger", "State"]
+__all__ = ["MANIFEST_NAME", "Manifest", "State"]
 
-LEDGER_NAME = ".upscale-plus.jsonl"
+MANIFEST_NAME = ".upscale-plus.jsonl"
 
 
 class State(Enum):
-    """How things stand with a result."""
+    """The state of a result."""
 
     ABSENT = "absent"
     DONE = "done"
-    """It is there, made from the same picture with the same settings."""
+    """It is there, made from the same image with the same settings."""
     OUTDATED = "outdated"
-    """It is there and was made by this program, otherwise: it can be made again and may be replaced."""
+    """It is there and was made by this program in another way: it can be made again and may be replaced."""
     FOREIGN = "foreign"
     """It is there and this program knows nothing of it, or someone has changed it since."""
 
 
-class Ledger:
-    """The notes on the results in `folder`. `settings` is one word for all that decides what results look like."""
+class Manifest:
+    """The records of the results in `folder`; `settings` is a key of all that decides what results look like."""
 
     def __init__(self, folder: Path, settings: str) -> None:
         self._folder = folder
         self._settings = settings
         self._lock = threading.Lock()
         self._sources: dict[FileJob, tuple[list[int] | None, str | None]] = {}
-        content = _content(folder / LEDGER_NAME)
-        self._records = _parsed(content)
+        content = _read(folder / MANIFEST_NAME)
+        self._records = _parse(content)
         self._is_torn = bool(content) and not content.endswith(b"\n")  # a crash has left its last line open
 
     def is_result(self, path: Path) -> bool:
@@ -55,57 +55,61 @@ class Ledger:
         return record is not None and record.get("result") == _stamp(path)
 
     def state(self, job: FileJob) -> State:
-        """How things stand with the result of a job."""
-        found = _stamp(job.output)
-        if found is None:
+        """The state of the result of a job."""
+        present = _stamp(job.output)
+        if present is None:
             return State.ABSENT
         record = self._records.get(self._name(job.output))
         if record is None:
             return State.FOREIGN
-        made = record.get("result")
-        if made is None:  # begun, and the program ended before it could say more: what is there is its own
+        recorded = record.get("result")
+        if recorded is None:  # the program ended while it was writing: the file is its own
             return State.OUTDATED
         same = record.get("settings") == self._settings and _same_source(job.source, record)
         # The time of a copied result may differ, which makes it no less done; but only what is surely unchanged is
         # ever replaced.
-        if same and made[0] == found[0]:
+        if same and recorded[0] == present[0]:
             return State.DONE
-        return State.OUTDATED if made == found else State.FOREIGN
+        return State.OUTDATED if recorded == present else State.FOREIGN
 
-    def look_at(self, job: FileJob) -> None:
-        """Take down what the picture is, before it is read: if it changes afterwards, its result is not up to date."""
+    def record_source(self, job: FileJob) -> None:
+        """Record what the image is, before it is read: if it changes afterwards, its result is not up to date."""
         self._sources[job] = (_stamp(job.source), _digest(job.source))
 
     def begin(self, job: FileJob) -> None:
-        """Note that a result is about to be made. Raises `OutputError` if the folder can't be written to.
+        """Record that a result is about to be made; `record_source` comes before.
 
-        Being the first to write there, it finds out before hours of work whether that is possible. `look_at` comes
-        before.
+        Raises:
+            OutputError: The folder can't be written to. As nothing was written before, this is known before the work.
         """
         fingerprint, digest = self._sources.pop(job)
         output = self._name(job.output)
         record = {
-            "output": output, "settings": self._settings, "source": fingerprint, "sha256": digest, "result": None,
-        }  # fmt: skip
+            "output": output,
+            "settings": self._settings,
+            "source": fingerprint,
+            "sha256": digest,
+            "result": None,
+        }
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
             self._append(record)
         except OSError as error:
             raise OutputError(
                 job.output,
-                f"can't be written, its folder refuses ({error.strerror or error})",
+                f"can't be written to its folder ({error.strerror or error})",
                 "choose another folder, or make room on the disk if it is full",
             ) from error
 
     def finish(self, job: FileJob) -> None:
-        """Note that a result is whole. What can't be noted is made again next time, and no error."""
+        """Record that a result is complete. If that fails it is made again next time."""
         record = {**self._records[self._name(job.output)], "result": _stamp(job.output)}
         with contextlib.suppress(OSError):
             self._append(record)
 
     def _append(self, record: dict[str, Any]) -> None:
         with self._lock:
-            with (self._folder / LEDGER_NAME).open("a", encoding="ascii") as stream:
+            with (self._folder / MANIFEST_NAME).open("a", encoding="ascii") as stream:
                 stream.write(("\n" if self._is_torn else "") + json.dumps(record) + "\n")
             self._is_torn = False
             self._records[record["output"]] = record
@@ -114,21 +118,21 @@ class Ledger:
         return Path(os.path.relpath(output, self._folder)).as_posix()
 
 
-def _content(file: Path) -> bytes:
+def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:
         return b""
 
 
-def _parsed(content: bytes) -> dict[str, dict[str, Any]]:
-    """The last record of each result; lines that can't be read are passed over."""
+def _parse(content: bytes) -> dict[str, dict[str, Any]]:
+    """The last record of each result; lines that can't be read are skipped."""
     records: dict[str, dict[str, Any]] = {}
     for line in content.splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):
             record = json.loads(line)
-            made = record["result"]
-            if made is None or (len(made) == 2 and all(isinstance(number, int) for number in made)):
+            result = record["result"]
+            if result is None or (len(result) == 2 and all(isinstance(number, int) for number in result)):
                 records[record["output"]] = record
     return records
 

@@ -1,4 +1,4 @@
-"""The commands `identify` and `models`: what files are, in words or as JSON Lines."""
+"""The commands `identify` and `models`: say what files are, in words or as JSON Lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from lib_upscale.cli.app import Command, FolderList, models_dir, say, shown
+from lib_upscale.cli.app import Command, FolderList, models_dir, printable, say
 from lib_upscale.cli.directories import open_catalog
-from lib_upscale.cli.output import looking
+from lib_upscale.cli.output import model_progress
 from lib_upscale.errors import FileError
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts
@@ -40,9 +40,9 @@ def identify(files: tuple[str, ...], as_json: bool) -> None:
 @models_dir
 @_json
 def models(folders: FolderList, as_json: bool) -> None:
-    """List the models there are, and those files in the folders of models that can't be used, with the reason."""
+    """List the models, and the files in the model folders that can't be used, with the reason."""
     catalog = open_catalog(folders)
-    entries = catalog.refresh(looking())
+    entries = catalog.refresh(model_progress())
     for folder in folders:
         if not folder.is_dir():
             say(f"There is no folder {folder}")
@@ -52,25 +52,25 @@ def models(folders: FolderList, as_json: bool) -> None:
         return
     usable = [entry for entry in entries if entry.identity.usable]
     for line in _table(usable):
-        click.echo(shown(line))
+        click.echo(printable(line))
     for entry in entries:
         if not entry.identity.usable:
-            click.echo(shown(f"not usable: {_sentence(entry.path, entry.identity)}"))
+            click.echo(printable(f"not usable: {_sentence(entry.path, entry.identity)}"))
     if not entries:
         say("No models in " + ", ".join(str(folder) for folder in catalog.folders))
 
 
 def _print_identity(file: str, as_json: bool) -> bool:
-    """Print what a file is; whether it could be read."""
+    """Print what a file is; returns whether it could be read."""
     try:
-        identity = _looked_into(Path(file))
+        identity = _identify(Path(file))
     except FileError as error:
         return _print_unreadable(file, error, as_json)
-    click.echo(_as_json(file, identity) if as_json else shown(_sentence(Path(file), identity)))
+    click.echo(_as_json(file, identity) if as_json else printable(_sentence(Path(file), identity)))
     return True
 
 
-def _looked_into(path: Path) -> Identity:
+def _identify(path: Path) -> Identity:
     # Imported here: it may import torch, which --help does without.
     from lib_upscale.models.identification.identifier import identify as identity_of
 
@@ -78,7 +78,7 @@ def _looked_into(path: Path) -> Identity:
 
 
 def _print_unreadable(file: str, error: FileError, as_json: bool) -> bool:
-    """A line for it all the same, so that lines and files stay side by side."""
+    """Print a line for it all the same, so that there is one for each file."""
     problem = error.problem.removeprefix(f"{error.path.name} ")
     identity = Identity(Path(file), Kind.UNKNOWN, problem=problem, advice=error.advice or None)
     if as_json:
@@ -103,15 +103,22 @@ def _as_json(path: str, identity: Identity) -> str:
 
 def _facts(facts: NetworkFacts | None) -> dict[str, Any]:
     names = (
-        "scale", "input_channels", "output_channels", "purpose", "tags", "tiling", "size_requirements",
-        "supports_half", "supports_bfloat16",
-    )  # fmt: skip
+        "scale",
+        "input_channels",
+        "output_channels",
+        "purpose",
+        "tags",
+        "tiling",
+        "size_requirements",
+        "supports_half",
+        "supports_bfloat16",
+    )
     values = {} if facts is None else dataclasses.asdict(facts)
     return {name: values.get(name) for name in names}
 
 
 def _sentence(path: Path, identity: Identity) -> str:
-    """What a file is, for people."""
+    """What a file is, as a sentence."""
     if identity.network is not None and identity.usable:
         return f"{path.name}: {_words(identity.network)}"
     parts = [part for part in (identity.problem, identity.advice) if part]

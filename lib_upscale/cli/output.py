@@ -1,4 +1,4 @@
-"""What a person sees of a long run: a bar with the time left, a line for each file, a table at the end."""
+"""The progress bar, a line for each file, and the table at the end."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lib_upscale.cli.app import say, shown
+from lib_upscale.cli.app import printable, say
 from lib_upscale.cli.batch import Interrupt, Outcome, Result
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.progress import Callback, duration
 
-__all__ = ["Bar", "looking", "table"]
+__all__ = ["Bar", "model_progress", "table"]
 
 _FORMAT = "{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}"
 
@@ -29,15 +29,15 @@ class Bar:
         self._bar: Any = tqdm(total=sum(weights.values()), bar_format=_FORMAT, disable=None, dynamic_ncols=True)
         self._current: FileJob | None = None
 
-    def begun(self, job: FileJob) -> None:
-        """A file is about to be computed: all before it are past."""
+    def start_file(self, job: FileJob) -> None:
+        """Show that a file is about to be computed: all before it are past."""
         names = list(self._names)
         self._passed = sum(self._weights[other] for other in names[: names.index(job)])
         self._current = job
         self._show(0.0, "")
 
-    def settled(self, result: Result) -> None:
-        """A line for a file that is done or has failed."""
+    def finish_file(self, result: Result) -> None:
+        """Print a line for a file that is done or has failed."""
         if result.outcome is Outcome.DONE:
             text = f"{result.job.source} -> {result.job.output}, {duration(result.seconds)}"
         else:
@@ -46,27 +46,29 @@ class Bar:
             say(text)
 
     def progress(self) -> Callback:
-        """What the file at hand reports to."""
+        """The progress of the current file."""
         return Callback(self._show, lambda: self._interrupt.asked)
 
     def close(self) -> None:
-        """Leave the terminal to others."""
+        """Take the bar off the terminal."""
         self._bar.close()
 
     def _show(self, fraction: float, text: str) -> None:
         if self._current is None:
             return
-        self._bar.set_description_str(shown(" ".join(filter(None, (self._names[self._current], text)))), refresh=False)
+        self._bar.set_description_str(
+            printable(" ".join(filter(None, (self._names[self._current], text)))), refresh=False
+        )
         self._bar.update(max(0.0, self._passed + fraction * self._weights[self._current] - self._bar.n))
         self._bar.refresh()
 
 
-def looking() -> Callback:
-    """Shows, on a terminal, which new model file is being looked into."""
+def model_progress() -> Callback:
+    """Shows on a terminal which new model file is being identified."""
     bar: Any = tqdm(total=1.0, bar_format="{desc}", disable=None, leave=False)
 
     def show(_: float, text: str) -> None:
-        bar.set_description_str(shown(text))
+        bar.set_description_str(printable(text))
 
     return Callback(show)
 
@@ -81,7 +83,7 @@ def table(results: Sequence[Result], total: int, missing: Sequence[tuple[str, st
     if counts[Outcome.SKIPPED]:
         lines[1] += "  made before with the same settings"
     if total > len(results):
-        lines.append(f"{'not begun':<12}{total - len(results):>6}")
-    width = max((len(shown(name)) for name, _ in failed), default=0)
-    lines += [f"  {shown(name):<{width}}  {shown(reason)}" for name, reason in failed]
+        lines.append(f"{'not started':<12}{total - len(results):>6}")
+    width = max((len(printable(name)) for name, _ in failed), default=0)
+    lines += [f"  {printable(name):<{width}}  {printable(reason)}" for name, reason in failed]
     return lines

@@ -1,4 +1,4 @@
-"""One picture from file to file: the steps of the command `upscale`, and what it says before a long run."""
+"""Upscales one file: the steps of the command `upscale`, and what it prints before a long run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lib_upscale.cli.inputs import FileJob
-from lib_upscale.cli.manifest import Ledger
-from lib_upscale.cli.output import Bar, looking
+from lib_upscale.cli.manifest import Manifest
+from lib_upscale.cli.output import Bar, model_progress
 from lib_upscale.errors import OutputError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.files import (
@@ -43,11 +43,11 @@ _FAST_MODEL = "Real-ESRGAN animevideov3 x4"
 
 @dataclass(frozen=True)
 class FileSteps:
-    """Reading, enlarging and writing one picture or animation (`pipeline.Steps`)."""
+    """Reads, upscales and writes one image or animation (`batch.Steps`)."""
 
     settings: UpscaleSettings
     models: Models
-    ledger: Ledger
+    manifest: Manifest
     bar: Bar
     limit: int
     """The most pixels that are read."""
@@ -57,25 +57,25 @@ class FileSteps:
     """Plans that were made already, to announce the run."""
 
     def read(self, job: FileJob) -> Picture | Animation:
-        """The picture, or what gives the frames of an animation. Raises `PictureError`."""
-        self.ledger.look_at(job)
+        """Read the image, or open the frames of an animation. Raises `PictureError`."""
+        self.manifest.record_source(job)
         return read_frames(job.source, limit_pixels=self.limit) or read_picture(job.source, limit_pixels=self.limit)
 
-    def make(self, job: FileJob, loaded: Picture | Animation) -> Callable[[], None]:
-        """Enlarge it; what is returned writes the result. Frames are written as they come, to keep few in memory."""
+    def compute(self, job: FileJob, loaded: Picture | Animation) -> Callable[[], None]:
+        """Upscale it and return what writes the result. Frames are written as they come, to keep few in memory."""
         plan = self._plan(job, loaded.size)
         self._check_output(job, loaded, plan.output)
-        self.ledger.begin(job)
+        self.manifest.begin(job)
         progress = self.bar.progress()
         if isinstance(loaded, Animation):
-            frames = self._enlarged(loaded, plan, progress)
+            frames = self._upscale_frames(loaded, plan, progress)
             write_animation(frames, job.output, plays=loaded.plays, **self.writing)
-            return lambda: self.ledger.finish(job)
+            return lambda: self.manifest.finish(job)
         result = upscale(loaded, plan, self.models, progress).picture
 
         def write() -> None:
             write_picture(result, job.output, **self.writing)
-            self.ledger.finish(job)
+            self.manifest.finish(job)
 
         return write
 
@@ -93,10 +93,10 @@ class FileSteps:
         format = check_writable(job.output, output)
         if not limits(format_of(job.output)).animated:
             raise OutputError(
-                job.output, f"can't be written, {format.name} holds no animation", "use .gif, .webp or .png"
+                job.output, f"can't be written, {format.name} can't hold an animation", "use .gif, .webp or .png"
             )
 
-    def _enlarged(self, animation: Animation, plan: UpscalePlan, progress: Progress) -> Iterator[Frame]:
+    def _upscale_frames(self, animation: Animation, plan: UpscalePlan, progress: Progress) -> Iterator[Frame]:
         for number, frame in enumerate(animation.frames()):
             part = Span(progress, number / animation.count, (number + 1) / animation.count)
             result = upscale(frame.picture, plan, self.models, part)
@@ -133,7 +133,7 @@ def plan_first(first: Path, share: float, settings: UpscaleSettings, models: Mod
         return None
     # Timing a network that never ran here computes about as many pixels as this.
     worth_timing = size.pixels / share > _TIMED_PIXELS
-    return plan_upscale(size, settings, models, timed=worth_timing, progress=looking())
+    return plan_upscale(size, settings, models, timed=worth_timing, progress=model_progress())
 
 
 def announcement(plan: UpscalePlan, share: float, models: Models) -> list[str]:

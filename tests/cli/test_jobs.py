@@ -102,9 +102,9 @@ class TestInputs:
         work = find_jobs(["empty", "gone.png", "x*.png", "photos/b.png"], Output(Path("out")))
         assert [job.source for job in work.jobs] == [Path("photos/b.png")]
         assert dict(work.missing) == {
-            "empty": "holds no pictures",
+            "empty": "contains no images",
             "gone.png": "does not exist",
-            "x*.png": "matches no picture",
+            "x*.png": "matches no image",
         }
 
 
@@ -134,5 +134,5 @@ class TestNothingIsLost:
 
     def test_one_source_is_not_replaced_by_the_result_of_another(self, photos: Path) -> None:
         photo(photos / "b.jpg")
-        with pytest.raises(OutputError, match=r"would replace the picture photos/b\.jpg"):
+        with pytest.raises(OutputError, match=r"would replace the image photos/b\.jpg"):
             results(["photos/b.png", "photos/b.jpg"], "photos", format=Format.JPEG)

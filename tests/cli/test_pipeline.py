@@ -36,7 +36,7 @@ class Upper:
         self.on_read(job.source.name)
         return job.source.read_text()
 
-    def make(self, job: FileJob, loaded: str) -> Callable[[], None]:
+    def compute(self, job: FileJob, loaded: str) -> Callable[[], None]:
         self.begun.append(job.source.name)
         self.on_make(job.source.name)
         made = loaded.upper()

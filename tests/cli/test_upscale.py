@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from PIL import Image, ImageSequence
 
-from lib_upscale.cli.manifest import LEDGER_NAME
+from lib_upscale.cli.manifest import MANIFEST_NAME
 from lib_upscale.cli.process_file import announcement, plan_first
 from lib_upscale.image.io.files import DEFAULT_LIMIT
 from lib_upscale.models.catalog.bundled import bundled_models
@@ -80,7 +80,7 @@ class TestResults:
         for name in ("a.png", "sub/b.jpg", "sub/写真 🙂.webp"):
             photo(Path("photos") / name)
         assert upscale("photos", "-o", "out").exit_code == 0
-        made = {path.relative_to("out").as_posix() for path in Path("out").rglob("*.*") if path.name != LEDGER_NAME}
+        made = {path.relative_to("out").as_posix() for path in Path("out").rglob("*.*") if path.name != MANIFEST_NAME}
         assert made == {"a.png", "sub/b.jpg", "sub/写真 🙂.webp"}
 
     def test_an_animation_keeps_frames_timing_and_loops(self, upscale: Upscale) -> None:
@@ -113,7 +113,7 @@ class TestRunAgain:
         again = upscale("in", "-o", "out")
         assert again.exit_code == 0
         assert counts(again) == {"done": 1, "skipped": 2, "failed": 0}
-        assert all(path.stat().st_mtime_ns == then for path, then in before.items() if path.name != LEDGER_NAME)
+        assert all(path.stat().st_mtime_ns == then for path, then in before.items() if path.name != MANIFEST_NAME)
 
     def test_other_settings_make_it_anew(self, upscale: Upscale) -> None:
         photo(Path("a.png"))
@@ -163,7 +163,7 @@ class TestBadInput:
         assert counts(result) == {"done": 1, "skipped": 0, "failed": 4}
         for name in ("broken.png", "empty.jpg", "text.webp", "gone.png"):
             assert name in result.stdout
-        assert [path.name for path in Path("out").iterdir() if path.name != LEDGER_NAME] == ["whole.png"]
+        assert [path.name for path in Path("out").iterdir() if path.name != MANIFEST_NAME] == ["whole.png"]
         assert "Traceback" not in result.stdout + result.stderr
 
     def test_debug_shows_the_traceback(self, upscale: Upscale) -> None:
@@ -190,7 +190,7 @@ class TestBadInput:
         still.save("a.gif", save_all=True, append_images=[still.rotate(90)], duration=50)
         result = upscale("a.gif", "-o", "b.jpg")
         assert result.exit_code == 1
-        assert "holds no animation: use .gif, .webp or .png" in result.stdout
+        assert "can't hold an animation: use .gif, .webp or .png" in result.stdout
 
     @pytest.mark.parametrize(
         "options", [["--scale", "0"], ["--width", "0"], ["--scale", "nan"], ["--tile", "some"], ["--model"]]
@@ -218,7 +218,7 @@ class TestBadInput:
             result = run("upscale", photo(Path("a.png")), "-o", "b.png", "--model", "qqqqq", "--models-dir", folder)
             assert result.exit_code == 1
             assert "no model called 'qqqqq'" in result.stderr
-            assert "'python -m lib_upscale models' lists" in result.stderr
+            assert "'upscale-plus models' lists" in result.stderr
             assert "--models-dir" in result.stderr
 
     def test_a_model_that_is_none(self, here: Path) -> None:
@@ -237,10 +237,10 @@ class TestBadInput:
 
     def test_a_folder_that_refuses_is_found_out_before_the_work(self, upscale: Upscale) -> None:
         photo(Path("in/a.png"))
-        (Path("out") / LEDGER_NAME).mkdir(parents=True)  # root may write to any folder, but not to this as a file
+        (Path("out") / MANIFEST_NAME).mkdir(parents=True)  # root may write to any folder, but not to this as a file
         result = upscale("in", "-o", "out")
         assert result.exit_code == 1
-        assert "its folder refuses" in result.stdout
+        assert "can't be written to its folder" in result.stdout
         assert not Path("out/a.png").exists()
 
 
@@ -288,7 +288,7 @@ class TestCtrlC:
         finally:
             program.kill()
         assert program.returncode == 130, err
-        assert [path.name for path in Path("out").iterdir() if path.name != LEDGER_NAME] == ["a.png"]
+        assert [path.name for path in Path("out").iterdir() if path.name != MANIFEST_NAME] == ["a.png"]
         assert out.split()[:2] == ["done", "1"]
         assert "Traceback" not in err
 

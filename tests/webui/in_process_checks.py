@@ -410,6 +410,9 @@ def check_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
     assert NEAREST in text
     assert "2 passes" in text
     assert "2 tiles" in text, text
+    assert "tile 50 (automatic)" in text, text
+    text = plan_summary((50, 40), {}, {**values, "tile": "64", "overlap": ""}, as_html=False)
+    assert "(automatic)" not in text, text
     assert "models/Lora" in plan_summary((50, 40), {}, {**values, "model": LORA}, as_html=False)
     assert "choose one" in plan_summary((50, 40), {}, {**values, "model": None}, as_html=False)
     assert "2x_Loose" in plan_summary((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)

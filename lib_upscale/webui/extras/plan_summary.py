@@ -86,7 +86,9 @@ def _describe_both(size: Size, builtin: BuiltinUpscale | None, settings: Upscale
 
 
 def _describe(plan: UpscalePlan) -> str:
-    return plan.describe() + ("" if plan.seconds is None else f", about {max(1, round(plan.seconds))} s")
+    time = "" if plan.seconds is None else f", about {max(1, round(plan.seconds))} s"
+    chosen = plan_line.automatic_values(plan.settings, plan_line.tiles_of_model(plan))
+    return plan.describe() + time + (f"; {chosen}" if chosen else "")
 
 
 def _list_problems(problems: Sequence[str]) -> str:

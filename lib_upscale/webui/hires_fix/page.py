@@ -20,7 +20,7 @@ from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import input_accordion
 from lib_upscale.webui.ui.control_factory import ControlFactory
-from lib_upscale.webui.ui.plan_line import automatic_values, plan_line, tiles_of
+from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls
 from lib_upscale.webui.upscalers import registry
 
@@ -92,7 +92,7 @@ class HiresPage:
 
 def plan_summary(host_values: Mapping[str, Any], values: Sequence[Any]) -> str:
     """The line under the controls: what the second pass will do, or why it can't. Never raises."""
-    return plan_line(lambda: _plan(host_values, values))
+    return show_plan(lambda: _plan(host_values, values))
 
 
 def _plan(host_values: Mapping[str, Any], values: Sequence[Any]) -> str:

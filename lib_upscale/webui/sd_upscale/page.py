@@ -20,7 +20,7 @@ from lib_upscale.webui.sd_upscale.source import OPEN_TAB_SCRIPT, Source, describ
 from lib_upscale.webui.sd_upscale.timings import seconds_per_megapixel
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.control_factory import ControlFactory, show_target_rows
-from lib_upscale.webui.ui.plan_line import automatic_values, plan_line, tiles_of
+from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls, target_kinds, target_values
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.enlarger import resolve_name
@@ -149,7 +149,7 @@ def _arrival(image: Any) -> Any:
 
 def plan_summary(source: Source, host_values: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """The line under the controls: what will happen, or why it can't. Never raises."""
-    return plan_line(lambda: _plan(source, host_values, values))
+    return show_plan(lambda: _plan(source, host_values, values))
 
 
 def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, Any]) -> str:

@@ -1,0 +1,3 @@
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

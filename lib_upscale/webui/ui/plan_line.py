@@ -12,12 +12,13 @@ from lib_upscale.redrawing.latent import joint_grid
 from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.base import Settings
 from lib_upscale.settings.fields import AUTOMATIC, options
+from lib_upscale.upscaling.plan import UpscalePlan
 from lib_upscale.webui.host import console
 
-__all__ = ["automatic_values", "plan_line", "tiles_of", "to_html"]
+__all__ = ["automatic_values", "show_plan", "tiles_of", "tiles_of_model", "to_html"]
 
 
-def plan_line(plan: Callable[[], str]) -> str:
+def show_plan(plan: Callable[[], str]) -> str:
     """What `plan` says, or what it raises, as HTML. Never raises: a line of text must not break the page."""
     try:
         return to_html(plan(), good=True)
@@ -54,5 +55,11 @@ def tiles_of(step: PassPlan) -> dict[str, object]:
     return _tiles(step.grid.tile, len(step.grid.tiles), min(shared, default=0))
 
 
-def _tiles(tile: Size, count: int, overlap: int) -> dict[str, object]:
+def tiles_of_model(plan: UpscalePlan) -> dict[str, object]:
+    """What the first pass of a model uses for the settings of its tiles that may be automatic, where it is known."""
+    tiling = plan.passes[0].tiling
+    return {} if tiling is None else _tiles(tiling.tile, plan.passes[0].tiles or 1, tiling.overlap)
+
+
+def _tiles(tile: Size | int, count: int, overlap: int) -> dict[str, object]:
     return {"tile": tile, "overlap": overlap} if count > 1 else {"tile": tile}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib_upscale.cli.inputs import FileJob
-from lib_upscale.cli.manifest import LEDGER_NAME, Ledger, State
+from lib_upscale.cli.manifest import MANIFEST_NAME, Manifest, State
 from lib_upscale.errors import OutputError
 
 
@@ -20,21 +20,21 @@ def job(tmp_path: Path) -> FileJob:
     made = FileJob(source, output)
     begin(made)
     output.write_bytes(b"result")
-    ledger = Ledger(tmp_path / "out", "x2")
-    ledger.look_at(made)
-    ledger.begin(made)
-    ledger.finish(made)
+    manifest = Manifest(tmp_path / "out", "x2")
+    manifest.record_source(made)
+    manifest.begin(made)
+    manifest.finish(made)
     return made
 
 
 def begin(job: FileJob) -> None:
-    ledger = Ledger(job.output.parents[1], "x2")
-    ledger.look_at(job)
-    ledger.begin(job)
+    manifest = Manifest(job.output.parents[1], "x2")
+    manifest.record_source(job)
+    manifest.begin(job)
 
 
 def state(job: FileJob, settings: str = "x2") -> State:
-    return Ledger(job.output.parents[1], settings).state(job)
+    return Manifest(job.output.parents[1], settings).state(job)
 
 
 def test_made_from_the_same_with_the_same_is_done(job: FileJob) -> None:
@@ -84,17 +84,17 @@ def test_what_was_begun_before_a_crash_is_made_again(job: FileJob, tmp_path: Pat
 
 
 def test_a_picture_that_changes_while_it_is_computed_is_not_done(job: FileJob) -> None:
-    ledger = Ledger(job.output.parents[1], "x2")
-    ledger.look_at(job)
+    manifest = Manifest(job.output.parents[1], "x2")
+    manifest.record_source(job)
     job.source.write_bytes(b"edited meanwhile")
-    ledger.begin(job)
-    ledger.finish(job)
+    manifest.begin(job)
+    manifest.finish(job)
     assert state(job) is State.OUTDATED
 
 
 @pytest.mark.parametrize("damage", [b"\xff\x00{", b'{"output": "sub/a.png"', b"[]\n1\n{}\n"])
 def test_damaged_lines_cost_only_themselves(job: FileJob, damage: bytes) -> None:
-    notes = job.output.parents[1] / LEDGER_NAME
+    notes = job.output.parents[1] / MANIFEST_NAME
     notes.write_bytes(notes.read_bytes() + damage)
     assert state(job) is State.DONE
     begin(job)  # appended to a torn line
@@ -104,15 +104,15 @@ def test_damaged_lines_cost_only_themselves(job: FileJob, damage: bytes) -> None
 def test_a_folder_that_cannot_be_written_is_found_out_at_the_beginning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "a.png").touch()
-    ledger = Ledger(tmp_path / "file", "x2")
+    manifest = Manifest(tmp_path / "file", "x2")
     job = FileJob(tmp_path / "a.png", tmp_path / "file" / "a.png")
-    ledger.look_at(job)
+    manifest.record_source(job)
     with pytest.raises(OutputError, match="choose another folder"):
-        ledger.begin(job)
+        manifest.begin(job)
 
 
 def test_only_unchanged_results_are_taken_for_results(job: FileJob, tmp_path: Path) -> None:
-    assert Ledger(tmp_path / "out", "x4").is_result(job.output)
-    assert not Ledger(tmp_path / "out", "x2").is_result(job.source)
+    assert Manifest(tmp_path / "out", "x4").is_result(job.output)
+    assert not Manifest(tmp_path / "out", "x2").is_result(job.source)
     job.output.write_bytes(b"something else")
-    assert not Ledger(tmp_path / "out", "x2").is_result(job.output)
+    assert not Manifest(tmp_path / "out", "x2").is_result(job.output)

@@ -1,0 +1,1 @@
+from lib_upscale.cli.entry import main as main
