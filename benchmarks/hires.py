@@ -2,7 +2,7 @@
 
     python -m benchmarks.hires --url http://127.0.0.1:7861 --pid PID [--only equal|memory|time] [--sides 768 1536]
 
-equal: a picture that is one tile large, for six samplers: the largest difference in levels of 255. memory: the peak of
+equal: an image that is one tile large, for six samplers: the largest difference in levels of 255. memory: the peak of
 the server's own memory (RssAnon) during a run, over what it had just before, for the whole run with upscaler Lanczos
 from half the side; the host's own pass, then ours with VAE fast and exact. Restart the server between sizes for clean
 numbers: a process keeps some of what it once had. time: both, in turns.
@@ -96,10 +96,10 @@ class Peak:
 def equal(host: Host) -> None:
     for sampler, scheduler in SAMPLERS:
         values = {"width": 256, "height": 256, "sampler_name": sampler, "scheduler": scheduler}
-        theirs = host.draw(**values)
+        reference = host.draw(**values)
         for method, more in (("joint", {}), ("tiles", {"color_lock": "off"})):
-            ours = host.draw({"method": method, "tile": 512, **more}, **values)
-            print(f"{sampler} {scheduler}, {method}: at most {np.abs(ours - theirs).max()} levels", flush=True)
+            result = host.draw({"method": method, "tile": 512, **more}, **values)
+            print(f"{sampler} {scheduler}, {method}: at most {np.abs(result - reference).max()} levels", flush=True)
 
 
 def memory(host: Host, sides: list[int], own: bool) -> None:
@@ -123,9 +123,9 @@ def times(host: Host) -> None:
     for seed in (1, 2, 3):
         taken = []
         for section in ({"method": "joint", "tile": 512, "overlap": 64}, None):
-            begun = time.monotonic()
+            start = time.monotonic()
             host.draw(section, width=512, height=512, seed=seed)
-            taken.append(time.monotonic() - begun)
+            taken.append(time.monotonic() - start)
         ratios.append(taken[0] / taken[1])
         print(f"512x512 by 2: joint {taken[0]:.1f} s, the host's own {taken[1]:.1f} s", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}")

@@ -2,9 +2,9 @@
 
     SD_WEBUI_DIR=... SD_WEBUI_PYTHON=... python -m benchmarks.webui --models FOLDER [--picture FILE] [--runs 5]
 
-Starts the WebUI on loopback with this extension, and asks `/sdapi/v1/extra-single-image` for distinct pictures, the
+Starts the WebUI on loopback with this extension, and asks `/sdapi/v1/extra-single-image` for distinct images, the
 take-over of the host's upscalers off and on in turns, with the host's cache of results switched off. It prints the
-medians and their ratio, and how far our result is from the network run over the whole picture in RGB and float32.
+medians and their ratio, and how far our result is from the network run over the whole image in RGB and float32.
 FOLDER holds realesrgan-x4plus-anime.safetensors and realesrgan-x4plus.safetensors.
 """
 
@@ -37,7 +37,7 @@ def main() -> int:
     """Measure, print, and end with 1 if a ratio is above the goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--picture", type=Path, default=None, help="a picture to cut the inputs from; else noise")
+    parser.add_argument("--picture", type=Path, default=None, help="an image to cut the inputs from; else noise")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     with running(options.models) as webui:
@@ -50,12 +50,12 @@ def main() -> int:
 def running(models: Path) -> Iterator[WebUI]:
     """A WebUI with the models, in the one format that the host's own list knows."""
     folder = Path(tempfile.mkdtemp(prefix="upscale-plus-benchmark-"))
-    given = os.environ.get("SD_WEBUI_DATA")
+    checkpoints = os.environ.get("SD_WEBUI_DATA")
     webui = WebUI(
         Path(os.environ["SD_WEBUI_DIR"]).resolve(),
         Path(os.environ["SD_WEBUI_PYTHON"]).absolute(),
         folder,
-        Path(given).resolve() if given else None,
+        Path(checkpoints).resolve() if checkpoints else None,
     )
     try:
         (folder / "models" / "ESRGAN").mkdir(parents=True)
@@ -126,9 +126,9 @@ def distance(source: Image.Image, result: Image.Image, weights: Path) -> int:
     from spandrel import ModelLoader
 
     network = ModelLoader(device="cpu").load_from_file(weights).model.float().eval()
-    given = torch.from_numpy(np.asarray(source).copy()).permute(2, 0, 1)[None].float() / 255
+    batch = torch.from_numpy(np.asarray(source).copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        whole = network(given).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+        whole = network(batch).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     return int(np.abs(np.rint(whole * 255) - np.asarray(result, np.float32)).max())
 
 

@@ -108,8 +108,11 @@ def check_ldsr_stays_the_host_s(_: Path) -> None:
 
 def check_scales_are_true(_: Path) -> None:
     assert {name: entry(name).scale for name in (NEAREST, NEAREST_4X, "3x_Nearest", "1x_Clean")} == {
-        NEAREST: 2, NEAREST_4X: 4, "3x_Nearest": 3, "1x_Clean": 1,
-    }  # fmt: skip
+        NEAREST: 2,
+        NEAREST_4X: 4,
+        "3x_Nearest": 3,
+        "1x_Clean": 1,
+    }
 
 
 def check_an_address_is_downloaded_by_the_host_and_run_by_us(data: Path) -> None:

@@ -15,10 +15,15 @@ def compact(scale: int) -> dict[str, torch.Tensor]:
     """A Compact network (SRVGGNet, 4 features, one convolution) that adds nothing to the repeated pixels."""
     torch.manual_seed(scale)
     weights = {
-        "body.0.weight": torch.randn(8, 3, 3, 3) / 6, "body.0.bias": torch.zeros(8), "body.1.weight": torch.rand(8),
-        "body.2.weight": torch.randn(8, 8, 3, 3) / 9, "body.2.bias": torch.zeros(8), "body.3.weight": torch.rand(8),
-        "body.4.weight": torch.zeros(3 * scale**2, 8, 3, 3), "body.4.bias": torch.zeros(3 * scale**2),
-    }  # fmt: skip
+        "body.0.weight": torch.randn(8, 3, 3, 3) / 6,
+        "body.0.bias": torch.zeros(8),
+        "body.1.weight": torch.rand(8),
+        "body.2.weight": torch.randn(8, 8, 3, 3) / 9,
+        "body.2.bias": torch.zeros(8),
+        "body.3.weight": torch.rand(8),
+        "body.4.weight": torch.zeros(3 * scale**2, 8, 3, 3),
+        "body.4.bias": torch.zeros(3 * scale**2),
+    }
     return {name: tensor.contiguous() for name, tensor in weights.items()}
 
 
@@ -28,9 +33,17 @@ def swinir() -> dict[str, torch.Tensor]:
 
     torch.manual_seed(0)
     network = SwinIR(
-        upscale=2, img_size=64, window_size=8, img_range=1.0, depths=[2, 2], embed_dim=16, num_heads=[2, 2],
-        mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
-    )  # fmt: skip
+        upscale=2,
+        img_size=64,
+        window_size=8,
+        img_range=1.0,
+        depths=[2, 2],
+        embed_dim=16,
+        num_heads=[2, 2],
+        mlp_ratio=2,
+        upsampler="pixelshuffledirect",
+        resi_connection="1conv",
+    )
     return dict(network.state_dict())
 
 

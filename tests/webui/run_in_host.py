@@ -14,10 +14,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 FLAGS = [
-    "--api", "--skip-prepare-environment", "--skip-torch-cuda-test", "--skip-python-version-check", "--no-half",
-    "--do-not-download-clip", "--use-cpu", "all", "--always-cpu", "--no-download-sd-model",
-    "--skip-load-model-at-start", "--skip-version-check",
-]  # fmt: skip
+    "--api",
+    "--skip-prepare-environment",
+    "--skip-torch-cuda-test",
+    "--skip-python-version-check",
+    "--no-half",
+    "--do-not-download-clip",
+    "--use-cpu",
+    "all",
+    "--always-cpu",
+    "--no-download-sd-model",
+    "--skip-load-model-at-start",
+    "--skip-version-check",
+]
 
 
 def main(host: str, data: Path) -> None:

@@ -164,9 +164,10 @@ def test_interrupt_acts_within_a_tile_and_the_bar_counts_tiles(webui: WebUI, tmp
     (tmp_path / "in").mkdir()
     picture(2000, 1600).save(tmp_path / "in" / "large.png")
     worker = threading.Thread(
-        target=run_folder, args=(webui, tmp_path / "in", tmp_path / "out"),
+        target=run_folder,
+        args=(webui, tmp_path / "in", tmp_path / "out"),
         kwargs={"model": "2x_SwinIR_in_ESRGAN", "tile": 64},
-    )  # fmt: skip
+    )
     worker.start()
     seen = []
     try:
@@ -212,9 +213,13 @@ class TestGenerations:
 
     def test_img2img_uses_our_network_and_fails_loudly(self, webui: WebUI) -> None:
         body = {
-            "init_images": [as_base64(picture(64, 64))], "width": 128, "height": 128, "steps": 1, "prompt": "x",
+            "init_images": [as_base64(picture(64, 64))],
+            "width": 128,
+            "height": 128,
+            "steps": 1,
+            "prompt": "x",
             "override_settings": {"upscaler_for_img2img": "detail_lora"},
-        }  # fmt: skip
+        }
         assert webui.call("/sdapi/v1/img2img", body)[0] == 500
         body["override_settings"] = {"upscaler_for_img2img": "4x_Nearest"}
         status, answer = webui.call("/sdapi/v1/img2img", body)
@@ -224,7 +229,13 @@ class TestGenerations:
     @staticmethod
     def hires(upscaler: str) -> dict[str, Any]:
         return {
-            "prompt": "x", "steps": 1, "width": 64, "height": 64, "enable_hr": True, "hr_scale": 2,
-            "hr_upscaler": upscaler, "denoising_strength": 0.5,
+            "prompt": "x",
+            "steps": 1,
+            "width": 64,
+            "height": 64,
+            "enable_hr": True,
+            "hr_scale": 2,
+            "hr_upscaler": upscaler,
+            "denoising_strength": 0.5,
             "hr_additional_modules": ["Use same choices"],  # Forge fails without it
-        }  # fmt: skip
+        }

@@ -52,9 +52,13 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     offline = {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "CUDA_VISIBLE_DEVICES": ""}
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [str(python), str(HERE / "run_in_host.py"), host, str(data)], capture_output=True, text=True, check=False,
-        env={**environment, **offline}, timeout=600,
-    )  # fmt: skip
+        [str(python), str(HERE / "run_in_host.py"), host, str(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, **offline},
+        timeout=600,
+    )
     shutil.rmtree(data, ignore_errors=True)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
     assert lines, done.stdout[-2000:] + done.stderr[-4000:]

@@ -11,7 +11,7 @@ import pytest
 from tests.webui.conftest import real_webui
 from tests.webui.models import NEAREST, place_models
 from tests.webui.server import ROOT, WebUI
-from tests.webui.test_listing import SCALES, ids_of
+from tests.webui.test_upscalers import SCALES, ids_of
 
 pytestmark = pytest.mark.webui
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,40 +82,60 @@ def usual() -> UpscaleSettings:
 def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[], None]) -> None:
     """Add the settings to the host's page.
 
-    `models_changed` is called when the list of upscalers must be made anew, `memory_changed` when loaded models may
-    have to go.
+    Args:
+        models_changed: Called when the list of upscalers must be made anew.
+        memory_changed: Called when loaded models may have to be released.
     """
     import gradio as gr
 
-    add = _adder()
-    add(
-        _FOLDERS, "More folders with upscaler models", gr.Textbox,
-        {"lines": 3, "placeholder": "one folder a line"}, models_changed,
-        "In addition to those of the WebUI. Subfolders are searched too.", restrict_api=True,
-    )  # fmt: skip
-    add(
-        _TAKE_OVER, "Run the WebUI's own upscalers with Upscale Plus", gr.Checkbox, None, models_changed,
+    _add(
+        _FOLDERS,
+        "More folders with upscaler models",
+        gr.Textbox,
+        {"lines": 3, "placeholder": "one folder a line"},
+        models_changed,
+        "In addition to those of the WebUI. Subfolders are searched too.",
+        restrict_api=True,
+    )
+    _add(
+        _TAKE_OVER,
+        "Run the WebUI's own upscalers with Upscale Plus",
+        gr.Checkbox,
+        None,
+        models_changed,
         "They keep their names and places in the lists. They become faster, true in color and free of seams, and "
         "say why when they fail. LDSR stays the WebUI's.",
-    )  # fmt: skip
-    add(
-        _KEEP, "Keep upscaler models loaded after a job", gr.Checkbox, None, memory_changed,
+    )
+    _add(
+        _KEEP,
+        "Keep upscaler models loaded after a job",
+        gr.Checkbox,
+        None,
+        memory_changed,
         "Saves loading them for each image and costs the memory they take.",
-    )  # fmt: skip
-    add(
-        _MOST, "Upscaler models loaded at a time", gr.Slider,
-        {"minimum": 1, "maximum": 8, "step": 1}, memory_changed, "The one used longest ago goes first.",
-    )  # fmt: skip
+    )
+    _add(
+        _MOST,
+        "Upscaler models loaded at a time",
+        gr.Slider,
+        {"minimum": 1, "maximum": 8, "step": 1},
+        memory_changed,
+        "The one used longest ago goes first.",
+    )
     for key, item in _USUAL.items():
         _forget_former_number(key, item)
         component, arguments = (
             (gr.Textbox, {"placeholder": AUTOMATIC}) if item.automatic else (gr.Radio, {"choices": item.values})
         )
-        add(key, item.label, component, arguments, None, item.explanation)
-    add(
-        _LIMIT, "Largest image that is read, in megapixels", gr.Number, {"precision": 0}, None,
+        _add(key, item.label, component, arguments, None, item.explanation)
+    _add(
+        _LIMIT,
+        "Largest image that is read, in megapixels",
+        gr.Number,
+        {"precision": 0},
+        None,
         "A small file can unpack to an image that fills the memory. 0 is no limit. For batches and the API.",
-    )  # fmt: skip
+    )
 
 
 def _forget_former_number(key: str, item: Option) -> None:
@@ -131,16 +151,26 @@ def remove_from_page() -> None:
         environment.opts().data_labels.pop(key, None)
 
 
-def _adder() -> Callable[..., None]:
-    def add(
-        key: str, label: str, component: Any, arguments: Any, changed: Any, info: str, restrict_api: bool = False
-    ) -> None:
-        environment.add_option(
-            key, info + _AT_ONCE, _DEFAULTS[key], label, component, arguments, onchange=changed, section=_SECTION,
-            restrict_api=restrict_api,
-        )  # fmt: skip
-
-    return add
+def _add(
+    key: str,
+    label: str,
+    component: Callable[..., object],
+    arguments: Mapping[str, object] | None,
+    changed: Callable[[], None] | None,
+    info: str,
+    restrict_api: bool = False,
+) -> None:
+    environment.add_option(
+        key,
+        info + _AT_ONCE,
+        _DEFAULTS[key],
+        label,
+        component,
+        arguments,
+        onchange=changed,
+        section=_SECTION,
+        restrict_api=restrict_api,
+    )
 
 
 def _value(key: str) -> Any:

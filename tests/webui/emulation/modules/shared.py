@@ -77,9 +77,14 @@ class State:
 
 opts, state = Options(), State()
 opts.data.update(
-    outdir_samples="", outdir_extras_samples=os.path.join(cmd_opts.data_dir, "outputs"), use_original_name_batch=True,
-    enable_pnginfo=True, samples_format="png", postprocessing_operation_order=[], postprocessing_disable_in_extras=[],
-)  # fmt: skip
+    outdir_samples="",
+    outdir_extras_samples=os.path.join(cmd_opts.data_dir, "outputs"),
+    use_original_name_batch=True,
+    enable_pnginfo=True,
+    samples_format="png",
+    postprocessing_operation_order=[],
+    postprocessing_disable_in_extras=[],
+)
 
 
 def listfiles(folder):

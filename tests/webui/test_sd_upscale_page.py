@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.webui.server import Page, WebUI
-from tests.webui.test_page import Browser, browser
-from tests.webui.test_redraw import picture
+from tests.webui.test_extras_page import Browser, browser
+from tests.webui.test_sd_upscale import picture
 
 pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 

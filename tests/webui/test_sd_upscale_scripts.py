@@ -21,7 +21,7 @@ from PIL import Image
 from tests.webui.conftest import real_webui
 from tests.webui.models import place_models
 from tests.webui.server import WebUI, as_base64, from_base64
-from tests.webui.test_redraw import USUAL, ask, lanczos, picture, pixels
+from tests.webui.test_sd_upscale import USUAL, ask, lanczos, picture, pixels
 
 pytestmark = pytest.mark.webui
 
@@ -239,9 +239,12 @@ def test_the_refiner_is_off_and_that_is_said(watched: WebUI) -> None:
     title = watched.call("/sdapi/v1/sd-models")[1][0]["title"]
     body = {
         **{key: USUAL[key] for key in ("prompt", "steps", "denoising_strength", "sampler_name", "seed")},
-        "init_images": [as_base64(picture())], "script_name": "SD upscale plus", "script_args": ["Lanczos"],
-        "refiner_checkpoint": title, "refiner_switch_at": 0.5,
-    }  # fmt: skip
+        "init_images": [as_base64(picture())],
+        "script_name": "SD upscale plus",
+        "script_args": ["Lanczos"],
+        "refiner_checkpoint": title,
+        "refiner_switch_at": 0.5,
+    }
     status, answer = watched.call("/sdapi/v1/img2img", body)
     assert status == 200, answer
     assert any("refiner is off" in comment for comment in notes(watched, "end")[0]["comments"])

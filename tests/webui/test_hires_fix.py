@@ -16,9 +16,18 @@ from tests.webui.server import WebUI, from_base64
 pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
 USUAL: dict[str, Any] = {
-    "prompt": "a photo", "negative_prompt": "blurry", "steps": 4, "width": 128, "height": 128, "seed": 5,
-    "sampler_name": "Euler", "denoising_strength": 0.6, "enable_hr": True, "hr_scale": 2.0, "hr_upscaler": "Lanczos",
-}  # fmt: skip
+    "prompt": "a photo",
+    "negative_prompt": "blurry",
+    "steps": 4,
+    "width": 128,
+    "height": 128,
+    "seed": 5,
+    "sampler_name": "Euler",
+    "denoising_strength": 0.6,
+    "enable_hr": True,
+    "hr_scale": 2.0,
+    "hr_upscaler": "Lanczos",
+}
 JOINT: dict[str, Any] = {"enabled": True, "method": "joint", "tile": 128, "overlap": 32}
 TILES: dict[str, Any] = {"enabled": True, "method": "tiles", "tile": 128, "overlap": 32}
 WHOLE: dict[str, Any] = {**JOINT, "tile": 512, "overlap": 64}
@@ -47,9 +56,15 @@ def told(answer: Any) -> str:
 
 @pytest.mark.parametrize(
     ("sampler", "scheduler"),
-    [("Euler", "Automatic"), ("Euler a", "Automatic"), ("DPM++ 2M", "Karras"), ("DPM++ SDE", "Automatic"),
-     ("DDIM", "Automatic"), ("UniPC", "Automatic")],
-)  # fmt: skip
+    [
+        ("Euler", "Automatic"),
+        ("Euler a", "Automatic"),
+        ("DPM++ 2M", "Karras"),
+        ("DPM++ SDE", "Automatic"),
+        ("DDIM", "Automatic"),
+        ("UniPC", "Automatic"),
+    ],
+)
 def test_what_is_one_tile_large_is_the_hosts_own(webui: WebUI, sampler: str, scheduler: str) -> None:
     values = {"sampler_name": sampler, "scheduler": scheduler}
     assert np.abs(drawn(webui, WHOLE, **values)[0] - drawn(webui, **values)[0]).max() <= 1
@@ -65,12 +80,16 @@ def test_in_lockstep_it_is_nearer_to_the_hosts_own_than_another_seed_is(webui: W
 @pytest.mark.parametrize("section", [JOINT, TILES])
 @pytest.mark.parametrize(
     ("target", "size"),
-    [({"hr_scale": 1.7}, (217, 217)), ({"hr_scale": 1.7, "hr_upscaler": "Latent"}, (217, 217)),
-     ({"hr_resize_x": 200, "hr_resize_y": 270}, (200, 270)), ({"hr_resize_x": 203}, (203, 203))],
-)  # fmt: skip
+    [
+        ({"hr_scale": 1.7}, (217, 217)),
+        ({"hr_scale": 1.7, "hr_upscaler": "Latent"}, (217, 217)),
+        ({"hr_resize_x": 200, "hr_resize_y": 270}, (200, 270)),
+        ({"hr_resize_x": 203}, (203, 203)),
+    ],
+)
 def test_the_size_is_exact(
     webui: WebUI, section: dict[str, Any], target: dict[str, Any], size: tuple[int, int]
-) -> None:  # fmt: skip
+) -> None:
     assert drawn(webui, section, **target)[0].shape == (size[1], size[0], 3)
 
 
@@ -201,9 +220,10 @@ def test_a_plot_along_our_axes(webui: WebUI) -> None:
     along = [axes.index("[Hires fix plus] Tile"), "96, 128", []]
     fixed = [axes.index("[Hires fix plus] Overlap"), "32", []]
     status, answer = ask(
-        webui, script_name="X/Y/Z plot",
+        webui,
+        script_name="X/Y/Z plot",
         script_args=[*along, *fixed, 0, "", [], False, True, False, False, False, False, False, 0, False],
-    )  # fmt: skip
+    )
     assert status == 200, answer
     cells = [pixels(image) for image in answer["images"] if from_base64(image).size == (256, 256)]
     assert len(cells) == 2

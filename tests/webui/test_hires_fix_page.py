@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.webui.server import WebUI
-from tests.webui.test_page import Browser, browser
+from tests.webui.test_extras_page import Browser, browser
 
 pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 

@@ -14,7 +14,7 @@ import pytest
 from tests.webui.conftest import real_webui
 from tests.webui.models import place_models
 from tests.webui.server import WebUI
-from tests.webui.test_redraw import ask, redrawn
+from tests.webui.test_sd_upscale import ask, redrawn
 
 pytestmark = pytest.mark.webui
 

@@ -19,9 +19,17 @@ pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
 REDRAW = "/upscale-plus/v1/redraw"
 USUAL: dict[str, Any] = {
-    "prompt": "a photo", "steps": 4, "denoising_strength": 0.6, "sampler_name": "Euler a", "seed": 5,
-    "upscaler": "Lanczos", "scale": 2.0, "tile": 128, "overlap": 32, "color_lock": "off",
-}  # fmt: skip
+    "prompt": "a photo",
+    "steps": 4,
+    "denoising_strength": 0.6,
+    "sampler_name": "Euler a",
+    "seed": 5,
+    "upscaler": "Lanczos",
+    "scale": 2.0,
+    "tile": 128,
+    "overlap": 32,
+    "color_lock": "off",
+}
 LARGE: dict[str, Any] = {"scale": 8.0, "steps": 8, "tile": 256}
 """Slow enough to be stopped in the middle."""
 
@@ -78,9 +86,12 @@ class Asked(threading.Thread):
 
 @pytest.mark.parametrize(
     ("target", "size"),
-    [({"scale": 2.5}, (300, 240)), ({"scale": None, "width": 201, "height": 133, "fit": "cover"}, (201, 133)),
-     ({"scale": None, "longest": 150}, (150, 120))],
-)  # fmt: skip
+    [
+        ({"scale": 2.5}, (300, 240)),
+        ({"scale": None, "width": 201, "height": 133, "fit": "cover"}, (201, 133)),
+        ({"scale": None, "longest": 150}, (150, 120)),
+    ],
+)
 def test_the_size_is_exact(webui: WebUI, target: dict[str, Any], size: tuple[int, int]) -> None:
     assert redrawn(webui, **target).shape == (size[1], size[0], 3)
 
@@ -105,8 +116,10 @@ def test_it_is_as_much_of_a_redraw_as_the_hosts_own(webui: WebUI) -> None:
     ours = redrawn(webui, image, tile=256)
     body = {
         **{key: USUAL[key] for key in ("prompt", "steps", "denoising_strength", "sampler_name", "seed")},
-        "init_images": [as_base64(image.resize((256, 256), Image.Resampling.LANCZOS))], "width": 256, "height": 256,
-    }  # fmt: skip
+        "init_images": [as_base64(image.resize((256, 256), Image.Resampling.LANCZOS))],
+        "width": 256,
+        "height": 256,
+    }
     status, answer = webui.call("/sdapi/v1/img2img", body)
     assert status == 200, answer
     theirs, before = pixels(answer["images"][0]), lanczos(image, 256, 256)
@@ -173,14 +186,20 @@ def test_every_call_by_position_as_the_host_wants_it(webui: WebUI) -> None:
     scripts = webui.call("/sdapi/v1/script-info")[1]
     labels = [a["label"] for s in scripts if s["name"] == "sd upscale plus" and s["is_img2img"] for a in s["args"]]
     values = {
-        "Upscaler": "Lanczos", "Target": "Factor", "Scale": 2.0, "Tile": 128, "Overlap": 32, "Color lock": "off",
-    }  # fmt: skip
+        "Upscaler": "Lanczos",
+        "Target": "Factor",
+        "Scale": 2.0,
+        "Tile": 128,
+        "Overlap": 32,
+        "Color lock": "off",
+    }
     assert set(values) <= set(labels)
     body = {
         **{key: USUAL[key] for key in ("prompt", "steps", "denoising_strength", "sampler_name", "seed")},
-        "init_images": [as_base64(picture())], "script_name": "SD upscale plus",
+        "init_images": [as_base64(picture())],
+        "script_name": "SD upscale plus",
         "script_args": [values.get(label) for label in labels],
-    }  # fmt: skip
+    }
     status, answer = webui.call("/sdapi/v1/img2img", body)
     assert status == 200, answer
     assert np.array_equal(pixels(answer["images"][0]), redrawn(webui))
@@ -244,9 +263,12 @@ def test_a_plot_along_our_axes_redraws_its_cells(webui: WebUI) -> None:
     fixed = [axes.index("[SD upscale plus] Upscaler"), "Lanczos", ["Lanczos"]]
     body = {
         **{key: USUAL[key] for key in ("prompt", "steps", "denoising_strength", "sampler_name", "seed")},
-        "init_images": [as_base64(picture())], "script_name": "X/Y/Z plot", "width": 64, "height": 64,
+        "init_images": [as_base64(picture())],
+        "script_name": "X/Y/Z plot",
+        "width": 64,
+        "height": 64,
         "script_args": [*along, *fixed, 0, "", [], False, True, False, False, False, False, False, 0, False],
-    }  # fmt: skip
+    }
     status, answer = webui.call("/sdapi/v1/img2img", body)
     assert status == 200, answer
     cells = [pixels(image) for image in answer["images"] if from_base64(image).size == (240, 192)]
