@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,17 +91,22 @@ class Model:
 
     @contextlib.contextmanager
     def interruptible(self, progress: Progress) -> Iterator[None]:
-        """Let every call inside `with` end between two layers when the person asks to stop.
+        """Let every call of this thread inside `with` end between two layers when the person asks to stop.
 
         Other backends than torch's eager mode run the whole network in one go, and end only after it.
 
         Raises:
             CancelledError: Out of the call, when the person asked to stop.
         """
+        thread = threading.get_ident()
+
+        def check_here(*_: Any) -> None:
+            if threading.get_ident() == thread:
+                check(progress)
+
         hooks = []
         if not self._variant:
-            modules = self._descriptor.model.modules()
-            hooks = [module.register_forward_pre_hook(lambda *_: check(progress)) for module in modules]
+            hooks = [module.register_forward_pre_hook(check_here) for module in self._descriptor.model.modules()]
         try:
             yield
         finally:
