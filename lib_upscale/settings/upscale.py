@@ -10,7 +10,7 @@ from lib_upscale.image.alpha import AlphaMode
 from lib_upscale.settings.fields import Group, option
 from lib_upscale.settings.target import TargetSettings
 
-__all__ = ["Backend", "Precision", "UpscaleSettings"]
+__all__ = ["Backend", "Precision", "ResizeFilter", "UpscaleSettings"]
 
 
 class Precision(str, Enum):
@@ -28,6 +28,16 @@ class Backend(str, Enum):
     TORCH = "torch"
     COMPILE = "compile"
     OPENVINO = "openvino"
+
+
+class ResizeFilter(str, Enum):
+    """What brings the image to its exact size: the methods of `lib_upscale.image.resample`."""
+
+    LANCZOS = "lanczos"
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+    BOX = "box"
+    NEAREST = "nearest"
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,14 @@ class UpscaleSettings(TargetSettings):
         "removes it.",
         Group.OUTPUT,
         "alpha",
+    )
+    resize_filter: ResizeFilter = option(
+        ResizeFilter.LANCZOS,
+        "Resize filter",
+        "What brings the image from the model's scale to the exact size: lanczos is the sharpest, bicubic and bilinear "
+        "are softer and have no halos, box averages, nearest keeps every color and the hard edges of pixel art.",
+        Group.OUTPUT,
+        "resize filter",
     )
     precision: Precision = option(
         Precision.AUTO,

@@ -109,13 +109,13 @@ class _PlanRun:
         large = self._blend_models(pixels, picture.bits)
         if alpha is None:
             return Picture(large, None, picture.metadata)
-        size = self._plan.layout.scaled
         if picture.opaque:
+            size = self._plan.layout.scaled
             opaque = np.broadcast_to(np.asarray(picture.levels, pixels.dtype), (size.height, size.width))
             return Picture(large, opaque, picture.metadata)
         if makes_alpha(picture, self._plan.settings):
             return Picture(large, self._blend_models(alpha[..., None], picture.bits)[..., 0], picture.metadata)
-        return Picture(large, resample(alpha, size), picture.metadata)
+        return Picture(large, self._resample(alpha), picture.metadata)
 
     def _blend_models(self, pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         """Run the first model's passes, and blend the second's in."""
@@ -133,8 +133,12 @@ class _PlanRun:
             pixels = self._run_pass(network_pass, pixels, bits if last else 16)
         if (pixels.shape[1], pixels.shape[0]) != tuple(target):
             span = Span(self._progress, self._done, self._done + _RESAMPLE_SHARE / self._plan.planes)
-            pixels = resample(pixels, target, progress=span)
+            pixels = self._resample(pixels, span)
         return to_bits(pixels, bits)
+
+    def _resample(self, pixels: NDArray[Any], progress: Progress = SILENT) -> NDArray[Any]:
+        """Bring pixels to the size before padding or cropping."""
+        return resample(pixels, self._plan.layout.scaled, self._plan.settings.resize_filter.value, progress=progress)
 
     def _run_pass(self, network_pass: NetworkPass, pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         start, self._done = self._done, self._done + network_pass.computed_pixels * self._share

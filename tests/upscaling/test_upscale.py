@@ -14,10 +14,11 @@ from lib_upscale.image.alpha import AlphaMode
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
+from lib_upscale.image.resample import METHODS, resample
 from lib_upscale.image.target import Fit
 from lib_upscale.models.library import Models
 from lib_upscale.progress import SILENT, Callback, Progress
-from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.settings.upscale import ResizeFilter, UpscaleSettings
 from lib_upscale.upscaling.plan import plan_upscale
 from lib_upscale.upscaling.run import plan_and_upscale
 from tests.helpers import compact, models_in, picture, whole, write
@@ -84,6 +85,22 @@ def test_as_many_passes_as_the_target_needs(models: Models) -> None:
 def test_a_smaller_target_still_goes_through_the_model(models: Models) -> None:
     job = plan_upscale(Size(40, 30), X2.changed(scale=0.5), models)
     assert [each.entry.name for each in job.passes] == ["x2"]
+
+
+@pytest.mark.parametrize("method", ResizeFilter)
+def test_the_exact_size_is_made_by_the_chosen_filter(models: Models, method: ResizeFilter) -> None:
+    source = picture(40, 30)
+    result = run(source, X2.changed(scale=1.5, resize_filter=method), models)
+    by_hand = resample(run(source, X2, models).pixels, Size(60, 45), method.value)
+    assert np.abs(result.pixels.astype(int) - by_hand).max() <= 1
+    others = [other for other in ResizeFilter if other is not method]
+    for other in others:
+        pixels = run(source, X2.changed(scale=1.5, resize_filter=other), models).pixels
+        assert not np.array_equal(pixels, result.pixels)
+
+
+def test_every_filter_can_be_chosen() -> None:
+    assert [method.value for method in ResizeFilter] == list(METHODS)
 
 
 def test_models_before_and_after_run_in_order(models: Models) -> None:
