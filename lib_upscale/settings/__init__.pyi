@@ -25,4 +25,5 @@ from lib_upscale.settings.target import TargetKind as TargetKind
 from lib_upscale.settings.target import TargetSettings as TargetSettings
 from lib_upscale.settings.upscale import Backend as Backend
 from lib_upscale.settings.upscale import Precision as Precision
+from lib_upscale.settings.upscale import ResizeFilter as ResizeFilter
 from lib_upscale.settings.upscale import UpscaleSettings as UpscaleSettings

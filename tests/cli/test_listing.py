@@ -13,9 +13,21 @@ import pytest
 from tests.cli.program import environment, run, start
 
 KEYS = [
-    "path", "kind", "architecture", "scale", "input_channels", "output_channels", "purpose", "tags", "tiling",
-    "size_requirements", "supports_half", "supports_bfloat16", "problem", "advice",
-]  # fmt: skip
+    "path",
+    "kind",
+    "architecture",
+    "scale",
+    "input_channels",
+    "output_channels",
+    "purpose",
+    "tags",
+    "tiling",
+    "size_requirements",
+    "supports_half",
+    "supports_bfloat16",
+    "problem",
+    "advice",
+]
 
 
 @pytest.fixture
@@ -39,11 +51,21 @@ class TestIdentify:
         assert result.exit_code == 0
         other, upscaler = records(result.stdout)
         assert upscaler == {
-            "path": str(model), "kind": "upscaler", "architecture": "Compact", "scale": 2,
-            "input_channels": 3, "output_channels": 3, "purpose": "SR", "tags": ["8nf", "2nc"], "tiling": "supported",
+            "path": str(model),
+            "kind": "upscaler",
+            "architecture": "Compact",
+            "scale": 2,
+            "input_channels": 3,
+            "output_channels": 3,
+            "purpose": "SR",
+            "tags": ["8nf", "2nc"],
+            "tiling": "supported",
             "size_requirements": {"minimum": 0, "multiple_of": 1, "square": False},
-            "supports_half": True, "supports_bfloat16": True, "problem": None, "advice": None,
-        }  # fmt: skip
+            "supports_half": True,
+            "supports_bfloat16": True,
+            "problem": None,
+            "advice": None,
+        }
         assert other["kind"] == "damaged"
         assert other["problem"]
         assert other["advice"]

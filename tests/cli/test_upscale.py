@@ -309,8 +309,11 @@ class TestCtrlC:
         command = ["upscale", photo(here / "a.png"), "-o", "b.png", "--model", model]
         program = subprocess.Popen(
             [sys.executable, "-X", "importtime", "-m", "lib_upscale", *map(str, command)],
-            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         try:
             assert program.stderr is not None
             assert any(line.split("|")[-1].strip() == module for line in program.stderr), f"{module} was never read"

@@ -77,7 +77,7 @@ def test_infotext_keys_hold_only_what_the_webui_can_read_back() -> None:
         ({"longest": 4000}, LongestSide(4000)),
         ({"width": 19, "height": 10, "fit": "cover", "anchor": "top"}, Box(19, 10, Fit.COVER, Anchor.TOP)),
     ],
-)  # fmt: skip
+)
 def test_targets(values: dict[str, object], target: object) -> None:
     assert UpscaleSettings.from_dict(values).target == target
 
@@ -105,28 +105,63 @@ def test_targets(values: dict[str, object], target: object) -> None:
         ({"tile": "large"}, "whole number or automatic"),
         ({"overlap": -2}, "too small"),
     ],
-)  # fmt: skip
+)
 def test_nonsense_is_refused_in_words(values: dict[str, object], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         UpscaleSettings.from_dict(values)
 
 
 UPSCALE_KEYS = {
-    "model": "upscaler", "scale": "scale", "width": "width", "height": "height", "longest": "longest side",
-    "shortest": "shortest side", "megapixels": "megapixels", "fit": "fit", "anchor": "anchor", "padding": "padding",
-    "before": "models before", "after": "models after", "second_model": "second upscaler",
-    "second_weight": "second upscaler visibility", "alpha": "alpha", "tile": "tile", "overlap": "overlap",
-    "precision": "precision", "backend": "backend",
-}  # fmt: skip
+    "model": "upscaler",
+    "scale": "scale",
+    "width": "width",
+    "height": "height",
+    "longest": "longest side",
+    "shortest": "shortest side",
+    "megapixels": "megapixels",
+    "fit": "fit",
+    "anchor": "anchor",
+    "padding": "padding",
+    "before": "models before",
+    "after": "models after",
+    "second_model": "second upscaler",
+    "second_weight": "second upscaler visibility",
+    "alpha": "alpha",
+    "tile": "tile",
+    "overlap": "overlap",
+    "precision": "precision",
+    "backend": "backend",
+}
 REDRAW_KEYS = {
-    "scale": "scale", "width": "width", "height": "height", "longest": "longest side", "fit": "fit",
-    "anchor": "anchor", "upscaler": "upscaler", "method": "method", "tile": "tile", "overlap": "overlap",
-    "order": "order", "mode": "mode", "blend": "blend", "color_lock": "colour lock", "skip_flat": "skip flat tiles",
-    "flat_strength": "strength for flat tiles", "passes": "passes", "strengths": "strength of passes",
-    "seam_pass": "seam pass", "prompt_source": "prompt source", "tile_prompt": "tile prompt", "regions": "regions",
-    "mask_padding": "mask padding", "batch_size": "tiles at once", "vae": "vae", "shift": "grid shift",
-    "resume": "resume", "save_upscaled": "save upscaled picture",
-}  # fmt: skip
+    "scale": "scale",
+    "width": "width",
+    "height": "height",
+    "longest": "longest side",
+    "fit": "fit",
+    "anchor": "anchor",
+    "upscaler": "upscaler",
+    "method": "method",
+    "tile": "tile",
+    "overlap": "overlap",
+    "order": "order",
+    "mode": "mode",
+    "blend": "blend",
+    "color_lock": "colour lock",
+    "skip_flat": "skip flat tiles",
+    "flat_strength": "strength for flat tiles",
+    "passes": "passes",
+    "strengths": "strength of passes",
+    "seam_pass": "seam pass",
+    "prompt_source": "prompt source",
+    "tile_prompt": "tile prompt",
+    "regions": "regions",
+    "mask_padding": "mask padding",
+    "batch_size": "tiles at once",
+    "vae": "vae",
+    "shift": "grid shift",
+    "resume": "resume",
+    "save_upscaled": "save upscaled picture",
+}
 
 
 @pytest.mark.parametrize(("settings", "keys"), [(UpscaleSettings, UPSCALE_KEYS), (RedrawSettings, REDRAW_KEYS)])
@@ -183,8 +218,10 @@ def test_what_a_method_ignores_is_known_page_by_page() -> None:
         method=RedrawMethod.JOINT, order=TileOrder.SPIRAL, color_lock=ColorLock.OFF, shift=True, skip_flat=2.0
     )
     assert [item.name for item in changed.without_effect(Page.HIRES, RedrawMethod.JOINT)] == [
-        "order", "color_lock", "skip_flat",
-    ]  # fmt: skip
+        "order",
+        "color_lock",
+        "skip_flat",
+    ]
     assert [item.name for item in changed.without_effect(Page.SCRIPT, RedrawMethod.JOINT)] == ["order", "skip_flat"]
     assert [item.name for item in changed.without_effect(Page.SCRIPT, RedrawMethod.TILES)] == ["shift"]
     effective = changed.effective(Page.SCRIPT, RedrawMethod.JOINT)

@@ -82,7 +82,7 @@ def add_route(app: FastAPI) -> None:
         try:
             return _answer(app, request_values(request))
         except UpscalePlusError as error:
-            raise api.refused(error) from error
+            raise api.to_http_error(error) from error
 
     app.add_api_route(
         f"{api.PREFIX}/redraw", redraw_picture, methods=["POST"], response_model=RedrawAnswer, **api.protection()
@@ -95,7 +95,7 @@ def _answer(app: FastAPI, values: Dict[str, Any]) -> RedrawAnswer:  # noqa: UP00
     image = values.pop("image")
     for source, name in ((image, "image"), (host_values.get("mask"), "mask")):
         if source:
-            api.picture(source, name)  # the host's own words for what it can't read say less
+            api.decode_image(source, name)  # the host's own words for what it can't read say less
     settings = RedrawSettings.from_dict(values)
     arguments = {**values, "target": target_of(settings).value, "test": own["test"], "test_tile": own["test_tile"]}
     parse_request(arguments)

@@ -32,7 +32,7 @@ from lib_upscale.webui.upscalers import settings_page as page
 from lib_upscale.webui.upscalers.engine import engine, model_list
 from lib_upscale.webui.upscalers.infotext import create_infotext
 
-__all__ = ["PREFIX", "add_routes", "picture", "protection", "refused"]
+__all__ = ["PREFIX", "add_routes", "decode_image", "protection", "to_http_error"]
 
 PREFIX = "/upscale-plus/v1"
 
@@ -94,19 +94,22 @@ def add_routes(app: FastAPI) -> None:
 
 
 def protection() -> Dict[str, Any]:  # noqa: UP006
-    """What every route is added with: routes of extensions get nothing of the host's own protection."""
-    return {"tags": ["Upscale Plus"], "dependencies": [Depends(_checked)] if environment.api_credentials() else []}
+    """The arguments of every route: the host does not protect routes of extensions by itself."""
+    return {
+        "tags": ["Upscale Plus"],
+        "dependencies": [Depends(_check_password)] if environment.api_credentials() else [],
+    }
 
 
-def _checked(given: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noqa: B008 (how FastAPI injects)
+def _check_password(credentials: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:  # noqa: B008 (how FastAPI injects)
     known = environment.api_credentials()
     # Every pair is compared to its end, so that the time taken tells nothing of users or passwords.
-    results = [
-        secrets.compare_digest(given.username.encode(), user.encode())
-        & secrets.compare_digest(given.password.encode(), password.encode())
+    matches = [
+        secrets.compare_digest(credentials.username.encode(), user.encode())
+        & secrets.compare_digest(credentials.password.encode(), password.encode())
         for user, password in known.items()
     ]
-    if not any(results):
+    if not any(matches):
         raise HTTPException(401, "Incorrect username or password", {"WWW-Authenticate": "Basic"})
 
 
@@ -118,20 +121,20 @@ def _upscale(request: UpscaleRequest) -> UpscaleAnswer:  # type: ignore[valid-ty
         settings = _with_defaults(values)
         if not sources:
             raise SettingsError("No image was given", "put at least one into images")
-        pictures = [picture(source, f"image {number}") for number, source in enumerate(sources, 1)]
+        pictures = [decode_image(source, f"image {number}") for number, source in enumerate(sources, 1)]
         with jobs.queue_lock(), jobs.api_job(len(pictures)):
             try:
-                done = [_one(picture, settings) for picture in pictures]
+                done = [_upscale_one(picture, settings) for picture in pictures]
             finally:
                 engine.after_job()
     except UpscalePlusError as error:
-        raise refused(error) from error
+        raise to_http_error(error) from error
     return UpscaleAnswer(images=[image for image, _ in done], info=[info for _, info in done])
 
 
 def _models() -> List[ModelItem]:  # noqa: UP006
     """List all files in the model folders, with what they are."""
-    return [_item(entry) for entry in model_list.entries()]
+    return [_describe_model(entry) for entry in model_list.entries()]
 
 
 def _identify(request: IdentifyRequest) -> ModelItem:
@@ -141,7 +144,7 @@ def _identify(request: IdentifyRequest) -> ModelItem:
     found = [entry for entry in model_list.entries() if wanted in (entry.name, entry.path.name)]
     if not found:
         raise HTTPException(404, f"There is no file called '{wanted}' in the model folders")
-    return _item(found[0])
+    return _describe_model(found[0])
 
 
 def _refresh() -> List[ModelItem]:  # noqa: UP006
@@ -161,24 +164,24 @@ def _with_defaults(values: Dict[str, Any]) -> UpscaleSettings:  # noqa: UP006
     return settings.with_models(lambda name: model_list.find_listed(name).name)
 
 
-def picture(source: str, called: str) -> Picture:
-    """An image sent as base64 or as a data URI; errors call it `called`. Raises `UpscalePlusError`."""
-    name = Path(called)
+def decode_image(source: str, name: str) -> Picture:
+    """An image sent as base64 or as a data URI; errors call it `name`. Raises `UpscalePlusError`."""
+    path = Path(name)
     if source.startswith("data:"):
         source = source.partition(",")[2]
     try:
         data = base64.b64decode(source, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SettingsError(f"{name} is not base64 ({error})", "send the file's bytes as base64") from error
-    image = open_image(name, io.BytesIO(data), page.decompression_limit())
+        raise SettingsError(f"{path} is not base64 ({error})", "send the file's bytes as base64") from error
+    image = open_image(path, io.BytesIO(data), page.decompression_limit())
     try:
         image.load()
         return Picture.from_pil(image)
     except Exception as error:
-        raise SettingsError(f"{name} is damaged or incomplete ({error})", "send the whole file") from error
+        raise SettingsError(f"{path} is damaged or incomplete ({error})", "send the whole file") from error
 
 
-def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]":
+def _upscale_one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]":
     environment.state().nextjob()
     if environment.state().interrupted:
         raise CancelledError()
@@ -186,7 +189,7 @@ def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]"
         result = engine.upscale(picture, settings, progress)
     buffer = io.BytesIO()
     image = result.picture.to_pil()
-    image.save(buffer, "PNG", **_kept(image))
+    image.save(buffer, "PNG", **_png_arguments(image))
     info = ImageInfo(
         input_width=picture.size.width,
         input_height=picture.size.height,
@@ -200,7 +203,7 @@ def _one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]"
     return base64.b64encode(buffer.getvalue()).decode("ascii"), info
 
 
-def _kept(image: Image.Image) -> Dict[str, Any]:  # noqa: UP006
+def _png_arguments(image: Image.Image) -> Dict[str, Any]:  # noqa: UP006
     """Texts, profile and EXIF, as Pillow's writer wants them."""
     from PIL.PngImagePlugin import PngInfo
 
@@ -212,7 +215,7 @@ def _kept(image: Image.Image) -> Dict[str, Any]:  # noqa: UP006
     return {"pnginfo": texts, **kept}
 
 
-def _item(entry: Entry) -> ModelItem:
+def _describe_model(entry: Entry) -> ModelItem:
     identity: Identity = entry.identity
     problem = None if identity.usable else ": ".join(part for part in (identity.problem, identity.advice) if part)
     return ModelItem(
@@ -226,7 +229,7 @@ def _item(entry: Entry) -> ModelItem:
     )
 
 
-def refused(error: UpscalePlusError) -> HTTPException:
-    """Whatever the library refuses is answered with its reason; none of it is a fault of the server."""
+def to_http_error(error: UpscalePlusError) -> HTTPException:
+    """Turn an error of the library into an answer with its reason; none is a fault of the server."""
     codes = {UnknownModelError: 404, PictureTooLargeError: 413, CancelledError: 409}
     return HTTPException(codes.get(type(error), 422), str(error))
