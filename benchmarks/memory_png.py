@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.files import write_picture
+from lib_upscale.image.io import write_picture
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.resample import resample
+from lib_upscale.image.resampling import resample
 
 
 def highest() -> float:

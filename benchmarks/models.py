@@ -30,7 +30,7 @@ import psutil  # noqa: E402
 import torch  # noqa: E402
 
 from lib_upscale.image.geometry import Size  # noqa: E402
-from lib_upscale.image.io.files import read_picture  # noqa: E402
+from lib_upscale.image.io import read_picture  # noqa: E402
 from lib_upscale.image.picture import Picture  # noqa: E402
 from lib_upscale.models.catalog.catalog import Catalog  # noqa: E402
 from lib_upscale.models.library import Models  # noqa: E402

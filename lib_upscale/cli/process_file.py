@@ -12,17 +12,19 @@ from lib_upscale.cli.manifest import Manifest
 from lib_upscale.cli.output import Bar, model_progress
 from lib_upscale.errors import OutputError, UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.files import (
+from lib_upscale.image.io import (
     Animation,
     Frame,
     check_writable,
+    format_of,
+    limits,
+    open_file,
+    open_image,
     read_frames,
     read_picture,
     write_animation,
     write_picture,
 )
-from lib_upscale.image.io.formats import format_of, limits
-from lib_upscale.image.io.opening import open_image, opened
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL
 from lib_upscale.models.library import Models
@@ -110,7 +112,7 @@ def pixels_in(path: Path, limit: int) -> int:
         animation = read_frames(path, limit_pixels=limit)
         if animation is not None:
             return animation.size.pixels * animation.count
-        with opened(path) as stream, open_image(path, stream, limit) as image:
+        with open_file(path) as stream, open_image(path, stream, limit) as image:
             return Size(*image.size).pixels
     except UpscalePlusError:
         return path.stat().st_size if path.is_file() else 1
@@ -127,7 +129,7 @@ def plan_first(first: Path, share: float, settings: UpscaleSettings, models: Mod
         limit: The most pixels that are read.
     """
     try:
-        with opened(first) as stream, open_image(first, stream, limit) as image:
+        with open_file(first) as stream, open_image(first, stream, limit) as image:
             size = Size(*image.size)
     except UpscalePlusError:
         return None

@@ -1,1 +1,5 @@
+"""Images in memory: pixels, sizes, targets, metadata, resampling. The public names stand in `__init__.pyi`."""
 
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

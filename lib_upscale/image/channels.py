@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.levels import LUMA, row_bands
-from lib_upscale.image.resample import resample
+from lib_upscale.image.resampling import resample
 
 __all__ = ["adapt_channels", "restore_channels"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lib_upscale.spread import ceil_div
+
 __all__ = ["Region", "Size"]
 
 
@@ -30,7 +32,7 @@ class Size:
 
     def rounded_up(self, multiple: int) -> Size:
         """The smallest size of at least this one whose sides are multiples of that."""
-        return Size(-(-self.width // multiple) * multiple, -(-self.height // multiple) * multiple)
+        return Size(ceil_div(self.width, multiple) * multiple, ceil_div(self.height, multiple) * multiple)
 
     def __iter__(self) -> Iterator[int]:
         return iter((self.width, self.height))

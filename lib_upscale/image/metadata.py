@@ -20,13 +20,13 @@ __all__ = [
     "PARAMETERS",
     "XMP_PREFIX",
     "Metadata",
+    "add_exif_comment",
+    "apply_orientation",
     "exif_for_photo",
     "exif_orientation",
-    "exif_with_comment",
     "parameters_in_exif",
-    "upright",
-    "with_orientation_reset",
-    "without_exif_prefix",
+    "reset_orientation",
+    "strip_exif_prefix",
 ]
 
 PARAMETERS = "parameters"
@@ -87,7 +87,7 @@ def exif_orientation(exif: bytes) -> int:
     return value if 1 <= value <= 8 else 1
 
 
-def with_orientation_reset(metadata: Metadata) -> Metadata:
+def reset_orientation(metadata: Metadata) -> Metadata:
     """The same with orientation 1 in EXIF and XMP; everything else in them is left byte for byte."""
     exif, xmp = metadata.exif, metadata.xmp
     if exif is not None:
@@ -101,7 +101,7 @@ def with_orientation_reset(metadata: Metadata) -> Metadata:
     return replace(metadata, exif=exif or None, xmp=xmp or None)
 
 
-def without_exif_prefix(metadata: Metadata) -> Metadata:
+def strip_exif_prefix(metadata: Metadata) -> Metadata:
     """The same with an EXIF block that starts with its TIFF header, not with the "Exif" that JPEG puts before it."""
     exif = metadata.exif
     if exif is not None and exif.startswith(EXIF_PREFIX):
@@ -109,7 +109,7 @@ def without_exif_prefix(metadata: Metadata) -> Metadata:
     return replace(metadata, exif=exif or None)
 
 
-def upright(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+def apply_orientation(pixels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
     """Rows and columns (the first two axes) turned and mirrored as an EXIF orientation from 1 to 8 asks.
 
     A view of `pixels` where that is possible. The meaning of the values: EXIF 2.32, 4.6.4 A, Orientation.
@@ -140,7 +140,7 @@ def parameters_in_exif(exif: bytes) -> str | None:
     return text if text is not None and _MARK in text else None
 
 
-def exif_with_comment(exif: bytes | None, comment: str) -> bytes:
+def add_exif_comment(exif: bytes | None, comment: str) -> bytes:
     """An EXIF block with `comment` as its user comment, in UTF-16 as the WebUI writes it.
 
     A damaged `exif` is left out.
@@ -164,7 +164,7 @@ def exif_for_photo(metadata: Metadata) -> bytes | None:
     text = metadata.text.get(PARAMETERS)
     if text is None or (metadata.exif is not None and parameters_in_exif(metadata.exif) == text):
         return metadata.exif
-    return exif_with_comment(metadata.exif, text)
+    return add_exif_comment(metadata.exif, text)
 
 
 def _user_comment(comment: object) -> str | None:

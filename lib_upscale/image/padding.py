@@ -11,7 +11,7 @@ from PIL import ImageColor
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.levels import to_floats, to_levels
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.resample import resample
+from lib_upscale.image.resampling import resample
 from lib_upscale.image.target import Layout
 
 __all__ = ["pad_floats", "pad_or_crop"]

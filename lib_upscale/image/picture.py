@@ -1,4 +1,4 @@
-"""A picture: its pixels in 8 or 16 bits, its transparency, and all that travels with them."""
+"""The class `Picture`: pixels in 8 or 16 bits, alpha and metadata."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lib_upscale.image.levels import BAND_ROWS, row_bands, to_bits
 from lib_upscale.image.metadata import (
     PARAMETERS,
     Metadata,
+    apply_orientation,
     exif_orientation,
     parameters_in_exif,
-    upright,
-    with_orientation_reset,
-    without_exif_prefix,
+    reset_orientation,
+    strip_exif_prefix,
 )
 
 __all__ = ["Picture", "Pixels", "opaque_alpha"]
@@ -33,9 +33,14 @@ Pixels = NDArray[Any]  # uint8 or uint16; numpy's stubs can't say "one of the tw
 class Picture:
     """Pixels and what belongs to them. The arrays are not to be written to.
 
-    `pixels` is (height, width, channels), uint8 or uint16, with 1 channel (gray) or 3 (red, green, blue). `alpha` is
-    (height, width) of the same type, 0 for transparent, not premultiplied; None where the picture has no alpha channel.
-    An opaque alpha channel takes no memory (see `opaque`). Raises ValueError for any other shape or type.
+    Attributes:
+        pixels: (height, width, channels), uint8 or uint16, with 1 channel (gray) or 3 (red, green, blue).
+        alpha: (height, width) of the same type, 0 for transparent, not premultiplied; None where there is no alpha
+            channel. An opaque one takes no memory (see `opaque`).
+        metadata: ICC profile, EXIF, XMP, texts, resolution.
+
+    Raises:
+        ValueError: The arrays are of any other shape or type.
     """
 
     pixels: Pixels
@@ -107,25 +112,30 @@ class Picture:
     @classmethod
     def from_pil(cls, image: Image.Image) -> Picture:
         """A Pillow image of any mode; its EXIF orientation is applied. `image` is not changed."""
-        pixels, alpha, icc_holds = pil.pixels_of(image)
-        return cls.oriented(pixels, alpha, pil.metadata_of(image, icc_holds=icc_holds))
+        pixels, alpha, icc_holds = pil.extract_pixels(image)
+        return cls.oriented(pixels, alpha, pil.extract_metadata(image, icc_holds=icc_holds))
 
     @classmethod
     def oriented(cls, pixels: Pixels, alpha: Pixels | None, metadata: Metadata, turn: int | None = None) -> Picture:
         """Pixels as they lie in a file, brought upright.
 
-        `turn` is an EXIF orientation from 1 to 8; if None, that in the metadata's EXIF, which is reset. Parameters
-        that the WebUI wrote into the EXIF of a JPEG are put among the texts.
+        Parameters that the WebUI wrote into the EXIF of a JPEG are put among the texts.
+
+        Args:
+            pixels: (height, width, 1 or 3).
+            alpha: (height, width), or None.
+            metadata: Of the file; its orientation is reset.
+            turn: An EXIF orientation from 1 to 8; None for that in the metadata.
         """
-        metadata = without_exif_prefix(metadata)
+        metadata = strip_exif_prefix(metadata)
         if metadata.exif is not None and PARAMETERS not in metadata.text:
             metadata = metadata.with_text(PARAMETERS, parameters_in_exif(metadata.exif))
         if turn is None:
             turn = 1 if metadata.exif is None else exif_orientation(metadata.exif)
         if turn != 1:
-            pixels = np.ascontiguousarray(upright(pixels, turn))
-            alpha = None if alpha is None else np.ascontiguousarray(upright(alpha, turn))
-        return cls(pixels, alpha, with_orientation_reset(metadata))
+            pixels = np.ascontiguousarray(apply_orientation(pixels, turn))
+            alpha = None if alpha is None else np.ascontiguousarray(apply_orientation(alpha, turn))
+        return cls(pixels, alpha, reset_orientation(metadata))
 
     def to_pil(self) -> Image.Image:
         """A Pillow image, "L", "LA", "RGB" or "RGBA" in 8 bits, with the metadata in its `info`."""
@@ -133,14 +143,14 @@ class Picture:
         stack = eight.pixels if eight.alpha is None else np.dstack([eight.pixels, eight.alpha])
         image = Image.fromarray(np.ascontiguousarray(stack[..., 0] if stack.shape[2] == 1 else stack))
         metadata = self.metadata
-        found = {
+        info = {
             "icc_profile": metadata.icc_for(self.channels),
             "exif": metadata.exif,
             "xmp": metadata.xmp,
             "dpi": metadata.dpi,
         }
         image.info.update(metadata.text)
-        image.info.update({key: value for key, value in found.items() if value is not None})
+        image.info.update({key: value for key, value in info.items() if value is not None})
         return image
 
 

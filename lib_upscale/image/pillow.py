@@ -1,4 +1,4 @@
-"""Pillow's many modes brought to gray or RGB, with or without alpha, in 8 or 16 bits."""
+"""Converts Pillow's many modes to gray or RGB, with or without alpha, in 8 or 16 bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from lib_upscale.image.metadata import XMP_PREFIX, Metadata
 
-__all__ = ["Pixels", "float_levels", "metadata_of", "pixels_of"]
+__all__ = ["Pixels", "extract_metadata", "extract_pixels", "float_levels"]
 
 Pixels = NDArray[Any]
 
@@ -22,11 +22,14 @@ _PLAIN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
 _WITHOUT_LOSS = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
 
 
-def pixels_of(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
-    """Pixels (height, width, 1 or 3), alpha (height, width) or None, and whether the ICC profile still holds.
+def extract_pixels(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
+    """Extract the pixels of a Pillow image of any mode.
 
     Palettes become RGB, black and white becomes gray, both keep their transparency. "I" is taken as 16 bits; "F" as
     0..1 where no value is above 1, else as 0..255 or 0..65535; CMYK and LAB go through their ICC profile to sRGB.
+
+    Returns:
+        Pixels (height, width, 1 or 3), alpha (height, width) or None, and whether the ICC profile still holds.
     """
     if image.mode.startswith("I;16"):
         order = ">u2" if image.mode.endswith("B") else "<u2"
@@ -47,8 +50,8 @@ def pixels_of(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
     return (*_split(np.array(image)), True)
 
 
-def metadata_of(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
-    """What Pillow found beside the pixels. The EXIF orientation is left as it is in the file."""
+def extract_metadata(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
+    """Extract what Pillow found beside the pixels. The EXIF orientation is left as it is in the file."""
     info = image.info
     exif = info.get("exif")
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or _xmp_in_jpeg(image)
@@ -72,7 +75,7 @@ def _xmp_in_jpeg(image: Image.Image) -> bytes | None:
 
 
 def float_levels(values: Pixels) -> Pixels:
-    """Floats as uint16: what is never above 1 is taken as 0..1, else as 0..255, else as 0..65535, and clipped there."""
+    """Convert floats to uint16, clipped; they are taken as 0..1 if none is above, else as 0..255, else as 0..65535."""
     values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=3e38, neginf=0.0)
     highest = float(values.max())
     top = 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
@@ -105,6 +108,6 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             return image.convert("RGB")
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
-        # A damaged profile, or one of another color space, is no reason to refuse the picture.
+        # A damaged profile, or one of another color space, is no reason to refuse the image.
         return image.convert("RGB")
     return converted if converted is not None else image.convert("RGB")

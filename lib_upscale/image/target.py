@@ -1,4 +1,4 @@
-"""Target sizes: what a person may ask for, and the whole pixels that follow from it."""
+"""Target sizes: what a user may ask for, and the whole pixels that follow from it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ MAX_PIXELS = 2**34
 
 
 class Fit(str, Enum):
-    """What to do where the picture's shape is not that of the box."""
+    """What to do where the image has another shape than the box."""
 
     CONTAIN = "contain"
     """As large as fits inside the box; the result may be smaller than the box in one direction."""
     COVER = "cover"
-    """The box filled, what stands out cut off."""
+    """The box filled; what exceeds it is cut off."""
     PAD = "pad"
     """As large as fits inside, the rest of the box filled."""
     STRETCH = "stretch"
-    """The box exactly, the shape of the picture given up."""
+    """The box exactly; the image is distorted."""
 
 
 class Anchor(str, Enum):
@@ -80,7 +80,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Width:
-    """So many pixels wide, the height as the picture's shape asks."""
+    """A width in pixels; the height follows from the image's shape."""
 
     pixels: int
 
@@ -90,7 +90,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Height:
-    """So many pixels high, the width as the picture's shape asks."""
+    """A height in pixels; the width follows from the image's shape."""
 
     pixels: int
 
@@ -100,7 +100,7 @@ class Height:
 
 @dataclass(frozen=True)
 class Box:
-    """A width and a height, both in pixels, and what to do if the picture has another shape."""
+    """A width and a height, both in pixels, and what to do if the image has another shape."""
 
     width: int
     height: int
@@ -134,7 +134,7 @@ class ShortestSide:
 
 @dataclass(frozen=True)
 class Megapixels:
-    """About so many millions (1,000,000) of pixels, in the picture's own shape."""
+    """About so many millions (1,000,000) of pixels, in the image's own shape."""
 
     value: float
 
@@ -143,7 +143,7 @@ class Megapixels:
 
 
 Target = Factor | Width | Height | Box | LongestSide | ShortestSide | Megapixels
-"""Whatever a person may ask for."""
+"""Whatever a user may ask for."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,10 @@ class Layout:
 
 
 def layout(size: Size, target: Target) -> Layout:
-    """What `target` means for a picture of that size, in whole pixels, halves rounded up and never 0.
+    """Work out what `target` means for an image of that size, in whole pixels, halves rounded up and never 0.
 
-    Raises `SettingsError` if the result would be absurdly large.
+    Raises:
+        SettingsError: The result would have more than `MAX_SIDE` or `MAX_PIXELS` pixels.
     """
     if isinstance(target, Box) and target.fit is not Fit.STRETCH:
         return _boxed(size, target)
@@ -194,7 +195,7 @@ def _scaled_size(size: Size, target: Target) -> Size:
     if isinstance(target, Box):
         return Size(target.width, target.height)
     if isinstance(target, Factor):
-        # Through the number's decimal digits: 45 times 0.7 is 31.5 to a person, though not in binary.
+        # Through the number's decimal digits: 45 times 0.7 is 31.5 to a user, though not in binary.
         factor = Fraction(str(float(target.value)))
         return Size(_rounded(size.width * factor), _rounded(size.height * factor))
     if isinstance(target, Megapixels):

@@ -31,7 +31,7 @@ class Backend(str, Enum):
 
 
 class ResizeFilter(str, Enum):
-    """What brings the image to its exact size: the methods of `lib_upscale.image.resample`."""
+    """What brings the image to its exact size: the methods of `lib_upscale.image.resampling`."""
 
     LANCZOS = "lanczos"
     BICUBIC = "bicubic"

@@ -18,7 +18,7 @@ from lib_upscale.image.channels import adapt_channels, restore_channels
 from lib_upscale.image.levels import row_bands, to_bits
 from lib_upscale.image.padding import pad_or_crop
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.resample import resample
+from lib_upscale.image.resampling import resample
 from lib_upscale.models.library import Models
 from lib_upscale.progress import SILENT, Progress, Span, check
 from lib_upscale.settings.upscale import UpscaleSettings

@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from lib_upscale.cli.manifest import MANIFEST_NAME
 from lib_upscale.cli.process_file import announcement, plan_first
-from lib_upscale.image.io.files import DEFAULT_LIMIT
+from lib_upscale.image.io import DEFAULT_LIMIT
 from lib_upscale.models.catalog.bundled import bundled_models
 from lib_upscale.settings.upscale import UpscaleSettings
 from tests.cli.program import environment, photo, run, start

@@ -14,7 +14,7 @@ from lib_upscale.image.alpha import AlphaMode
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.resample import METHODS, resample
+from lib_upscale.image.resampling import METHODS, resample
 from lib_upscale.image.target import Fit
 from lib_upscale.models.library import Models
 from lib_upscale.progress import SILENT, Callback, Progress
@@ -236,7 +236,7 @@ def test_progress_goes_up_to_one_and_cancel_stops(models: Models) -> None:
 
 @pytest.mark.slow
 def test_a_constant_and_a_real_picture_through_a_real_model(shared_models: Path, shared_images: Path) -> None:
-    from lib_upscale.image.io.files import read_picture
+    from lib_upscale.image.io import read_picture
 
     own = models_in(shared_models)
     photo = read_picture(shared_images / "coffee.png")

@@ -64,7 +64,7 @@ def test_data_uris_and_transparency(webui: WebUI) -> None:
     [
         ({"images": ["not base64!"]}, 422, "base64"),
         ({"images": []}, 422, "image"),
-        ({"images": [base64.b64encode(b"hello").decode()]}, 422, "not a picture"),
+        ({"images": [base64.b64encode(b"hello").decode()]}, 422, "not an image"),
         ({"images": [as_base64(picture())[:200]]}, 422, ""),
         ({"model": "no such model"}, 404, "no such model"),
         ({"model": ""}, 404, "did you mean"),

@@ -1,0 +1,5 @@
+"""Reads and writes image files. The public names stand in `__init__.pyi`."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

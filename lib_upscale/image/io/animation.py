@@ -1,4 +1,4 @@
-"""Animations: GIF, WebP and APNG read and written frame by frame, with their timing and how often they play."""
+"""Reads and writes animations (GIF, WebP, APNG) frame by frame, with durations and how often they play."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lib_upscale.errors import OutputError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.apng_writer import ApngWriter
-from lib_upscale.image.io.encoding import fitted, quality_options
+from lib_upscale.image.io.encoding import fit_to_format, quality_options
 from lib_upscale.image.io.formats import Format, check_writable, limits
-from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_image, opened
+from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_file, open_image
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_chunks import SIGNATURE
 from lib_upscale.image.io.png_reader import is_animated, read_metadata
@@ -32,7 +32,7 @@ _ANIMATED = ("GIF", "WEBP", "PNG")
 
 @dataclass(frozen=True)
 class Frame:
-    """One whole picture of an animation, and how long it is shown, in milliseconds."""
+    """One whole image of an animation, and how long it is shown, in milliseconds."""
 
     picture: Picture
     duration: float
@@ -40,10 +40,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Animation:
-    """An animation in a file. `plays` is how often it runs, 0 for ever.
+    """An animation in a file.
 
-    `frames()` decodes anew from the start, one frame at a time, each complete and of `size`. It raises `PictureError`
-    where the file turns out to be damaged.
+    Attributes:
+        size: Of each frame.
+        count: How many frames there are.
+        plays: How often it runs, 0 for ever.
+        frames: Decodes anew from the start, one complete frame at a time; raises `PictureError` where the file turns
+            out to be damaged.
     """
 
     size: Size
@@ -53,12 +57,17 @@ class Animation:
 
 
 def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Animation | None:
-    """The animation in a file, or None if it holds a single picture. Reads no pixels yet.
+    """Open the animation in a file, without reading pixels yet.
 
-    Raises `PictureError`, and `PictureTooLargeError` if one frame has more than `limit_pixels` pixels.
+    Returns:
+        None if the file holds a single image.
+
+    Raises:
+        PictureError: The file is missing, damaged or not an image.
+        PictureTooLargeError: A frame has more than `limit_pixels` pixels (None: no limit).
     """
     path = Path(path)
-    with opened(path) as stream:
+    with open_file(path) as stream:
         if stream.read(8) == SIGNATURE:
             stream.seek(0)
             if not is_animated(stream):
@@ -85,9 +94,22 @@ def write_animation(
 ) -> None:
     """Write frames of one size, atomically, as they come; those of GIF and WebP stay in memory until the end.
 
-    `plays`: how often it runs, 0 for ever. APNG keeps all; GIF has 255 colors a frame and durations in hundredths of a
-    second, their sum kept. `quality` and `lossless` concern WebP. Raises `FormatLimitError`, `OutputError` or
-    `SettingsError`; ValueError if there is no frame or their sizes differ.
+    APNG keeps everything; GIF has 255 colors a frame and durations in hundredths of a second, their sum kept.
+
+    Args:
+        frames: At least one.
+        path: Where to.
+        plays: How often the animation runs, 0 for ever.
+        format: Overrides the suffix of `path`.
+        quality: 1 to 100, for WebP.
+        lossless: For WebP.
+        background: Red, green, blue: what frames are laid on where the format has no alpha.
+
+    Raises:
+        FormatLimitError: The frames are too large for the format.
+        OutputError: The format can't be animated or is unknown, or the system refuses.
+        SettingsError: The quality is out of range, or the format can't do without loss.
+        ValueError: There is no frame, or sizes differ.
     """
     path = Path(path)
     remaining = iter(frames)
@@ -96,9 +118,9 @@ def write_animation(
         raise ValueError("an animation needs a frame")
     chosen = check_writable(path, first.picture.size, first.picture.bits, first.picture.alpha is not None, format)
     if not limits(chosen).animated:
-        raise OutputError(path, f"can't be written, {chosen.name} holds no animation", "use .gif, .webp or .png")
+        raise OutputError(path, f"can't be written, {chosen.name} can't hold an animation", "use .gif, .webp or .png")
     options = quality_options(chosen, quality, lossless)
-    alike = _alike(chain((first,), remaining), first.picture.size, chosen, background)
+    alike = _unify(chain((first,), remaining), first.picture.size, chosen, background)
     with atomic_file(path) as stream:
         if chosen is Format.PNG:
             _write_apng(stream, alike, plays)
@@ -109,7 +131,7 @@ def write_animation(
 
 
 def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
-    with opened(path) as stream:
+    with open_file(path) as stream:
         metadata = None
         if stream.read(8) == SIGNATURE:
             stream.seek(0)
@@ -122,9 +144,9 @@ def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
                 with decoding(path):
                     load(image, number)
                     duration = float(image.info.get("duration", 0) or 0)
-                    shown = image.convert("RGBA") if _may_be_transparent(image) else image.convert("RGB")
-                    shown.info.pop("transparency", None)
-                    picture = Picture.from_pil(shown)
+                    rgb = image.convert("RGBA" if _may_be_transparent(image) else "RGB")
+                    rgb.info.pop("transparency", None)
+                    picture = Picture.from_pil(rgb)
                     if metadata is not None:
                         picture = Picture.oriented(picture.pixels, picture.alpha, metadata)
                 yield Frame(picture, duration)
@@ -143,11 +165,11 @@ def _plays(image: Image.Image) -> int:
     return int(loop or 0)
 
 
-def _alike(frames: Iterable[Frame], size: Size, format: Format, background: tuple[int, int, int]) -> Iterator[Frame]:
+def _unify(frames: Iterable[Frame], size: Size, format: Format, background: tuple[int, int, int]) -> Iterator[Frame]:
     for frame in frames:
         if frame.picture.size != size:
             raise ValueError(f"a frame has {frame.picture.size} pixels, the first one {size}")
-        yield Frame(fitted(frame.picture, format, background), frame.duration)
+        yield Frame(fit_to_format(frame.picture, format, background), frame.duration)
 
 
 def _write_apng(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:
@@ -185,7 +207,7 @@ def _write_webp(stream: BinaryIO, frames: Iterator[Frame], plays: int, options: 
         ends.append(ends[-1] + frame.duration)
     if metadata is not None:
         exif, icc = exif_for_photo(metadata), metadata.icc_for(3)
-        found = {"exif": exif and EXIF_PREFIX + exif, "icc_profile": icc, "xmp": metadata.xmp}
-        options |= {key: value for key, value in found.items() if value}
+        blocks = {"exif": exif and EXIF_PREFIX + exif, "icc_profile": icc, "xmp": metadata.xmp}
+        options |= {key: value for key, value in blocks.items() if value}
     durations = [round(end) - round(start) for start, end in pairwise(ends)]
     images[0].save(stream, "WEBP", save_all=True, append_images=images[1:], duration=durations, loop=plays, **options)

@@ -1,4 +1,7 @@
-"""Animated PNG, written frame by frame: of each only the rectangle that differs from the one before."""
+"""Writes animated PNG frame by frame: of each only the rectangle that differs from the one before.
+
+The alternative is Pillow's `save_all`, which keeps all frames in memory and has no 16-bit RGB.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from lib_upscale.image.alpha import drop_alpha
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.io.png_chunks import SIGNATURE, Header, chunk, metadata_chunks
-from lib_upscale.image.io.png_writer import deflated_rows, header_for
+from lib_upscale.image.io.png_writer import deflate_rows, header_for
 from lib_upscale.image.picture import Picture
 
 __all__ = ["ApngWriter"]
@@ -22,9 +25,12 @@ _LEVEL = 6
 
 
 class ApngWriter:
-    """Writes frames as they are added (PNG third edition, 11.3.4). The stream must be seekable.
+    """Writes frames as they are added (PNG third edition, 11.3.4).
 
-    Size, depth, channels and metadata are those of the first picture; `plays` is how often it runs, 0 for ever.
+    Args:
+        stream: Writable and seekable.
+        first: Its size, depth, channels and metadata are those of the animation.
+        plays: How often the animation runs, 0 for ever.
     """
 
     def __init__(self, stream: BinaryIO, first: Picture, plays: int) -> None:
@@ -40,15 +46,15 @@ class ApngWriter:
         stream.write(metadata_chunks(first.metadata, first.channels))
 
     def add(self, picture: Picture, duration: float) -> None:
-        """One more frame, shown for `duration` milliseconds."""
-        shown = self._stacked(picture)
+        """Write one more frame, shown for `duration` milliseconds."""
+        shown = self._stack(picture)
         region = Region.whole(picture.size) if self._previous is None else _difference(self._previous, shown)
         self._previous = shown
         milliseconds = max(0, round(duration))
         delay = (milliseconds, 1000) if milliseconds < 65536 else (min(65535, round(duration / 1000)), 1)
         place = (region.width, region.height, region.x, region.y)
         self._stream.write(chunk(b"fcTL", struct.pack(">5I2H2B", self._next(), *place, *delay, 0, 0)))
-        for packed in deflated_rows(self._header(region.size), [shown[region.rows, region.columns]], _LEVEL):
+        for packed in deflate_rows(self._header(region.size), [shown[region.rows, region.columns]], _LEVEL):
             if self._frames == 0:
                 self._stream.write(chunk(b"IDAT", packed))
             else:
@@ -71,7 +77,7 @@ class ApngWriter:
     def _header(self, size: Size) -> Header:
         return header_for(size, self._bits, self._colors + self._alpha)
 
-    def _stacked(self, picture: Picture) -> Pixels:
+    def _stack(self, picture: Picture) -> Pixels:
         picture = picture.with_bits(self._bits)
         if not self._alpha:
             picture = drop_alpha(picture)

@@ -1,9 +1,11 @@
-"""One picture written in one format to an open file, its metadata kept as far as the format can."""
+"""Writes an image in one format to an open file, its metadata kept as far as the format can."""
 
 from __future__ import annotations
 
 import io
 from typing import Any, BinaryIO, cast
+
+from typing_extensions import override
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.alpha import WHITE, drop_alpha
@@ -14,7 +16,7 @@ from lib_upscale.image.io.tiff_writer import write_tiff
 from lib_upscale.image.metadata import EXIF_PREFIX, XMP_PREFIX, exif_for_photo
 from lib_upscale.image.picture import Picture
 
-__all__ = ["encode", "fitted", "quality_options"]
+__all__ = ["encode", "fit_to_format", "quality_options"]
 
 _QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
 _SEGMENT = 65533
@@ -29,43 +31,50 @@ def encode(
     lossless: bool = False,
     background: tuple[int, int, int] = WHITE,
 ) -> None:
-    """Write `picture` to `stream`. Where the format has no alpha, it is laid on `background` (red, green, blue).
+    """Write `picture` to `stream`.
 
-    `quality`, 1 to 100, and `lossless` concern JPEG, WebP and AVIF. Raises `SettingsError` for a quality that is out of
-    range or a format that can't do without loss.
+    Args:
+        stream: Writable, readable and seekable.
+        picture: What to write.
+        format: How.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
+        lossless: For WebP.
+        background: Red, green, blue: what it is laid on where the format has no alpha.
+
+    Raises:
+        SettingsError: The quality is out of range, or the format can't do without loss.
     """
     options = quality_options(format, quality, lossless)
-    picture = fitted(picture, format, background)
+    picture = fit_to_format(picture, format, background)
     if format is Format.PNG:
         channels = picture.channels + (picture.alpha is not None)
-        write_png(
-            stream,
-            picture.size,
-            picture.bands(),
-            picture.metadata,
-            bits=picture.bits,
-            channels=channels,
-        )
+        write_png(stream, picture.size, picture.bands(), picture.metadata, bits=picture.bits, channels=channels)
     elif format is Format.TIFF:
         write_tiff(stream, picture)
     elif format is Format.GIF:
         image = palette_image(picture)
-        image.save(cast(BinaryIO, _Plain(stream)), "GIF")
+        image.save(cast(BinaryIO, _WithoutFileNumber(stream)), "GIF")
     else:
         image = picture.to_pil()
         image.info.clear()  # Pillow writes some of it by itself; what is written is said below
-        image.save(cast(BinaryIO, _Plain(stream)), _PILLOW[format], **options, **_metadata_options(picture, format))
+        image.save(
+            cast(BinaryIO, _WithoutFileNumber(stream)), _PILLOW[format], **options, **_metadata_options(picture, format)
+        )
 
 
-def fitted(picture: Picture, format: Format, background: tuple[int, int, int] = WHITE) -> Picture:
-    """The picture in what the format can hold: 16 bits rounded to 8, alpha laid on `background`, where it must be."""
+def fit_to_format(picture: Picture, format: Format, background: tuple[int, int, int] = WHITE) -> Picture:
+    """Bring a picture to what the format can hold: 16 bits are rounded to 8, alpha is laid on `background`."""
     bound = limits(format)
     picture = picture if bound.alpha else drop_alpha(picture, background)
     return picture if bound.sixteen else picture.with_bits(8)
 
 
 def quality_options(format: Format, quality: int | None, lossless: bool) -> dict[str, Any]:
-    """Pillow's options for a quality, checked."""
+    """Check a quality and give Pillow's options for it.
+
+    Raises:
+        SettingsError: It is out of range, or the format can't do without loss.
+    """
     if quality is not None and not 1 <= quality <= 100:
         raise SettingsError(f"The quality must be from 1 to 100, not {quality}")
     if lossless and format in (Format.JPEG, Format.AVIF, Format.GIF):
@@ -104,24 +113,24 @@ def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
     return options
 
 
-class _Plain(io.RawIOBase):
-    """A file without a number: to those that have one Pillow writes past Python, and can't say that a disk is full."""
+class _WithoutFileNumber(io.RawIOBase):
+    """A stream without a file number: to one Pillow writes past Python, and can't say that a disk is full."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
+    @override
     def writable(self) -> bool:
-        """It is."""
         return True
 
+    @override
     def write(self, data: Any) -> int:
-        """Pass it on."""
         return self._stream.write(data)
 
+    @override
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Pass it on."""
         return self._stream.seek(offset, whence)
 
+    @override
     def tell(self) -> int:
-        """Pass it on."""
         return self._stream.tell()

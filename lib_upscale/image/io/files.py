@@ -1,4 +1,4 @@
-"""Pictures read from files and written to files: the one door for both."""
+"""Reads and writes images: `read_picture`, `write_picture`."""
 
 from __future__ import annotations
 
@@ -12,42 +12,29 @@ from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import OutputError, PictureError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.animation import Animation, Frame, read_frames, write_animation
 from lib_upscale.image.io.encoding import encode
-from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, Format, check_writable, is_picture
-from lib_upscale.image.io.opening import DEFAULT_LIMIT, check_pixels, decoding, load, open_image, opened
+from lib_upscale.image.io.formats import Format, check_writable
+from lib_upscale.image.io.opening import DEFAULT_LIMIT, check_pixels, decoding, load, open_file, open_image
 from lib_upscale.image.io.png_chunks import SIGNATURE, PngError
 from lib_upscale.image.io.png_reader import read_png
 from lib_upscale.image.io.tiff_reader import TiffError, read_deep_tiff, tiff_header, tiff_metadata
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.pillow import pixels_of
+from lib_upscale.image.pillow import extract_pixels
 
-__all__ = [
-    "DEFAULT_LIMIT",
-    "SUPPORTED_SUFFIXES",
-    "WRITABLE_SUFFIXES",
-    "Animation",
-    "Format",
-    "Frame",
-    "check_writable",
-    "is_picture",
-    "read_frames",
-    "read_picture",
-    "write_animation",
-    "write_picture",
-]
+__all__ = ["read_picture", "write_picture"]
 
 _TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def read_picture(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Picture:
-    """Read a picture with all its bits, its transparency and its metadata; of an animation, the first frame.
+    """Read an image with all its bits, its transparency and its metadata; of an animation, the first frame.
 
-    Raises `PictureTooLargeError`, before anything is decoded, for more than `limit_pixels` pixels (None: no limit), and
-    `PictureError` for a file that is missing, damaged, incomplete or no picture.
+    Raises:
+        PictureError: The file is missing, damaged, incomplete or not an image.
+        PictureTooLargeError: It has more than `limit_pixels` pixels (None: no limit). Nothing was decoded.
     """
     path = Path(path)
-    with opened(path) as stream:
+    with open_file(path) as stream:
         start = stream.read(24)
         if start.startswith(SIGNATURE):
             return _read_png(path, stream, start, limit_pixels)
@@ -68,12 +55,23 @@ def write_picture(
     lossless: bool = False,
     background: tuple[int, int, int] = WHITE,
 ) -> None:
-    """Write a picture, atomically: until it is whole on disk, `path` stays what it was.
+    """Write an image, atomically: until it is whole on disk, `path` stays what it was.
 
-    `format` overrides the suffix. `quality`, 1 to 100, and `lossless` concern JPEG, WebP and AVIF. Formats without 16
-    bits get 8, rounded; formats without alpha (JPEG, BMP) get the picture laid on `background`. ICC profile, EXIF, XMP
-    and resolution are kept where the format can; of the texts PNG keeps all, JPEG, WebP and AVIF the WebUI's
-    `parameters`, in the EXIF user comment. Raises `FormatLimitError`, `OutputError` or `SettingsError`.
+    Formats without 16 bits get 8, rounded. ICC profile, EXIF, XMP and resolution are kept where the format can; of the
+    texts PNG keeps all, TIFF, JPEG, WebP and AVIF the WebUI's `parameters`, in the EXIF user comment.
+
+    Args:
+        picture: What to write.
+        path: Where to.
+        format: Overrides the suffix of `path`.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
+        lossless: For WebP.
+        background: Red, green, blue, 0 to 255: what the image is laid on in formats without alpha (JPEG, BMP).
+
+    Raises:
+        FormatLimitError: The image is too large for the format.
+        OutputError: The format is unknown, or the system refuses.
+        SettingsError: The quality is out of range, or the format can't do without loss.
     """
     path = Path(path)
     chosen = check_writable(path, picture.size, picture.bits, picture.alpha is not None, format)
@@ -94,7 +92,7 @@ def _read_png(path: Path, stream: BinaryIO, start: bytes, limit: int | None) -> 
         try:
             pixels, alpha, metadata = read_png(stream)
         except PngError as error:
-            raise PictureError(path, f"is damaged ({error})", "get it again from where it came") from error
+            raise PictureError(path, f"is damaged ({error.problem})", "get it again from where it came") from error
         return Picture.oriented(pixels, alpha, metadata)
 
 
@@ -110,6 +108,6 @@ def _read_tiff(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
     image = open_image(path, stream, limit)
     with decoding(path), image:
         load(image)
-        pixels, alpha, icc_holds = pixels_of(image)
+        pixels, alpha, icc_holds = extract_pixels(image)
         metadata = metadata if icc_holds else replace(metadata, icc=None)
         return Picture.oriented(pixels, alpha, metadata, turn=1)  # Pillow turns a TIFF when it loads it

@@ -1,4 +1,4 @@
-"""The picture formats: their suffixes, signatures, and what each can hold."""
+"""The image formats: their suffixes, signatures, and what each can hold."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ __all__ = [
     "Limits",
     "check_writable",
     "format_of",
+    "has_signature",
     "is_picture",
     "limits",
 ]
 
 
 class Format(str, Enum):
-    """What a picture can be written as. The value is the usual suffix without its dot."""
+    """What an image can be written as. The value is the usual suffix without its dot."""
 
     PNG = "png"
     JPEG = "jpg"
@@ -41,9 +42,12 @@ class Format(str, Enum):
 class Limits:
     """What a format can hold.
 
-    `side`: the most pixels a side; `pixels`: the most in all. `alpha`: whether there is transparency at all; where
-    there is none, pictures are laid on a background when written. `sixteen`: whether 16 bits a channel stay; else they
-    are rounded to 8. `animated`: whether it can hold several frames with durations.
+    Attributes:
+        side: The most pixels a side.
+        pixels: The most pixels in all.
+        alpha: Whether there is transparency; without it images are laid on a background when written.
+        sixteen: Whether 16 bits a channel stay; else they are rounded to 8.
+        animated: Whether it can hold several frames with durations.
     """
 
     side: int
@@ -93,7 +97,7 @@ SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
     ".dds",
     ".qoi",
 }
-"""File suffixes, lower case with their dot, that a walk through folders takes for pictures."""
+"""File suffixes, lower case with their dot, that a walk through folders takes for images."""
 
 
 def limits(format: Format) -> Limits:
@@ -104,29 +108,33 @@ def limits(format: Format) -> Limits:
 def format_of(path: str | PathLike[str], format: Format | str | None = None) -> Format:
     """The format to write `path` in: `format` if given, else what its suffix says.
 
-    Raises `OutputError` for a suffix or name that is none of ours, and for AVIF where this Pillow can't write it.
+    Raises:
+        OutputError: The suffix or name is unknown, or it is AVIF and this Pillow can't write it.
     """
     suffix = Path(path).suffix if format is None else "." + (format.value if isinstance(format, Format) else format)
-    found = _SUFFIXES.get("." + suffix.lower().lstrip("."))
-    if found is None:
+    chosen = _SUFFIXES.get("." + suffix.lower().lstrip("."))
+    if chosen is None:
         known = ", ".join(sorted(WRITABLE_SUFFIXES))
-        raise OutputError(
-            path, f"can't be written, {suffix or 'no suffix'} is no picture format", f"use one of {known}"
-        )
-    if found is Format.AVIF and not _has_avif():
+        reason = f"{suffix} is not a supported image format" if suffix else "its name has no suffix"
+        raise OutputError(path, f"can't be written, {reason}", f"use one of {known}")
+    if chosen is Format.AVIF and not _has_avif():
         raise OutputError(
             path, "can't be written, this Pillow has no AVIF", "use .webp, or install Pillow 11.3 or later"
         )
-    return found
+    return chosen
 
 
 def check_writable(
     path: str | PathLike[str], size: Size, bits: int = 8, alpha: bool = False, format: Format | str | None = None
 ) -> Format:
-    """The format that `path` will be written in, if it can hold a picture of that size.
+    """The format that `path` will be written in, if it can hold an image of that size.
 
-    Raises `FormatLimitError`, naming formats that would do, or `OutputError` for an unknown suffix. Less than 16
-    `bits` or no `alpha` in a format is not an error (see `Limits`): both only decide which format is recommended.
+    A format without 16 `bits` or without `alpha` is not an error (see `Limits`): both only decide which format is
+    recommended.
+
+    Raises:
+        FormatLimitError: The image is too large; the advice names formats that would do.
+        OutputError: The suffix is unknown.
     """
     chosen = format_of(path, format)
     if _holds(chosen, size):
@@ -144,13 +152,13 @@ def check_writable(
 
 
 def is_picture(path: str | PathLike[str]) -> bool:
-    """Whether a file is a picture by its suffix or, if it has another one, by its first bytes. Never raises."""
+    """Whether a file is an image by its suffix or, if it has another one, by its first bytes. Never raises."""
     path = Path(path)
     if path.suffix.lower() in SUPPORTED_SUFFIXES:
         return path.is_file()
     try:
         with path.open("rb") as stream:
-            return _has_signature(stream.read(16))
+            return has_signature(stream.read(16))
     except OSError:
         return False
 
@@ -160,7 +168,8 @@ def _holds(format: Format, size: Size) -> bool:
     return max(size) <= bound.side and (bound.pixels is None or size.pixels <= bound.pixels)
 
 
-def _has_signature(start: bytes) -> bool:
+def has_signature(start: bytes) -> bool:
+    """Whether a file's first 16 bytes are those of PNG, JPEG, GIF, TIFF, WebP or AVIF."""
     return (
         start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*"))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")

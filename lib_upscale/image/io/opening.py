@@ -1,4 +1,4 @@
-"""Picture files opened by Pillow, without its global settings having a say."""
+"""Opens images with Pillow, independent of its global limits, which belong to the host and its other threads."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, cast
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lib_upscale.errors import PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.formats import has_signature
 
-__all__ = ["DEFAULT_LIMIT", "check_pixels", "decoding", "load", "open_image", "opened"]
+__all__ = ["DEFAULT_LIMIT", "check_pixels", "decoding", "load", "open_file", "open_image"]
 
 DEFAULT_LIMIT = 2**28
 """The most pixels that are read unless told otherwise: 16384 x 16384."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "DDS", "QOI", "HEIF")
+_STRICT = ("JPEG", "MPO", "BMP", "DIB", "PPM", "GIF", "TGA", "QOI", "DDS")
 _lifting = Lock()
 _BY_SUFFIX = {".tga": "TGA"}  # it has no signature, so anything could be one
 
@@ -34,22 +36,26 @@ class _Strict(io.BufferedReader):
     strict = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        found = super().read(size)
-        if self.strict and not found and size != 0:
+        data = super().read(size)
+        if self.strict and not data and size != 0:
             raise OSError("it breaks off")
-        return found
+        return data
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to read a picture from. What the system refuses is a `PictureError`, also inside the block."""
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read an image from.
+
+    Raises:
+        PictureError: The system refuses, also inside the block.
+    """
     try:
         with _Strict(io.FileIO(path)) as stream:
             yield cast(BinaryIO, stream)
     except FileNotFoundError as error:
         raise PictureError(path, "does not exist", "it may have been moved meanwhile") from error
     except IsADirectoryError as error:
-        raise PictureError(path, "is a folder, not a picture") from error
+        raise PictureError(path, "is a folder, not an image") from error
     except PermissionError as error:
         raise PictureError(path, "can't be read, the system does not allow it", "check its permissions") from error
     except OSError as error:
@@ -58,7 +64,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Whatever a decoder makes of a bad file becomes a `PictureError`."""
+    """Turn whatever a decoder raises for a bad file into a `PictureError`."""
     try:
         yield
     except PictureError:
@@ -70,39 +76,37 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.Image:
-    """A Pillow image whose header is read and whose pixels are not. Raises `PictureError`.
+    """Open an image with Pillow: its header is read and its pixels are not.
 
-    `Image.open` would check the size against `Image.MAX_IMAGE_PIXELS`, which belongs to the host and its other threads,
-    so its list of formats is gone through here.
+    Raises:
+        PictureError: The file is empty, damaged or not an image.
+        PictureTooLargeError: It has more than `limit_pixels` pixels (None: no limit).
     """
     Image.init()
     stream.seek(0)
     start = stream.read(16)
     if not start:
         raise PictureError(path, "is empty", "get it again from where it came")
-    by_suffix = _BY_SUFFIX.get(path.suffix.lower())
-    for name in (*_FORMATS, *((by_suffix,) if by_suffix else ())):
-        factory, accept = Image.OPEN.get(name, (None, None))
-        accepted = factory is not None and (accept is None or accept(start))
-        if factory is None or not accepted or isinstance(accepted, str):  # a str says what is missing
-            continue
-        stream.seek(0)
-        with decoding(path):
-            try:
-                image = cast(Image.Image, factory(stream, ""))
-            except Image.DecompressionBombError:  # some formats check in their own code
-                stream.seek(0)
-                with _without_hosts_limit():
-                    image = cast(Image.Image, factory(stream, ""))
-            check_pixels(path, Size(*image.size), limit_pixels)
-        if isinstance(stream, _Strict):
-            stream.strict = name in ("JPEG", "BMP", "DIB", "PPM", "GIF", "TGA", "QOI", "DDS")
-        return image
-    if start[4:12] in (b"ftypavif", b"ftypavis"):
-        raise PictureError(path, "is an AVIF picture, which this Pillow can't read", "install Pillow 11.3 or later")
+    formats = [name for name in (*_FORMATS, _BY_SUFFIX.get(path.suffix.lower())) if name in Image.OPEN]
+    with decoding(path), _without_hosts_limit():
+        try:
+            image = Image.open(stream, formats=formats)
+        except UnidentifiedImageError as error:
+            raise _refuse(path, start) from error
+    check_pixels(path, Size(*image.size), limit_pixels)
+    if isinstance(stream, _Strict):
+        stream.strict = image.format in _STRICT
+    return image
+
+
+def _refuse(path: Path, start: bytes) -> PictureError:
+    if start[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in Image.OPEN:
+        return PictureError(path, "is an AVIF image, which this Pillow can't read", "install Pillow 11.3 or later")
     if start[4:11] == b"ftyphei" or start[4:12] == b"ftypmif1":
-        raise PictureError(path, "is a HEIF picture, which can't be read", "convert it to PNG or JPEG")
-    raise PictureError(path, "is not a picture, or of a kind that is not supported", "convert it to PNG or JPEG")
+        return PictureError(path, "is a HEIF image, which can't be read", "convert it to PNG or JPEG")
+    if has_signature(start) or start.startswith((b"BM", b"DDS ", b"qoif", b"\x00\x00\x00\x0cjP")):
+        return PictureError(path, "is damaged or incomplete", "get it again from where it came")
+    return PictureError(path, "is not an image, or of a kind that is not supported", "convert it to PNG or JPEG")
 
 
 def load(image: Image.Image, frame: int = 0) -> None:
@@ -116,7 +120,7 @@ def load(image: Image.Image, frame: int = 0) -> None:
 
 @contextmanager
 def _without_hosts_limit() -> Iterator[None]:
-    """Lift `Image.MAX_IMAGE_PIXELS` for a moment: a few decoders check it again, and take no argument for it."""
+    """Lift `Image.MAX_IMAGE_PIXELS` for a moment: neither `Image.open` nor decoders take an argument for it."""
     with _lifting:
         most = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
@@ -132,7 +136,7 @@ def _megapixels(pixels: int) -> str:
 
 
 def check_pixels(path: Path, size: Size, limit: int | None) -> None:
-    """Raise `PictureTooLargeError` if a file's header promises more pixels than the limit."""
+    """Raise `PictureTooLargeError` if a file's header promises more pixels than `limit` (None: no limit)."""
     if limit is not None and size.pixels > limit:
         raise PictureTooLargeError(
             path,

@@ -1,4 +1,4 @@
-"""Pictures brought to 256 colors for GIF."""
+"""Reduces images to 256 colors for GIF."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRANSPARENT = 255
 
 
 def palette_image(picture: Picture) -> Image.Image:
-    """A Pillow "P" image. Up to 255 colors stay exact, more are reduced by median cut.
+    """Make a Pillow "P" image. Up to 255 colors stay exact, more are reduced by median cut.
 
     Alpha below one half becomes fully transparent, all else opaque, as GIF knows nothing between; `info` then holds
     "transparency".
@@ -44,12 +44,12 @@ def _some_visible_color(picture: Picture, hidden: np.ndarray[tuple[int, ...], np
 
 
 def _exact(rgb: Image.Image) -> Image.Image | None:
-    found = rgb.getcolors(_TRANSPARENT)
-    if found is None:
+    counts = rgb.getcolors(_TRANSPARENT)
+    if counts is None:
         return None
     values = np.asarray(rgb).astype(np.uint32)
     packed = values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
-    colors = np.array(sorted(r << 16 | g << 8 | b for _, (r, g, b) in found), np.uint32)  # type: ignore[misc]
+    colors = np.array(sorted(r << 16 | g << 8 | b for _, (r, g, b) in counts), np.uint32)  # type: ignore[misc]
     result = Image.fromarray(np.searchsorted(colors, packed).astype(np.uint8))
     table = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], axis=1)
     result.putpalette([int(value) for value in table.ravel()])

@@ -1,4 +1,7 @@
-"""The chunks of a PNG file: found, checked, and what they say beside the pixels (PNG third edition, W3C 2025)."""
+"""Reads and writes the chunks of a PNG file, and metadata as chunks (PNG third edition, W3C 2025).
+
+No library keeps ICC profile, EXIF, XMP and texts at 16 bits a channel: Pillow, which does at 8, has no 16-bit RGB.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import Metadata
 
-__all__ = ["METADATA_KINDS", "SIGNATURE", "Header", "PngError", "chunk", "chunks", "metadata_chunks", "metadata_in"]
+__all__ = ["METADATA_KINDS", "SIGNATURE", "Header", "PngError", "chunk", "chunks", "metadata_chunks", "parse_metadata"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -20,8 +24,8 @@ _TEXT_LIMIT = 64 * 2**20
 _METRE = 39.37007874015748
 
 
-class PngError(Exception):
-    """A PNG file that breaks off or contradicts itself; the message says how, without the file's name."""
+class PngError(UpscalePlusError):
+    """Raised when a PNG file breaks off or contradicts itself. The problem is without the file's name."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,18 @@ class Header:
 
     @classmethod
     def parse(cls, body: bytes) -> Header:
-        """From the body of an IHDR chunk. Raises `PngError`."""
+        """Parse the body of an IHDR chunk.
+
+        Raises:
+            PngError: It is damaged.
+        """
         if len(body) != 13:
             raise PngError("its header is damaged")
         width, height, bits, color, compression, filtering, interlace = struct.unpack(">IIBBBBB", body)
         if not (0 < width < 2**31 and 0 < height < 2**31) or compression or filtering or interlace > 1:
             raise PngError("its header is damaged")
         if (bits, color) not in _ALLOWED:
-            raise PngError(f"PNG has no {bits}-bit pictures of color type {color}")
+            raise PngError(f"PNG has no {bits}-bit images of color type {color}")
         return cls(Size(width, height), bits, color, bool(interlace))
 
     def packed(self) -> bytes:
@@ -59,10 +67,11 @@ _ALLOWED |= {(bits, color) for bits in (8, 16) for color in (2, 4, 6)}
 def chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Kind and body of every chunk from the signature to IEND, each with its checksum verified.
 
-    Raises `PngError` where the file breaks off before IEND or a checksum of something that matters is wrong.
+    Raises:
+        PngError: The file breaks off before IEND, or a checksum of something that matters is wrong.
     """
     if stream.read(8) != SIGNATURE:
-        raise PngError("it is no PNG file")
+        raise PngError("it is not a PNG file")
     while True:
         head = stream.read(8)
         if len(head) < 8:
@@ -77,7 +86,7 @@ def chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         right = zlib.crc32(body, zlib.crc32(kind)) == struct.unpack(">I", check)[0]
         if right:
             yield kind, body
-        elif not kind[0] & 0x20:  # a chunk whose name starts with a capital is needed to decode the picture
+        elif not kind[0] & 0x20:  # a chunk whose name starts with a capital is needed to decode the image
             raise PngError("it is damaged")
         if kind == b"IEND":
             return
@@ -88,14 +97,14 @@ def chunk(kind: bytes, body: bytes | memoryview) -> bytes:
     return struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
-def metadata_in(found: list[tuple[bytes, bytes]]) -> Metadata:
-    """What chunks (kind, body) say beside the pixels. A damaged one is passed over, like every reader does."""
+def parse_metadata(pairs: list[tuple[bytes, bytes]]) -> Metadata:
+    """Parse chunks (kind, body). A damaged one is passed over, as every reader does."""
     icc = exif = xmp = dpi = None
     text: dict[str, str] = {}
-    for kind, body in found:
+    for kind, body in pairs:
         try:
             if kind == b"iCCP":
-                icc = _unfolded(body.split(b"\x00", 1)[1][1:])
+                icc = _inflate(body.split(b"\x00", 1)[1][1:])
             elif kind == b"eXIf":
                 exif = body
             elif kind == b"pHYs":
@@ -144,20 +153,20 @@ def _plain_text(body: bytes) -> tuple[str, str]:
 
 def _compressed_text(body: bytes) -> tuple[str, str]:
     key, _, value = body.partition(b"\x00")
-    return key.decode("latin-1"), _unfolded(value[1:]).decode("latin-1")
+    return key.decode("latin-1"), _inflate(value[1:]).decode("latin-1")
 
 
 def _international_text(body: bytes) -> tuple[str, str]:
     key, rest = body.split(b"\x00", 1)
     compressed = rest[0]
     _language, _translated, value = rest[2:].split(b"\x00", 2)
-    return key.decode("latin-1"), (_unfolded(value) if compressed else value).decode("utf-8", "replace")
+    return key.decode("latin-1"), (_inflate(value) if compressed else value).decode("utf-8", "replace")
 
 
 _TEXT_READERS = {b"tEXt": _plain_text, b"zTXt": _compressed_text, b"iTXt": _international_text}
 
 
-def _unfolded(packed: bytes) -> bytes:
+def _inflate(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     body = unpacker.decompress(packed, _TEXT_LIMIT)
     if not unpacker.eof:

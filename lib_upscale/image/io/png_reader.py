@@ -1,4 +1,8 @@
-"""PNG files read at their full depth: Pillow's decoder does the work, twice where a channel has 16 bits."""
+"""Reads PNG files at their full depth. Pillow's decoder does the work, twice where there are 16 bits a channel.
+
+The alternative is OpenCV's `imdecode`, which would be a dependency that not every host has: it takes truncated files
+without an error and drops all metadata.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_upscale.image.io.png_chunks import METADATA_KINDS, Header, PngError, chunks, metadata_in
+from lib_upscale.image.io.png_chunks import METADATA_KINDS, Header, PngError, chunks, parse_metadata
 from lib_upscale.image.metadata import Metadata
+from lib_upscale.spread import ceil_div
 
 __all__ = ["is_animated", "read_metadata", "read_png"]
 
@@ -21,15 +26,18 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def read_png(stream: BinaryIO) -> tuple[Pixels, Pixels | None, Metadata]:
-    """Pixels (height, width, 1 or 3) as uint8 or uint16, alpha (height, width) or None, and metadata.
+    """Read a PNG file; of an animation, the image shown where animations are not.
 
-    Of an animation it is the picture shown where animations are not. Raises `PngError` if the file is damaged in any
-    way that matters, breaks off, or has less data than its header promises.
+    Returns:
+        Pixels (height, width, 1 or 3) as uint8 or uint16, alpha (height, width) or None, and metadata.
+
+    Raises:
+        PngError: The file is damaged in any way that matters, breaks off, or has less data than its header promises.
     """
     header: Header | None = None
     palette = transparency = b""
     packed: list[bytes] = []
-    beside: list[tuple[bytes, bytes]] = []
+    metadata: list[tuple[bytes, bytes]] = []
     for kind, body in chunks(stream):
         if kind == b"IHDR":
             header = Header.parse(body)
@@ -40,12 +48,12 @@ def read_png(stream: BinaryIO) -> tuple[Pixels, Pixels | None, Metadata]:
         elif kind == b"tRNS":
             transparency = body
         elif kind in METADATA_KINDS:
-            beside.append((kind, body))
+            metadata.append((kind, body))
     if header is None or not packed:
-        raise PngError("it holds no picture")
-    samples = _samples(header, b"".join(packed))
-    pixels, alpha = _meaning(header, samples, palette, transparency)
-    return pixels, alpha, metadata_in(beside)
+        raise PngError("it holds no image")
+    samples = _read_samples(header, b"".join(packed))
+    pixels, alpha = _interpret(header, samples, palette, transparency)
+    return pixels, alpha, parse_metadata(metadata)
 
 
 def is_animated(stream: BinaryIO) -> bool:
@@ -60,28 +68,32 @@ def is_animated(stream: BinaryIO) -> bool:
 
 
 def read_metadata(stream: BinaryIO) -> Metadata:
-    """What a PNG file says beside its pixels. Raises `PngError`."""
-    return metadata_in([(kind, body) for kind, body in chunks(stream) if kind in METADATA_KINDS])
+    """Read what a PNG file says beside its pixels.
+
+    Raises:
+        PngError: The file is damaged or breaks off.
+    """
+    return parse_metadata([(kind, body) for kind, body in chunks(stream) if kind in METADATA_KINDS])
 
 
-def _samples(header: Header, packed: bytes) -> Pixels:
+def _read_samples(header: Header, packed: bytes) -> Pixels:
     """The numbers as they stand in the file: (height, width, channels), uint16 for 16 bits, else uint8."""
     count = _CHANNELS[header.color]
     if header.bits < 8:
         # As palette numbers even where they are levels of gray: those Pillow would stretch to 0..255.
-        return _decoded(header, packed, "P", f"P;{header.bits}")[..., None]
+        return _decode(header, packed, "P", f"P;{header.bits}")[..., None]
     if header.bits == 8:
-        return _decoded(header, packed, _MODES[count], _MODES[count]).reshape(*_shape(header), count)
+        return _decode(header, packed, _MODES[count], _MODES[count]).reshape(*_shape(header), count)
     if count <= 2:
         # Two bytes of one 16-bit channel look like two channels of 8 bits to the decoder.
         double = _MODES[count * 2]
-        return _decoded(header, packed, double, double).view(">u2").astype(np.uint16)
+        return _decode(header, packed, double, double).view(">u2").astype(np.uint16)
     # Pillow has no mode for these, but it will take either byte of each channel.
-    high = _decoded(header, packed, _MODES[count], f"{_MODES[count]};16B")
+    high = _decode(header, packed, _MODES[count], f"{_MODES[count]};16B")
     samples: Pixels = high.astype(np.uint16)
     del high
     samples <<= 8
-    samples |= _decoded(header, packed, _MODES[count], f"{_MODES[count]};16L")
+    samples |= _decode(header, packed, _MODES[count], f"{_MODES[count]};16L")
     return samples
 
 
@@ -89,7 +101,7 @@ def _shape(header: Header) -> tuple[int, int]:
     return header.size.height, header.size.width
 
 
-def _decoded(header: Header, packed: bytes, mode: str, raw: str) -> Pixels:
+def _decode(header: Header, packed: bytes, mode: str, raw: str) -> Pixels:
     size = (header.size.width, header.size.height)
     try:
         # frombytes fails where data is missing, whatever ImageFile.LOAD_TRUNCATED_IMAGES a host has set.
@@ -117,15 +129,15 @@ def _expected_length(header: Header) -> int:
     passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
     length = 0
     for x, y, dx, dy in passes if header.interlaced else [(0, 0, 1, 1)]:
-        width, height = -(-(header.size.width - x) // dx), -(-(header.size.height - y) // dy)
+        width, height = ceil_div(header.size.width - x, dx), ceil_div(header.size.height - y, dy)
         if width > 0 and height > 0:
-            length += height * (1 + -(-width * header.bits * _CHANNELS[header.color] // 8))
+            length += height * (1 + ceil_div(width * header.bits * _CHANNELS[header.color], 8))
     return length
 
 
-def _meaning(header: Header, samples: Pixels, palette: bytes, transparency: bytes) -> tuple[Pixels, Pixels | None]:
+def _interpret(header: Header, samples: Pixels, palette: bytes, transparency: bytes) -> tuple[Pixels, Pixels | None]:
     if header.color == 3:
-        return _looked_up(samples[..., 0], palette, transparency)
+        return _look_up(samples[..., 0], palette, transparency)
     if header.color in (4, 6):
         return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
     alpha = None
@@ -138,7 +150,7 @@ def _meaning(header: Header, samples: Pixels, palette: bytes, transparency: byte
     return samples, alpha
 
 
-def _looked_up(indices: Pixels, palette: bytes, transparency: bytes) -> tuple[Pixels, Pixels | None]:
+def _look_up(indices: Pixels, palette: bytes, transparency: bytes) -> tuple[Pixels, Pixels | None]:
     colors = np.zeros((256, 3), np.uint8)
     known = np.frombuffer(palette[: len(palette) // 3 * 3][:768], np.uint8).reshape(-1, 3)
     if not len(known):

@@ -18,9 +18,17 @@ from PIL import Image, TiffImagePlugin
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata
-from lib_upscale.image.pillow import float_levels, pixels_of
+from lib_upscale.image.pillow import extract_pixels, float_levels
 
-__all__ = ["GPS_IFD", "TiffError", "TiffHeader", "read_deep_tiff", "shared_tags", "tiff_header", "tiff_metadata"]
+__all__ = [
+    "GPS_IFD",
+    "TiffError",
+    "TiffHeader",
+    "read_deep_tiff",
+    "tags_shared_with_exif",
+    "tiff_header",
+    "tiff_metadata",
+]
 
 Pixels = NDArray[Any]
 
@@ -116,7 +124,7 @@ def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
         if "imagecodecs" in str(error):
             return None
         raise TiffError(f"is damaged ({error})", "get it again from where it came") from error
-    values = _sixteen(values if values.ndim == 3 else values[..., None])
+    values = _to_sixteen_bits(values if values.ndim == 3 else values[..., None])
     colors = {0: 1, 1: 1, 2: 3}.get(photometric)
     if colors is None or values.ndim != 3 or values.shape[2] < colors:
         raise TiffError("has 16 bits a channel in a color space that is not supported", "save it as RGB")
@@ -126,7 +134,7 @@ def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
     if values.shape[2] == colors or not extra:
         return pixels, None
     alpha = np.ascontiguousarray(values[..., colors])
-    return (_unassociated(pixels, alpha) if extra[0] == 1 else pixels), alpha
+    return (_unpremultiply(pixels, alpha) if extra[0] == 1 else pixels), alpha
 
 
 def _through_pillow(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
@@ -143,7 +151,7 @@ def _through_pillow(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
             return None
         if image.mode.startswith("I;16") and image.tag_v2.get(_PHOTOMETRIC) == 1:
             image.load()
-            return pixels_of(image)[:2]
+            return extract_pixels(image)[:2]
         halves = [_half(stream, order) for order in ("B", "L")]
     except (OSError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise TiffError(f"is damaged ({error})", "get it again from where it came") from error
@@ -176,7 +184,7 @@ def _half(stream: BinaryIO, order: str) -> tuple[Pixels, str] | None:
     return np.array(image), native if stored == "N" else stored
 
 
-def _sixteen(values: Pixels) -> Pixels:
+def _to_sixteen_bits(values: Pixels) -> Pixels:
     if values.dtype == np.uint16:
         return values
     if values.dtype.kind == "f":
@@ -191,14 +199,14 @@ def _sixteen(values: Pixels) -> Pixels:
     raise TiffError(f"has channels of type {values.dtype}, which are not supported", "save it with 16 bits a channel")
 
 
-def _unassociated(pixels: Pixels, alpha: Pixels) -> Pixels:
+def _unpremultiply(pixels: Pixels, alpha: Pixels) -> Pixels:
     """Colors that were stored multiplied by their alpha, divided by it again."""
     opacity = np.maximum(alpha, 1)[..., None].astype(np.float32) / np.float32(65535)
     result: Pixels = np.clip(np.rint(pixels / opacity), 0, 65535).astype(np.uint16)
     return result
 
 
-def shared_tags(block: Image.Exif) -> dict[int, Any]:
+def tags_shared_with_exif(block: Image.Exif) -> dict[int, Any]:
     """Tags that both EXIF and a TIFF's directory have, and the two inner directories as dictionaries."""
     shared: dict[int, Any] = {tag: block[tag] for tag in _WORDS if block.get(tag)}
     inner = {tag: dict(block.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD) if tag in block}
@@ -210,7 +218,7 @@ def _exif(stream: BinaryIO) -> bytes | None:
         stream.seek(0)
         found, kept = Image.Exif(), Image.Exif()
         found.load_from_fp(stream)
-        for tag, value in shared_tags(found).items():
+        for tag, value in tags_shared_with_exif(found).items():
             kept[tag] = value
         return bytes(kept.tobytes())[6:] if len(kept) else None
     except BAD_EXIF:

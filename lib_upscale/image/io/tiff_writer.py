@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from lib_upscale.image.io.threads import map_in_order
-from lib_upscale.image.io.tiff_reader import GPS_IFD, shared_tags
+from lib_upscale.image.io.tiff_reader import GPS_IFD, tags_shared_with_exif
 from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, EXIF_PREFIX, Metadata, exif_for_photo
 from lib_upscale.image.picture import Picture
 
@@ -102,7 +102,7 @@ def _exif_tags(metadata: Metadata) -> dict[int, Any]:
     try:
         block = Image.Exif()
         block.load(EXIF_PREFIX + exif)
-        return shared_tags(block)
+        return tags_shared_with_exif(block)
     except BAD_EXIF:
         return {}
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lib_upscale.errors import UnknownModelError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.resample import resample
+from lib_upscale.image.resampling import resample
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Progress
 from lib_upscale.redrawing.tiles import Pixels

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 
 from lib_upscale.errors import FormatLimitError, OutputError, PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.files import Frame, read_frames, read_picture, write_animation, write_picture
+from lib_upscale.image.io import Frame, read_frames, read_picture, write_animation, write_picture
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, same_pixels

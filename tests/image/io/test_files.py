@@ -20,9 +20,9 @@ from PIL import Image, ImageCms, ImageFile, features
 from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import FormatLimitError, OutputError, PictureError, PictureTooLargeError, SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.files import Format, check_writable, is_picture, read_picture, write_picture
+from lib_upscale.image.io import Format, check_writable, is_picture, read_picture, write_picture
 from lib_upscale.image.io.opening import check_pixels
-from lib_upscale.image.metadata import PARAMETERS, Metadata, upright
+from lib_upscale.image.metadata import PARAMETERS, Metadata, apply_orientation
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, pictures, same_pixels
 
@@ -118,7 +118,7 @@ def test_orientation_in_files_is_applied_once(orientation, tmp_path):
     image = Image.fromarray(noise((4, 6), 8, 2) // 32 * 32)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    expected = upright(np.array(image), orientation)
+    expected = apply_orientation(np.array(image), orientation)
     for suffix in (".png", ".webp", ".tif"):
         path = tmp_path / f"a{suffix}"
         image.save(path, exif=exif, lossless=True)
@@ -133,7 +133,7 @@ def test_orientation_of_deep_tiff_is_applied_once(orientation, tmp_path):
     pixels = noise((4, 6, 3), 16, 1)
     tag = (274, "H", 1, orientation, True)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[tag], metadata=None)
-    assert (read_picture(tmp_path / "a.tif").pixels == upright(pixels, orientation)).all()
+    assert (read_picture(tmp_path / "a.tif").pixels == apply_orientation(pixels, orientation)).all()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_names_of_any_kind(name, tmp_path):
     ("name", "body", "word"),
     [
         ("empty.png", b"", "is empty"),
-        ("page.jpg", b"<!DOCTYPE html><html>", "not a picture"),
+        ("page.jpg", b"<!DOCTYPE html><html>", "not an image"),
         ("broken.png", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "damaged"),
         ("broken.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "damaged"),
         ("broken.tif", b"II*\x00\xff\xff\xff\x7f", "damaged"),
@@ -299,7 +299,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(suffix, tmp_path):
     code = f"""
 import resource, signal, numpy as np
 from lib_upscale.errors import OutputError
-from lib_upscale.image.io.files import write_picture
+from lib_upscale.image.io import write_picture
 from lib_upscale.image.picture import Picture
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
@@ -309,7 +309,7 @@ try:
 except OutputError as error:
     print(error)
 """
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "too large for this disk" in done.stdout
     assert path.read_bytes() == b"old"

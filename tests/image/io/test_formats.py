@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lib_upscale.image.io.files import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, is_picture, write_picture
+from lib_upscale.image.io import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, is_picture, write_picture
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise
 

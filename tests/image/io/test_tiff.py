@@ -13,8 +13,7 @@ from PIL import Image
 
 from lib_upscale.errors import PictureError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io import tiff_writer
-from lib_upscale.image.io.files import read_picture, write_picture
+from lib_upscale.image.io import read_picture, tiff_writer, write_picture
 from lib_upscale.image.io.tiff_writer import write_tiff
 from lib_upscale.image.metadata import PARAMETERS, Metadata
 from lib_upscale.image.picture import Picture

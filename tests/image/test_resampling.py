@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib_upscale.errors import CancelledError, SettingsError
-from lib_upscale.image import resample as module
+from lib_upscale.image import resampling as module
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.resample import METHODS, resample
+from lib_upscale.image.resampling import METHODS, resample
 from lib_upscale.progress import Callback
 from tests.image.strategies import noise, pictures
 

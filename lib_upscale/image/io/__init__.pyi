@@ -1,0 +1,17 @@
+from lib_upscale.image.io.animation import Animation as Animation
+from lib_upscale.image.io.animation import Frame as Frame
+from lib_upscale.image.io.animation import read_frames as read_frames
+from lib_upscale.image.io.animation import write_animation as write_animation
+from lib_upscale.image.io.files import read_picture as read_picture
+from lib_upscale.image.io.files import write_picture as write_picture
+from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES as SUPPORTED_SUFFIXES
+from lib_upscale.image.io.formats import WRITABLE_SUFFIXES as WRITABLE_SUFFIXES
+from lib_upscale.image.io.formats import Format as Format
+from lib_upscale.image.io.formats import check_writable as check_writable
+from lib_upscale.image.io.formats import format_of as format_of
+from lib_upscale.image.io.formats import is_picture as is_picture
+from lib_upscale.image.io.formats import limits as limits
+from lib_upscale.image.io.opening import DEFAULT_LIMIT as DEFAULT_LIMIT
+from lib_upscale.image.io.opening import check_pixels as check_pixels
+from lib_upscale.image.io.opening import open_file as open_file
+from lib_upscale.image.io.opening import open_image as open_image
