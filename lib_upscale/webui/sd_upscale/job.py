@@ -165,11 +165,11 @@ class RedrawJob:
         finally:
             self._stops.restore()
             self._bar.end_image()
+        if journal is not None and journal.problem:
+            p.comment(f"{journal.problem}; an interrupted redraw can't be resumed.")
         for name, value in painter.infotext.items():
             p.extra_generation_params.setdefault(name, value)
         p.comments.update(painter.comments)
-        if journal is not None and journal.problem:
-            p.comment(f"{journal.problem}; an interrupted redraw can't be resumed.")
         finishing.add_notes(p, result)
         timings.record(p, result)
         if self._request.test:
