@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.webui.hires_fix.second_pass import TITLE, HiresRequest
 from lib_upscale.webui.ui.xyz_axes import Axes, setting_axes
@@ -14,7 +12,7 @@ __all__ = ["AXES", "with_axes"]
 AXES = Axes(TITLE, "AxisOptionTxt2Img", setting_axes(RedrawSettings, Page.HIRES, registry.names))
 
 
-def with_axes(p: Any, request: HiresRequest) -> HiresRequest:
+def with_axes(p: object, request: HiresRequest) -> HiresRequest:
     """The request for the cell `p` of a plot; `request` itself outside of one. Raises `SettingsError`."""
     marked = AXES.marked(p)
     if marked is None:

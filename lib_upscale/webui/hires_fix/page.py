@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -23,6 +23,9 @@ from lib_upscale.webui.ui.control_factory import ControlFactory
 from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls
 from lib_upscale.webui.upscalers import registry
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = ["FIELDS", "HOST_CONTROLS", "HiresPage", "parse_request", "plan_summary"]
 
@@ -47,7 +50,7 @@ HOST_CONTROLS = {
 """The host's components that the line depends on, by their ids."""
 
 
-def parse_request(values: Sequence[Any]) -> HiresRequest:
+def parse_request(values: Sequence[object]) -> HiresRequest:
     """What the section's arguments say: by position, or one dictionary by name. Raises `SettingsError`."""
     if values and isinstance(values[0], dict):
         return HiresRequest.of(values[0])
@@ -59,10 +62,10 @@ class HiresPage:
     """The section's controls on the page that is being built."""
 
     def __init__(self) -> None:
-        self.inputs: dict[str, Any] = {}
+        self.inputs: dict[str, Component] = {}
         self._line: Any = None
 
-    def build(self) -> list[Any]:
+    def build(self) -> list[Component]:
         """Make them, in the order of `FIELDS`."""
         factory = ControlFactory(_ID, RedrawSettings, values=DEFAULTS)
         inputs = self.inputs
@@ -74,28 +77,28 @@ class HiresPage:
             self._line = gr.HTML("", elem_id=f"{_ID}_plan", elem_classes=["upscale-plus-plan"])
         return [inputs[name] for name in FIELDS]
 
-    def infotext_fields(self) -> list[tuple[Any, Any]]:
+    def infotext_fields(self) -> list[tuple[Component, Callable[[Mapping[str, str]], object]]]:
         """(component, how to find its value in an image's parameters) for pasting."""
         return [(self.inputs[name], _restorer(name)) for name in FIELDS]
 
-    def connect(self, host_controls: Mapping[str, Any]) -> None:
+    def connect(self, host_controls: Mapping[str, Component]) -> None:
         """Have the line follow the controls and the host's, which are those of `HOST_CONTROLS` by their names."""
         names = list(host_controls)
         inputs = [*host_controls.values(), *(self.inputs[name] for name in FIELDS)]
 
-        def line(*values: Any) -> str:
+        def line(*values: object) -> str:
             return plan_summary(dict(zip(names, values, strict=False)), values[len(names) :])
 
         for component in inputs:
             component.change(line, inputs=inputs, outputs=[self._line], show_progress=False)
 
 
-def plan_summary(host_values: Mapping[str, Any], values: Sequence[Any]) -> str:
+def plan_summary(host_values: Mapping[str, object], values: Sequence[object]) -> str:
     """The line under the controls: what the second pass will do, or why it can't. Never raises."""
     return show_plan(lambda: _plan(host_values, values))
 
 
-def _plan(host_values: Mapping[str, Any], values: Sequence[Any]) -> str:
+def _plan(host_values: Mapping[str, object], values: Sequence[object]) -> str:
     request = parse_request(values)
     if not request.enabled:
         return ""
@@ -120,12 +123,12 @@ def _described(settings: RedrawSettings, size: HiresSize, native: int) -> str:
     return f"{text}; {chosen}" if chosen else text
 
 
-def _checkpoint(name: Any) -> str | None:
+def _checkpoint(name: object) -> str | None:
     return None if name in (None, "", "Use same checkpoint") else str(name)
 
 
-def _restorer(name: str) -> Any:
-    def from_text(parameters: Mapping[str, str]) -> Any:
+def _restorer(name: str) -> Callable[[Mapping[str, str]], object]:
+    def from_text(parameters: Mapping[str, str]) -> object:
         if PREFIX not in parameters:
             # An image made without the section switches it off; the rest stays as the person left it.
             return gr.update(value=False) if name == "enabled" and "Hires upscaler" in parameters else gr.update()

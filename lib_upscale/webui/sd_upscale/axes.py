@@ -6,10 +6,9 @@ of its cell, and the script's always-on half then redraws that cell, with the pa
 
 from __future__ import annotations
 
-from typing import Any
-
 from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.settings.target import TargetKind
+from lib_upscale.webui.host.protocols import HostImg2Img, HostScript
 from lib_upscale.webui.sd_upscale import page as redraw_page
 from lib_upscale.webui.sd_upscale.job import install
 from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
@@ -27,12 +26,12 @@ AXES = Axes(
 )
 
 
-def redraw_cell(p: Any, script: Any, counter: TileCounter) -> None:
+def redraw_cell(p: HostImg2Img, script: HostScript, counter: TileCounter) -> None:
     """Redraw the cell `p`, if an axis of ours has marked it; `script` is ours in the dropdown."""
     marked = AXES.marked(p)
     if marked is None:
         return
-    part = (p.script_args or ())[script.args_from : script.args_to] if script.args_from is not None else ()
+    part = (p.script_args_value or ())[script.args_from : script.args_to] if script.args_from is not None else ()
     page = dict(zip(redraw_page.FIELDS, part, strict=False))
     for kind in TargetKind:
         if any(name in marked for name in kind.sizes):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -24,6 +24,9 @@ from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls, target_kinds, target_values
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.enlarger import resolve_name
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "parse_request", "plan_summary", "target_of"]
 
@@ -60,10 +63,10 @@ class RedrawPage:
     """The script's controls on the page that is being built."""
 
     def __init__(self) -> None:
-        self.inputs: dict[str, Any] = {}
+        self.inputs: dict[str, Component] = {}
         self._line: Any = None
 
-    def build(self) -> list[Any]:
+    def build(self) -> list[Component]:
         """Make them, in the order of `FIELDS`."""
         upscalers = [name for name, item in _OFFERED.items() if item.names_model]
         factory = ControlFactory(
@@ -95,11 +98,11 @@ class RedrawPage:
         inputs["target"].change(_show_rows, inputs=[inputs["target"]], outputs=rows, show_progress=False)
         return [inputs[name] for name in FIELDS]
 
-    def infotext_fields(self) -> list[tuple[Any, Any]]:
+    def infotext_fields(self) -> list[tuple[Component, Callable[[Mapping[str, str]], object]]]:
         """(component, how to find its value in an image's parameters) for "PNG info -> send to img2img"."""
         return [(self.inputs[name], _restorer(name)) for name in ("target", *_OFFERED)]
 
-    def connect(self, host_controls: Mapping[str, Any], images: Sequence[Any] = ()) -> None:
+    def connect(self, host_controls: Mapping[str, Component], images: Sequence[Component] = ()) -> None:
         """Have the line follow the controls and the host's.
 
         Args:
@@ -110,12 +113,12 @@ class RedrawPage:
         names = [name for name in host_controls if name != "image"]
         inputs = [*(host_controls[name] for name in names), *(self.inputs[name] for name in FIELDS)]
 
-        def line(known: Source | None, open_tab: str, *values: Any) -> str:
+        def line(known: Source | None, open_tab: str, *values: object) -> str:
             host_values = dict(zip(names, values[: len(names)], strict=True))
             source = parse_open_tab(open_tab, known or Source())
             return plan_summary(source, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
 
-        def image_changed(image: Any, open_tab: str, *values: Any) -> tuple[Source, str]:
+        def image_changed(image: object, open_tab: str, *values: object) -> tuple[Source, str]:
             known = describe_image(image)
             return known, line(known, open_tab, *values)
 
@@ -138,21 +141,22 @@ class RedrawPage:
             )
 
 
-def _arrival(image: Any) -> Any:
+def _arrival(image: Component) -> Callable[..., object]:
     """The event of a new image.
 
     gradio 3 lets an image with a mask "change" whenever the page is drawn anew, which the answer to that event does:
     the page would never come to rest.
     """
-    return image.upload if hasattr(image, "upload") else image.change
+    upload: Callable[..., object] | None = getattr(image, "upload", None)
+    return upload or image.change
 
 
-def plan_summary(source: Source, host_values: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+def plan_summary(source: Source, host_values: Mapping[str, object], values: Mapping[str, object]) -> str:
     """The line under the controls: what will happen, or why it can't. Never raises."""
     return show_plan(lambda: _plan(source, host_values, values))
 
 
-def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, object]) -> str:
     request = parse_request(values)
     check_sampler(host_values.get("sampler"))
     resolve_name(request.settings.upscaler)
@@ -186,12 +190,12 @@ def _forecast(source: Source, plan: RedrawPlan) -> int | None:
     return likely_skipped(source.brightness, plan)
 
 
-def _show_rows(chosen: str | None) -> list[Any]:
+def _show_rows(chosen: str | None) -> list[object]:
     return show_target_rows(RedrawSettings, chosen)
 
 
-def _restorer(name: str) -> Any:
-    def from_text(parameters: Mapping[str, str]) -> Any:
+def _restorer(name: str) -> Callable[[Mapping[str, str]], object]:
+    def from_text(parameters: Mapping[str, str]) -> object:
         if parameters.get("Script") != TITLE:
             return gr.update()
         return gr.update(value=_restore(name, parameters))
@@ -199,7 +203,7 @@ def _restorer(name: str) -> Any:
     return from_text
 
 
-def _restore(name: str, parameters: Mapping[str, str]) -> Any:
+def _restore(name: str, parameters: Mapping[str, str]) -> object:
     """The value of a control for an image made by this script; what it does not name was left at its default."""
     settings = RedrawSettings.from_infotext(parameters, PREFIX)
     return target_of(settings).value if name == "target" else control_value(_OFFERED[name], settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -14,6 +14,9 @@ from lib_upscale.settings.fields import AUTOMATIC, Kind, Option, options
 from lib_upscale.settings.target import TargetKind, TargetSettings
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.ui.values import first_value, target_kinds
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = ["ControlFactory", "show_target_rows"]
 
@@ -26,7 +29,7 @@ class ControlFactory:
         prefix: str,
         settings: type[Settings],
         models: Mapping[str, Sequence[str]] | None = None,
-        values: Mapping[str, Any] | None = None,
+        values: Mapping[str, object] | None = None,
     ) -> None:
         """Prepare a page.
 
@@ -40,16 +43,16 @@ class ControlFactory:
         self._known = options(settings)
         self._models, self._values = models or {}, values or {}
 
-    def setting(self, name: str) -> Any:
+    def setting(self, name: str) -> Component:
         """The control of a setting, as its kind asks."""
         item = self._known[name]
         value = self._values.get(name, first_value(item))
         kind, arguments = self._component(item)
         return self._make(kind, name, item.label, item.explanation, value=value, **arguments)
 
-    def rows(self, items: Iterable[Option]) -> dict[str, Any]:
+    def rows(self, items: Iterable[Option]) -> dict[str, Component]:
         """The controls of settings by name, each group in a row."""
-        made: dict[str, Any] = {}
+        made: dict[str, Component] = {}
         for _, group in groupby(items, key=lambda item: item.group):
             with gr.Row():
                 made.update({item.name: self.setting(item.name) for item in group})
@@ -60,10 +63,10 @@ class ControlFactory:
         accordion: AbstractContextManager[Any] = gr.Accordion("Details", open=False, elem_id=f"{self._prefix}_details")
         return accordion
 
-    def targets(self, settings: type[TargetSettings]) -> tuple[dict[str, Any], list[Any]]:
+    def targets(self, settings: type[TargetSettings]) -> tuple[dict[str, Component], list[Component]]:
         """The controls of the target, and a row for each kind of it, of which `show_target_rows` shows one."""
-        made: dict[str, Any] = {}
-        rows: list[Any] = []
+        made: dict[str, Component] = {}
+        rows: list[Component] = []
         for kind in target_kinds(settings):
             if kind.sizes:
                 with gr.Row(visible=kind is TargetKind.FACTOR) as row:
@@ -71,25 +74,26 @@ class ControlFactory:
                 rows.append(row)
         return made, rows
 
-    def choice(self, name: str, label: str, tip: str, choices: Sequence[str], value: str | None) -> Any:
+    def choice(self, name: str, label: str, tip: str, choices: Sequence[str], value: str | None) -> Component:
         """A list that is no setting."""
         return self._make(gr.Dropdown, name, label, tip, choices=list(choices), value=value)
 
-    def check(self, name: str, label: str, tip: str, value: bool) -> Any:
+    def check(self, name: str, label: str, tip: str, value: bool) -> Component:
         """A checkbox that is no setting."""
         return self._make(gr.Checkbox, name, label, tip, value=value)
 
-    def number(self, name: str, label: str, tip: str, value: int) -> Any:
+    def number(self, name: str, label: str, tip: str, value: int) -> Component:
         """A field for a whole number that is no setting."""
         return self._make(gr.Number, name, label, tip, value=value, precision=0)
 
-    def button(self, name: str, text: str, tip: str) -> Any:
+    def button(self, name: str, text: str, tip: str) -> Component:
         """A small button."""
         tooltip = {"tooltip": tip} if environment.has_tooltips() else {}
         classes = ["tool", "upscale-plus-tool"]
-        return gr.Button(text, elem_id=f"{self._prefix}_{name}", elem_classes=classes, **tooltip)
+        button: Component = gr.Button(text, elem_id=f"{self._prefix}_{name}", elem_classes=classes, **tooltip)
+        return button
 
-    def _component(self, item: Option) -> tuple[Callable[..., Any], dict[str, Any]]:
+    def _component(self, item: Option) -> tuple[Callable[..., Component], dict[str, Any]]:
         """Which component shows a setting, and its own arguments."""
         if item.names_model:
             return gr.Dropdown, {"choices": list(self._models[item.name])}
@@ -107,11 +111,11 @@ class ControlFactory:
             return gr.Number, {"precision": 0} if item.kind is Kind.WHOLE else {}
         return gr.Textbox, {"lines": item.lines}
 
-    def _make(self, kind: Callable[..., Any], name: str, label: str, tip: str, **arguments: Any) -> Any:
+    def _make(self, kind: Callable[..., Component], name: str, label: str, tip: str, **arguments: object) -> Component:
         tooltip = {"tooltip": tip} if environment.has_tooltips() else {"info": tip}
         return kind(label=label, elem_id=f"{self._prefix}_{name}", **tooltip, **arguments)
 
 
-def show_target_rows(settings: type[TargetSettings], chosen: str | None) -> list[Any]:
+def show_target_rows(settings: type[TargetSettings], chosen: str | None) -> list[object]:
     """Updates of the rows of `ControlFactory.targets` that show the kind of target that was chosen."""
     return [gr.update(visible=kind.value == chosen) for kind in target_kinds(settings) if kind.sizes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -16,6 +16,9 @@ from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.ui import control_factory
 from lib_upscale.webui.ui.control_factory import ControlFactory
 from lib_upscale.webui.ui.values import read_controls, target_kinds, target_values
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = [
     "PRESETS",
@@ -35,19 +38,19 @@ NONE = "None"
 _BETWEEN = " \N{MIDDLE DOT} "
 
 
-def _factor(scale: float) -> dict[str, Any]:
+def _factor(scale: float) -> dict[str, object]:
     return {"target_kind": TargetKind.FACTOR.value, "scale": scale}
 
 
-def _box(width: int, height: int) -> dict[str, Any]:
+def _box(width: int, height: int) -> dict[str, object]:
     return {"target_kind": TargetKind.BOX.value, "width": width, "height": height}
 
 
-def _longest(side: int) -> dict[str, Any]:
+def _longest(side: int) -> dict[str, object]:
     return {"target_kind": TargetKind.LONGEST.value, "longest": side}
 
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
+PRESETS: Mapping[str, Mapping[str, object]] = {
     "2x": _factor(2),
     "3x": _factor(3),
     "4x": _factor(4),
@@ -66,16 +69,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class Controls:
     """What `build` has made."""
 
-    inputs: dict[str, Any]
+    inputs: dict[str, Component]
     """Name -> component, in the order of the arguments; their values are what `settings_of` takes."""
-    preset: Any
-    refresh: Any
+    preset: Component
+    refresh: Component
     """The button that looks for new model files."""
-    target_rows: list[Any]
+    target_rows: list[Component]
     """In the order of `target_rows`: the controls that belong to a kind of target and are seen only with it."""
 
     @property
-    def model_lists(self) -> list[Any]:
+    def model_lists(self) -> list[Component]:
         """The components that choose a model, in the order of `model_choices`."""
         return [self.inputs[item.name] for item in _model_options()]
 
@@ -93,9 +96,9 @@ def title(entry: Entry) -> str:
     return f"{entry.name}{_BETWEEN}{what}"
 
 
-def name_of(text: str | None) -> str:
+def name_of(text: object) -> str:
     """The model's name behind what is shown; "" for none. A bare name stays as it is."""
-    if not text or text == NONE:
+    if not isinstance(text, str) or not text or text == NONE:
         return ""
     return text.rpartition(_BETWEEN)[0] if _BETWEEN in text else text
 
@@ -111,7 +114,7 @@ def build(entries: Sequence[Entry], prefix: str, *, for_batches: bool = False) -
     models = {item.name: choices for item, choices in zip(_model_options(), model_choices(entries), strict=True)}
     first = {name: first_choice(entries) if name in _upscalers() else NONE for name in models}
     factory = ControlFactory(prefix, UpscaleSettings, models, first)
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Component] = {}
     with gr.Row():
         inputs.update({name: factory.setting(name) for name in _upscalers()})
         refresh = factory.button("refresh", "\N{CLOCKWISE OPEN CIRCLE ARROW}", "Look for new model files.")
@@ -136,7 +139,7 @@ def build(entries: Sequence[Entry], prefix: str, *, for_batches: bool = False) -
     return Controls(inputs, preset, refresh, rows)
 
 
-def settings_of(values: Mapping[str, Any]) -> UpscaleSettings:
+def settings_of(values: Mapping[str, object]) -> UpscaleSettings:
     """What the controls say. A value that is missing or None is the setting's default.
 
     Raises:
@@ -166,7 +169,7 @@ def model_choices(entries: Sequence[Entry]) -> list[list[str]]:
     ]
 
 
-def preset_values(chosen: str | None) -> list[Any]:
+def preset_values(chosen: str | None) -> list[object]:
     """Updates for the target's kind and its numbers, in the order of `preset_fields`."""
     values = PRESETS.get(chosen or "", {})
     return [gr.update(value=values[name]) if name in values else gr.update() for name in preset_fields()]
@@ -177,12 +180,12 @@ def preset_fields() -> list[str]:
     return ["target_kind", *(name for kind in TargetKind for name in kind.sizes)]
 
 
-def target_rows(chosen: str | None) -> list[Any]:
+def target_rows(chosen: str | None) -> list[object]:
     """Updates that show only the numbers of the kind of target that was chosen."""
     return control_factory.show_target_rows(UpscaleSettings, chosen)
 
 
-def _batch_controls(factory: ControlFactory) -> dict[str, Any]:
+def _batch_controls(factory: ControlFactory) -> dict[str, Component]:
     with gr.Row():
         return {
             "recurse": factory.check(

@@ -19,14 +19,14 @@ def offered(settings: type[Settings], page: Enum) -> dict[str, Option]:
     return {name: item for name, item in options(settings).items() if page in item.offered}
 
 
-def first_value(item: Option) -> Any:
+def first_value(item: Option) -> object:
     """What a control shows before anybody changes it."""
     if item.automatic:
         return ""
     return item.suggestion if item.default is None else item.plain_default
 
 
-def control_value(item: Option, settings: Settings) -> Any:
+def control_value(item: Option, settings: Settings) -> object:
     """What a control shows for those settings."""
     value = getattr(settings, item.name)
     if value is None:
@@ -39,8 +39,8 @@ def control_value(item: Option, settings: Settings) -> Any:
 
 
 def read_controls(
-    settings: type[Settings], values: Mapping[str, Any], read_name: Callable[[str], str] = str
-) -> dict[str, Any]:
+    settings: type[Settings], values: Mapping[str, object], read_name: Callable[[str], str] = str
+) -> dict[str, object]:
     """The plain values behind those of controls, as `Settings.from_dict` takes them.
 
     Args:
@@ -58,7 +58,7 @@ def target_kinds(settings: type[TargetSettings]) -> list[TargetKind]:
     return [kind for kind in TargetKind if kind.sizes or settings().target is None]
 
 
-def target_values(settings: type[TargetSettings], values: Mapping[str, Any], kind: TargetKind) -> dict[str, Any]:
+def target_values(settings: type[TargetSettings], values: Mapping[str, object], kind: TargetKind) -> dict[str, object]:
     """`values` without those of other kinds of target than the one chosen."""
     used = settings.target_fields(kind)
     known = options(settings)
@@ -69,7 +69,7 @@ def target_values(settings: type[TargetSettings], values: Mapping[str, Any], kin
     }
 
 
-def _read(item: Option, value: Any, read_name: Callable[[str], str]) -> Any:
+def _read(item: Option, value: Any, read_name: Callable[[str], str]) -> object:
     if item.names_model:
         names = [value] if isinstance(value, str) else value
         return [read_name(name) for name in names] if item.kind is Kind.LIST else read_name(value)

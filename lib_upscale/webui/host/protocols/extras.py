@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from gradio.components import Component
 
 __all__ = ["HostPostprocessed", "HostPostprocessor"]
 
@@ -30,5 +33,5 @@ class HostPostprocessor(Protocol):
     name: str
     args_from: int
     args_to: int
-    controls: dict[str, object] | None
+    controls: dict[str, Component] | None
     """Its components by name."""
