@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_upscale.errors import OutOfMemoryError, SettingsError, UpscalePlusError
+from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Callback
@@ -18,32 +17,10 @@ from lib_upscale.redrawing.plan import plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture
 from lib_upscale.redrawing.run import redraw
 from lib_upscale.redrawing.tiles.filters import Pixels, gaussian, resize
-from lib_upscale.settings.redraw import Blend, ColorLock, PromptSource, RedrawSettings, TileContext, TileOrder
-from tests.redrawing.helpers import FunctionPainter, run
+from lib_upscale.settings.redraw import Blend, ColorLock, RedrawSettings, TileContext, TileOrder
+from tests.redrawing.helpers import FIELD, Counting, FunctionPainter, Killed, enlarge, noisy, picture, run, unchanged
 
 LEVEL = 1 / 255
-FIELD = np.random.default_rng(5).standard_normal((100, 100, 1)).astype(np.float32)
-
-
-def enlarge(pixels: Pixels, size: Size) -> Pixels:
-    return np.dstack([resize(pixels[:, :, c], size) for c in range(3)])
-
-
-def picture(seed: int, width: int, height: int, **more: object) -> RedrawPicture:
-    pixels = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
-    return RedrawPicture(pixels, **more)  # type: ignore[arg-type]
-
-
-def unchanged(job: TileJob) -> Pixels:
-    return job.pixels
-
-
-def noisy(job: TileJob) -> Pixels:
-    """Like a host: the job's window of a noise of the whole canvas, and something of the tile as a whole."""
-    window = np.kron(FIELD[job.noise.rows, job.noise.columns], np.ones((8, 8, 1), np.float32))
-    own = np.sin(job.pixels.mean() * 1000 + np.arange(job.region.width))[None, :, None]
-    painted = gaussian(job.pixels, 1.0) + job.strength * (0.05 * window + 0.02 * own)
-    return np.clip(painted, 0, 1).astype(np.float32)
 
 
 any_settings = st.builds(
@@ -129,25 +106,6 @@ def test_a_sequential_tile_sees_its_redrawn_neighbor_and_an_independent_one_does
 
     assert seen(TileContext.INDEPENDENT) == [0, 0]
     assert seen(TileContext.SEQUENTIAL) == [0, 1]
-
-
-class Killed(Exception):
-    """Stands for a process that ends in the middle."""
-
-
-class Counting(FunctionPainter):
-    """Paints as `noisy`, counts, and dies or asks to stop after so many tiles."""
-
-    def __init__(self, die_after: int = 10**9) -> None:
-        super().__init__(noisy)
-        self.names: list[str] = []
-        self._die_after = die_after
-
-    def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
-        if len(self.names) + len(batch) > self._die_after:
-            raise Killed
-        self.names += [job.name for job in batch]
-        return super().paint(batch)
 
 
 @settings(max_examples=15, deadline=None)
@@ -265,112 +223,6 @@ def test_one_small_thing_keeps_a_flat_tile_from_being_skipped() -> None:
     painter = Counting()
     run(RedrawPicture(sky), RedrawSettings(scale=1.0, skip_flat=6.0), painter, enlarge)
     assert painter.names == ["0-0"]
-
-
-class Cramped(FunctionPainter):
-    """Has memory for one tile, and for that only once memory has been reduced."""
-
-    reduced = False
-    sizes: list[int]
-
-    def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
-        self.sizes.append(len(batch))
-        if len(batch) > 1 or not self.reduced:
-            raise OutOfMemoryError("Not even one tile fits")
-        return super().paint(batch)
-
-    def reduce_memory(self) -> bool:
-        self.reduced, before = self.can_reduce, self.reduced
-        return self.reduced and not before
-
-    can_reduce = True
-
-
-def test_out_of_memory_is_met_by_smaller_batches_then_by_the_painter() -> None:
-    painter = Cramped(noisy)
-    painter.sizes = []
-    chosen = RedrawSettings(scale=1.0, tile=64, batch_size=4)
-    result = run(picture(1, 120, 64), chosen, painter, enlarge)
-    assert painter.sizes == [2, 1, 1, 1]
-    expected = run(picture(1, 120, 64), chosen, FunctionPainter(noisy), enlarge)
-    np.testing.assert_array_equal(result.pixels, expected.pixels)
-    hopeless = Cramped(noisy)
-    hopeless.sizes, hopeless.can_reduce = [], False
-    with pytest.raises(OutOfMemoryError):
-        run(picture(1, 120, 64), chosen, hopeless, enlarge)
-
-
-def test_only_tiles_of_one_key_share_a_batch() -> None:
-    class Keyed(Counting):
-        sizes: list[int] = []  # noqa: RUF012
-
-        def batch_key(self, job: TileJob) -> int:
-            return len(job.prompt)
-
-        def paint(self, batch: Sequence[TileJob]) -> Sequence[Pixels]:
-            self.sizes.append(len(batch))
-            assert len({len(job.prompt) for job in batch}) == 1
-            return super().paint(batch)
-
-    painter = Keyed()
-    chosen = RedrawSettings(scale=1.0, tile=64, overlap=0, batch_size=8, regions="0,0,50,100: a very old oak tree")
-    run(picture(1, 256, 64, prompt="wood"), chosen, painter, enlarge)
-    assert painter.sizes == [2, 2]
-
-
-@pytest.mark.parametrize(
-    ("source", "own", "prompt", "expected"),
-    [
-        (PromptSource.PICTURE, "x", "a cat", "a cat"),
-        (PromptSource.PICTURE, "x", "  ", "highly detailed"),
-        (PromptSource.TILE, "fur", "a cat", "fur"),
-        (PromptSource.TILE, "", "a cat", "highly detailed"),
-        (PromptSource.CAPTION, "x", "a cat", "a caption"),
-        (PromptSource.TAGS, "x", "a cat", "1cat, fur"),
-    ],
-)
-def test_where_the_prompt_of_a_tile_comes_from(source: PromptSource, own: str, prompt: str, expected: str) -> None:
-    class Captioning(FunctionPainter):
-        def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
-            return "1cat, fur" if tags else "a caption"
-
-    prompts = []
-
-    def note(job: TileJob) -> Pixels:
-        prompts.append(job.prompt)
-        return job.pixels
-
-    chosen = RedrawSettings(prompt_source=source, tile_prompt=own)
-    run(picture(1, 40, 40, prompt=prompt), chosen, Captioning(note), enlarge)
-    assert prompts == [expected]
-
-
-def test_a_stop_while_tiles_are_described_keeps_what_is_done(tmp_path: Path) -> None:
-    class Slow(Counting):
-        asked = 0
-
-        def caption(self, pixels: Pixels, *, tags: bool = False) -> str:
-            self.asked += 1
-            return "a caption"
-
-    subject, chosen = picture(1, 128, 64), RedrawSettings(scale=1.0, tile=64, overlap=0)
-    chosen = chosen.changed(prompt_source=PromptSource.CAPTION)
-    journal = Journal(tmp_path, job_key(subject.pixels, None, chosen, 1, {}))
-    journal.put("0-1", np.full((64, 64, 3), 65535, np.uint16))
-    painter = Slow()
-    progress = Callback(lambda fraction, text: None, lambda: painter.asked > 0)
-    result = run(RedrawPicture(subject.pixels), chosen, painter, enlarge, progress, journal)
-    assert result.partial
-    assert painter.names == []
-    assert result.pixels[:, 64:].min() == 1
-    wider = picture(1, 192, 64)
-    result = run(wider, chosen, (painter := Slow()), enlarge, Callback(lambda f, t: None, lambda: painter.asked > 0))
-    assert (painter.asked, painter.names, result.partial) == (1, [], True)
-
-
-def test_values_that_are_not_numbers_are_an_error_and_not_a_black_square() -> None:
-    with pytest.raises(UpscalePlusError, match="not numbers"):
-        run(picture(1, 40, 40), RedrawSettings(), FunctionPainter(lambda j: j.pixels * np.float32(np.nan)), enlarge)
 
 
 def test_one_chosen_tile_and_its_progress() -> None:

@@ -5,10 +5,8 @@ Each gets the host's data folder, whose models are those of tests/webui/models.p
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import copy
-import io
 import shutil
 import sys
 import threading
@@ -18,26 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from modules import call_queue, modelloader, postprocessing, scripts, shared
+from modules import modelloader, postprocessing, scripts, shared
 from PIL import Image
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.settings.fields import options
-from lib_upscale.settings.redraw import RedrawSettings
-from lib_upscale.settings.target import TargetSettings
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.webui.api import upscale as api
-from lib_upscale.webui.api.schema import request_model, request_values
 from lib_upscale.webui.callbacks import upscale_plus
 from lib_upscale.webui.callbacks.upscale_plus import callbacks
 from lib_upscale.webui.extras import batch, postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.patching import option_set, replaced
-from lib_upscale.webui.ui import upscale_controls
-from lib_upscale.webui.upscalers import engine, hires_check, registry, settings_page
-from tests.settings.samples import all_samples
+from lib_upscale.webui.upscalers import engine, hires_check, registry
 from tests.webui.models import NEAREST
 
 NEAREST_4X = "4x_Nearest"
@@ -356,131 +347,3 @@ def check_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: 
         engine._PLANNED_FOR = 0.01
         engine.engine.plan(size, settings)
         assert ModelCache.cleared.wait(60)
-
-
-def check_there_are_no_routes_without_the_api(_: Path) -> None:
-    from fastapi import FastAPI
-
-    app = FastAPI()
-    with replaced(shared.cmd_opts, "api", False), replaced(shared.cmd_opts, "nowebui", False):
-        api.add_routes(app)
-    assert not [route for route in app.routes if route.path.startswith(api.PREFIX)]
-    api.add_routes(app)
-    assert len([route for route in app.routes if route.path.startswith(api.PREFIX)]) == 4
-
-
-def check_the_api_waits_for_the_host_s_lock(_: Path) -> None:
-    class Lock:
-        held = False
-
-        def __enter__(self) -> None:
-            self.held = True
-
-        def __exit__(self, *_: Any) -> None:
-            self.held = False
-
-    def upscale(*arguments: Any) -> Any:
-        seen.append(lock.held)
-        return original(*arguments)
-
-    lock, seen, original = Lock(), [], engine.engine.upscale
-    source = io.BytesIO()
-    picture().save(source, "PNG")
-    request = api.UpscaleRequest(images=[base64.b64encode(source.getvalue()).decode()], model=NEAREST)
-    with replaced(call_queue, "queue_lock", lock), replaced(engine.engine, "upscale", upscale):
-        api._upscale(request)
-    assert (seen, lock.held) == ([True], False)
-
-
-def check_every_setting_has_a_control_with_its_label(_: Path) -> None:
-    script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
-    assert set(options(UpscaleSettings)) <= set(script.controls)
-    assert script.controls["tile"].label == options(UpscaleSettings)["tile"].label
-
-
-def check_the_first_values_of_the_controls_are_settings(_: Path) -> None:
-    script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
-    values = {name: component.value for name, component in script.controls.items()}
-    settings = upscale_controls.settings_of(values)
-    assert settings.to_dict() == {"model": settings.model, "scale": 2.0}
-    assert upscale_controls.name_of(values["model"]) == settings.model
-
-
-def check_the_line_says_what_will_happen_or_why_not(_: Path) -> None:
-    values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 3}
-    text = plan_summary((50, 40), {}, values, as_html=False)
-    assert "50x40 -> 150x120" in text
-    assert NEAREST in text
-    assert "2 passes" in text
-    assert "2 tiles" in text, text
-    assert "tile 50 (automatic)" in text, text
-    text = plan_summary((50, 40), {}, {**values, "tile": "64", "overlap": ""}, as_html=False)
-    assert "(automatic)" not in text, text
-    assert "models/Lora" in plan_summary((50, 40), {}, {**values, "model": LORA}, as_html=False)
-    assert "choose one" in plan_summary((50, 40), {}, {**values, "model": None}, as_html=False)
-    assert "2x_Loose" in plan_summary((50, 40), {}, {**values, "model": "2x_Loose"}, as_html=False)
-    before = plan_summary(None, {}, values, as_html=False)
-    assert "other_lora.safetensors is a LoRA, not an upscaler: move it to models/Lora" in before
-    host_values = {"upscale_enabled": True, "upscaler_1_name": NEAREST_4X, "upscale_by": 2, "upscale_mode": 0}
-    assert "50x40 -> 300x240 in all" in plan_summary((50, 40), host_values, values, as_html=False)
-
-
-def check_every_setting_passes_the_api(_: Path) -> None:
-    classes: tuple[type[TargetSettings], ...] = (UpscaleSettings, RedrawSettings)
-    for settings in classes:
-        model = request_model(f"Try{settings.__name__}", settings, {})
-        for sample in all_samples(settings):
-            assert settings.from_dict(request_values(model(**sample.to_dict()))) == sample, sample
-        for word in ("auto", "automatic", "", 0, -1, None):
-            assert settings.from_dict(request_values(model(tile=word))) == settings()
-        for wrong in (
-            {"tile": -2},
-            {"tile": "large"},
-            {"tile": 99999},
-            {"scale": 0},
-            {"modle": "x"},
-            {"fit": "squeeze"},
-        ):
-            try:
-                model(**wrong)
-            except ValueError:
-                continue
-            raise AssertionError(f"{wrong} was accepted")
-
-
-def check_automatic_is_an_empty_field_that_says_so(_: Path) -> None:
-    script = next(x for x in scripts.scripts_postproc.scripts if x.name == postprocess.NAME)
-    for name, item in options(UpscaleSettings).items():
-        if item.automatic:
-            assert script.controls[name].value == ""
-            assert script.controls[name].placeholder == "automatic"
-            label = shared.opts.data_labels[f"upscale_plus_{name}"]
-            assert (label.default, label.component_args["placeholder"]) == ("", "automatic")
-
-
-def check_automatic_as_0_1_0_kept_it_is_an_empty_field_now(_: Path) -> None:
-    labels = dict(shared.opts.data_labels)
-    try:
-        shared.opts.data.update(upscale_plus_tile=0, upscale_plus_overlap=-1)
-        settings_page.add_to_page(lambda: None, lambda: None)
-        assert (shared.opts.data["upscale_plus_tile"], shared.opts.data["upscale_plus_overlap"]) == ("", "")
-        assert settings_page.usual() == UpscaleSettings()
-        shared.opts.data["upscale_plus_tile"] = 256
-        settings_page.add_to_page(lambda: None, lambda: None)
-        assert settings_page.usual() == UpscaleSettings(tile=256)
-    finally:
-        shared.opts.data["upscale_plus_tile"] = ""
-        shared.opts.data_labels.update(labels)
-
-
-def check_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:
-    folder = data / "elsewhere"
-    folder.mkdir(exist_ok=True)
-    shutil.copy(data / "models" / "ESRGAN" / f"{NEAREST}.pth", folder / "2x_Elsewhere.pth")
-    shared.opts.set("upscale_plus_folders", str(folder))
-    assert entry("2x_Elsewhere").scale == 2
-    shared.opts.set("upscale_plus_take_over", False)
-    assert not isinstance(entry(NEAREST).scaler, registry.Scaler)
-    shared.opts.set("upscale_plus_take_over", True)
-    assert isinstance(entry(NEAREST).scaler, registry.Scaler)
-    shared.opts.set("upscale_plus_folders", "")

@@ -47,13 +47,13 @@ def main(host: str, data: Path) -> None:
     script_callbacks.before_ui_callback()
     ui.create_ui()
     sys.path.append(str(ROOT))
-    from tests.webui import in_process_checks
+    from tests.webui import in_process_checks, in_process_page_checks
 
-    for name in sorted(vars(in_process_checks)):
-        if name.startswith("check_"):
-            line = json.dumps({"name": name, "problem": run(getattr(in_process_checks, name), data)})
-            sys.stdout.write(f"\n{line}\n")
-            sys.stdout.flush()
+    checks = {**vars(in_process_checks), **vars(in_process_page_checks)}
+    for name in sorted(name for name in checks if name.startswith("check_")):
+        line = json.dumps({"name": name, "problem": run(checks[name], data)})
+        sys.stdout.write(f"\n{line}\n")
+        sys.stdout.flush()
     os._exit(0)  # threads of the host would keep the process
 
 

@@ -18,7 +18,8 @@ from tests.webui.models import place_models
 HERE = Path(__file__).parent
 CHECKS = sorted(
     node.name
-    for node in ast.parse((HERE / "in_process_checks.py").read_text()).body
+    for file in HERE.glob("in_process_*checks.py")
+    for node in ast.parse(file.read_text()).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")
 )
 

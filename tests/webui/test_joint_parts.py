@@ -65,9 +65,12 @@ def test_hints_are_cut_while_the_model_runs_and_whole_again_after() -> None:
 
 
 @given(
-    width=st.integers(64, 900), height=st.integers(64, 900), resize=st.booleans(), across=st.integers(64, 2000),
+    width=st.integers(64, 900),
+    height=st.integers(64, 900),
+    resize=st.booleans(),
+    across=st.integers(64, 2000),
     down=st.integers(64, 2000),
-)  # fmt: skip
+)
 def test_the_result_lies_inside_of_what_is_denoised(
     width: int, height: int, resize: bool, across: int, down: int
 ) -> None:
@@ -80,10 +83,14 @@ def test_the_result_lies_inside_of_what_is_denoised(
     cut = ((enlarged[0] - across) // 8, (enlarged[1] - down) // 8) if resize else (0, 0)
     size = HiresSize.of(
         SimpleNamespace(
-            hr_upscale_to_x=enlarged[0], hr_upscale_to_y=enlarged[1], hr_resize_x=across if resize else 0,
-            hr_resize_y=down if resize else 0, truncate_x=cut[0], truncate_y=cut[1],
+            hr_upscale_to_x=enlarged[0],
+            hr_upscale_to_y=enlarged[1],
+            hr_resize_x=across if resize else 0,
+            hr_resize_y=down if resize else 0,
+            truncate_x=cut[0],
+            truncate_y=cut[1],
         )
-    )  # fmt: skip
+    )
     assert tuple(size.final) == ((across, down) if resize else enlarged)
     assert Region.whole(size.canvas).contains(size.crop)
     assert size.crop.size == size.final
