@@ -15,6 +15,15 @@ from tests.conftest import ROOT
 
 LIBRARY = ROOT / "lib_upscale"
 MOST_MODULES = 14
+MOST_LINES = 400
+BRITISH = re.compile(
+    r"\b(\w*colour\w*|\w*neighbour\w*|\w*centred?\b|grey\w*|behaviour\w*|licence\w*|catalogue\w*|cancell(?:able|ing)|"
+    r"favour\w*|flavour\w*|modell(?:ed|ing|er)|labell(?:ed|ing)|artefact\w*|metres?|programme|"
+    r"(?:normal|initial|optim|recogn|organ|serial|synchron|central|util|minim|maxim|general|special|summar|"
+    r"standard|emphas|visual|categor|random|final|equal|author|real|quant|vector|rasteri|digit|custom|general)"
+    r"is(?:e|es|ed|er|ing|ation)|analys(?:e|ed|es|ing))\b",
+    re.IGNORECASE,
+)
 
 
 @cache
@@ -58,10 +67,32 @@ def _module(source: str, name: str) -> str:
     return f"{source}.{name}" if inner.is_dir() or inner.with_suffix(".py").is_file() else source
 
 
+def packages() -> list[str]:
+    return sorted(".".join(path.parent.relative_to(ROOT).parts) for path in library() if path.name == "__init__.py")
+
+
 class TestSizes:
     def test_a_folder_holds_few_modules(self) -> None:
         counts = Counter(path.parent for path in library() if path.name != "__init__.py")
         assert {shown(folder): n for folder, n in counts.items() if n > MOST_MODULES} == {}
+
+    def test_a_file_is_short(self) -> None:
+        lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files(".py", ".pyi")}
+        assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+class TestProse:
+    def test_the_formatter_is_never_skipped(self) -> None:
+        mark = "# fmt: " + "skip"
+        assert [shown(path) for path in files(".py") if mark in path.read_text(encoding="utf-8")] == []
+
+    def test_spelling_is_american(self) -> None:
+        places = [LIBRARY, ROOT / "scripts", ROOT / "docs", ROOT / ".github"]
+        texts = [path for path in files(".py", ".pyi", ".md", ".js", ".yml") if _is_in(path, places)]
+        # The name of a setting in 0.1.0 stands where images and programs of that time are spoken of.
+        without_old_name = {path: re.sub("colour[_ ]lock", "", path.read_text(encoding="utf-8")) for path in texts}
+        found = {shown(path): BRITISH.findall(text) for path, text in without_old_name.items()}
+        assert {path: words for path, words in found.items() if words} == {}
 
 
 class TestNames:
@@ -81,6 +112,16 @@ class TestNames:
 
 
 class TestPackages:
+    def test_each_exports_its_names(self) -> None:
+        without = [name for name in packages() if not (_folder(name) / "__init__.pyi").is_file()]
+        assert without == ["lib_upscale.webui"], "its own module is loaded by path; its packages export their names"
+
+    def test_each_has_an_import_contract(self) -> None:
+        contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.importlinter]")[2]
+        containers = set(re.findall(r'containers = \["([\w.]+)"\]\nexhaustive = true', contracts))
+        with_modules = {".".join(path.parent.relative_to(ROOT).parts) for path in library() if path.stem != "__init__"}
+        assert sorted(with_modules - containers) == []
+
     def test_none_is_imported_from_inside_itself(self) -> None:
         """Its exports would hide the circle from import-linter: a stub is not followed."""
         for path in library():
@@ -136,6 +177,20 @@ def webui_packages(module: ast.Module) -> set[str]:
         ):
             names += [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
     return {name.partition(".")[0] for name in names} & HOST_PACKAGES
+
+
+class TestDocs:
+    def test_the_tree_names_every_module(self) -> None:
+        folders: list[str] = []
+        named = set()
+        for line in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1].splitlines():
+            names = re.split(r"\s{2,}", line.strip())[0]
+            del folders[(len(line) - len(line.lstrip())) // 2 :]
+            if names.endswith("/"):
+                folders.append(names)
+            elif names:
+                named.update(f"{''.join(folders)}{name}.py" for name in names.split(", "))
+        assert named == {shown(path) for path in library() if path.name != "__init__.py"}
 
 
 class TestTools:
