@@ -25,17 +25,18 @@ from lib_upscale.errors import (
     UpscalePlusError,
 )
 
-__all__ = ["Interrupt", "Outcome", "Result", "Steps", "run_jobs"]
+__all__ = ["ERRORS_OF_THE_MODEL", "Interrupt", "Outcome", "Result", "Steps", "run_jobs"]
 
 _T = TypeVar("_T")
 
-_OF_THE_MODEL = (
+ERRORS_OF_THE_MODEL = (
     UnknownModelError,
     DamagedFileError,
     UnsafeFileError,
     NotAnUpscalerError,
     MissingArchitectureError,
 )
+"""What is wrong with a model, and so for every file."""
 
 
 class Outcome(str, Enum):
@@ -196,7 +197,7 @@ class _Run(Generic[_T]):
             self._finish(Result(job, Outcome.DONE, seconds=time.monotonic() - start))
 
     def _fail(self, job: FileJob, error: Exception) -> None:
-        self._is_hopeless = self._is_hopeless or isinstance(error, _OF_THE_MODEL) or _disk_is_full(error)
+        self._is_hopeless = self._is_hopeless or isinstance(error, ERRORS_OF_THE_MODEL) or _disk_is_full(error)
         self._finish(Result(job, Outcome.FAILED, _reason(job, error), error))
 
     def _finish(self, result: Result) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lib_upscale.cli.batch import ERRORS_OF_THE_MODEL
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.cli.manifest import Manifest
 from lib_upscale.cli.output import Bar, model_progress
-from lib_upscale.errors import OutputError, UpscalePlusError
+from lib_upscale.errors import CancelledError, OutputError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io import (
     Animation,
@@ -114,12 +115,19 @@ def pixels_in(path: Path, limit: int) -> int:
             return animation.size.pixels * animation.count
         with open_file(path) as stream, open_image(path, stream, limit) as image:
             return Size(*image.size).pixels
-    except UpscalePlusError:
-        return path.stat().st_size if path.is_file() else 1
+    except Exception:  # whatever is wrong with a file is reported when it is its turn, and ends no other
+        return _bytes_in(path)
+
+
+def _bytes_in(path: Path) -> int:
+    try:
+        return max(1, path.stat().st_size)
+    except OSError:
+        return 1
 
 
 def plan_first(first: Path, share: float, settings: UpscaleSettings, models: Models, limit: int) -> UpscalePlan | None:
-    """Plan the first file of a run; None where it can't be read, which is reported when it is its turn.
+    """Plan the first file of a run; None where that fails for this file, which is reported when it is its turn.
 
     Args:
         first: The file.
@@ -131,11 +139,13 @@ def plan_first(first: Path, share: float, settings: UpscaleSettings, models: Mod
     try:
         with open_file(first) as stream, open_image(first, stream, limit) as image:
             size = Size(*image.size)
-    except UpscalePlusError:
+        # Timing a network that never ran here computes about as many pixels as this.
+        worth_timing = size.pixels / share > _TIMED_PIXELS
+        return plan_upscale(size, settings, models, timed=worth_timing, progress=model_progress())
+    except (CancelledError, *ERRORS_OF_THE_MODEL):
+        raise
+    except Exception:  # such as a result that is too large: another file may do
         return None
-    # Timing a network that never ran here computes about as many pixels as this.
-    worth_timing = size.pixels / share > _TIMED_PIXELS
-    return plan_upscale(size, settings, models, timed=worth_timing, progress=model_progress())
 
 
 def announcement(plan: UpscalePlan, share: float, models: Models) -> list[str]:

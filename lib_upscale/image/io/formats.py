@@ -154,9 +154,9 @@ def check_writable(
 def is_picture(path: str | PathLike[str]) -> bool:
     """Whether a file is an image by its suffix or, if it has another one, by its first bytes. Never raises."""
     path = Path(path)
-    if path.suffix.lower() in SUPPORTED_SUFFIXES:
-        return path.is_file()
     try:
+        if path.suffix.lower() in SUPPORTED_SUFFIXES:
+            return path.is_file()
         with path.open("rb") as stream:
             return has_signature(stream.read(16))
     except OSError:
