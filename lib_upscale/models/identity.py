@@ -24,6 +24,7 @@ class Kind(str, Enum):
     HYPERNETWORK = "hypernetwork"
     TEXT_ENCODER = "text-encoder"
     DETECTOR = "detector"
+    LATENT_UPSCALER = "latent-upscaler"
     GGUF = "gguf"
     ONNX = "onnx"
     NCNN = "ncnn"

@@ -101,6 +101,8 @@ class Checkpoint:
     """Reads the tensors of these names as new CPU tensors; `load` names the file in its errors."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Texts that the file carries (safetensors), and the architecture of an ncnn pair."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Plain numbers that lie beside the tensors, by name: some say how to compute, such as Real-CUGAN's "pro"."""
     markers: frozenset[str] = frozenset()
     """Names of its outermost entries and of the classes that it mentions: they tell what a file is."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from lib_upscale.models.formats.pickle.values import DamagedPickleError, TensorRef
 
-__all__ = ["find_tensors", "strip_prefixes"]
+__all__ = ["find_numbers", "find_tensors", "strip_prefixes"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ _WRAPPERS = (
     "weights",
 )
 _PREFIXES = ("module.", "netG.", "net_g.", "_orig_mod.", "params_ema.", "params.", "state_dict.", "generator.")
+_MAX_NUMBERS = 1000
 _MAX_DEPTH = 8
 _MAX_NODES = 200_000
 _MAX_LETTERS = 1 << 26
@@ -49,16 +50,41 @@ def find_tensors(value: Any) -> dict[str, TensorRef]:
     Raises:
         DamagedPickleError: Names that no file of weights has.
     """
-    node = value
-    for _ in range(_MAX_DEPTH):
-        inner = _unwrap(node)
-        if inner is None:
-            break
-        node = inner
+    node = _find_network(value)
     direct: dict[str, TensorRef] = {}
     if type(node) is dict:
         direct = {name: item for name, item in node.items() if type(item) is TensorRef and type(name) is str}
     return strip_prefixes(direct or _flatten(node))
+
+
+def find_numbers(value: Any) -> dict[str, float]:
+    """Find the plain numbers that lie beside the tensors that `find_tensors` finds.
+
+    Returns:
+        By name, without the prefixes that `strip_prefixes` removes; whole numbers and truth values too.
+    """
+    node = _find_network(value)
+    if type(node) is not dict:
+        return {}
+    numbers = ((name, item) for name, item in node.items() if type(name) is str and type(item) in (int, float, bool))
+    return {_strip_one(name): item for name, item in islice(numbers, _MAX_NUMBERS)}
+
+
+def _strip_one(name: str) -> str:
+    for _ in range(_MAX_DEPTH):
+        prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
+        name = name[len(prefix) :]
+    return name
+
+
+def _find_network(value: Any) -> Any:
+    """What holds the weights inside the value of a pickle: all wrappers taken off."""
+    for _ in range(_MAX_DEPTH):
+        inner = _unwrap(value)
+        if inner is None:
+            break
+        value = inner
+    return value
 
 
 def strip_prefixes(tensors: Mapping[str, T]) -> dict[str, T]:

@@ -26,7 +26,7 @@ from lib_upscale.models.formats.checkpoint import (
 from lib_upscale.models.formats.dtypes import SIZES, torch_dtype
 from lib_upscale.models.formats.pickle.interpreter import MAX_BYTES, Reading, interpret
 from lib_upscale.models.formats.pickle.values import DamagedPickleError, TensorRef, TruncatedPickleError
-from lib_upscale.models.formats.state_dict import find_tensors
+from lib_upscale.models.formats.state_dict import find_numbers, find_tensors
 from lib_upscale.models.formats.zip_archive import ZipInfo, data_start, is_stored, list_members
 from lib_upscale.models.identity import Kind
 
@@ -86,7 +86,8 @@ def _checkpoint(
     infos = {name: TensorInfo(ref.shape, ref.dtype) for name, ref in refs.items()}
     value = reading.value
     keys = (str(key) for key in list(value)[:1000]) if type(value) is dict else ()
-    return Checkpoint(path, container, infos, load, markers=reading.names.union(keys))
+    numbers = find_numbers(value)
+    return Checkpoint(path, container, infos, load, numbers=numbers, markers=reading.names.union(keys))
 
 
 def _read(file: BinaryIO, place: Place) -> bytearray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -33,6 +33,8 @@ __all__ = [
     "match_architecture",
 ]
 
+_T = TypeVar("_T")
+
 SMALL = 4096
 """Tensors of up to this many elements are read; larger ones have no values."""
 MAX_SECONDS = 20.0
@@ -42,6 +44,11 @@ CHECK_EVERY = 64
 """Calls of torch between two looks at the clock."""
 
 _PREFIXES = ("model.", "net.", "network.", "generator.", "model.net.", "model.network.")
+_GROUPS = ("generator_ema.", "net_g_ema.", "netG_ema.", "g_ema.", "ema.", "generator.", "net_g.", "netG.", "module.")
+"""Groups of names in files that hold several networks (mmagic) or more than one (torch's `AveragedModel`).
+
+The averaged generator comes first: it is what its trainers publish.
+"""
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?=\.|$)")
 
 
@@ -50,7 +57,7 @@ class ImpossibleNetworkError(Exception):
 
 
 class ArchitectureMatch:
-    """An architecture, and the prefix that its tensors' names have in the file."""
+    """An architecture, and the prefix that its tensors' names have in the file. Names without it are of others."""
 
     def __init__(self, support: ArchSupport, prefix: str) -> None:
         self.architecture = support.architecture
@@ -58,22 +65,45 @@ class ArchitectureMatch:
 
     def rename(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Rename tensors to the architecture's own names."""
-        if not self.prefix:
-            return dict(tensors)
-        return {name[len(self.prefix) :]: tensor for name, tensor in tensors.items()}
+        return _without_prefix(tensors, self.prefix)
+
+    def load(self, tensors: Mapping[str, Any], numbers: Mapping[str, float]) -> ModelDescriptor:
+        """Build the network.
+
+        Args:
+            tensors: By their names in the file.
+            numbers: What lies beside them (`Checkpoint.numbers`).
+
+        Raises:
+            Exception: Whatever the architecture's constructor raises for tensors that are not a whole network.
+        """
+        state = self.rename(tensors)
+        beside = {name: number for name, number in numbers.items() if name not in state}
+        if beside:
+            try:
+                return self.architecture.load({**state, **beside})
+            except RuntimeError as error:
+                # Most architectures know none of these names, which then say nothing about the network.
+                if "Unexpected key" not in str(error):
+                    raise
+        return self.architecture.load(state)
 
 
 def match_architecture(tensors: Mapping[str, TensorInfo]) -> ArchitectureMatch | None:
     """Find the architecture that these names and shapes belong to, or None. Needs no values."""
     architectures = registry().architectures("detection")
-    for prefix in ("", *_PREFIXES):
-        if prefix and not all(name.startswith(prefix) for name in tensors):
-            continue
-        shapes = {name[len(prefix) :]: info for name, info in tensors.items()}
+    common = [prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in tensors)]
+    groups = [prefix for prefix in _GROUPS if any(name.startswith(prefix) for name in tensors)]
+    for prefix in ("", *common, *groups):
+        shapes = _without_prefix(tensors, prefix)
         for support in architectures:
             if _detects(support, shapes):
                 return ArchitectureMatch(support, prefix)
     return None
+
+
+def _without_prefix(tensors: Mapping[str, _T], prefix: str) -> dict[str, _T]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _detects(support: ArchSupport, shapes: dict[str, Any]) -> bool:
@@ -95,12 +125,11 @@ def inspect_network(checkpoint: Checkpoint, match: ArchitectureMatch) -> Network
         ModelFileError: The file cannot be read.
     """
     check_block_numbers(checkpoint.tensors)
-    small = match.rename(checkpoint.load_small(SMALL))
-    shapes = match.rename(checkpoint.tensors)
-    state = {name: small[name] if name in small else _meta(info) for name, info in shapes.items()}
+    small = checkpoint.load_small(SMALL)
+    tensors = {name: small[name] if name in small else _meta(info) for name, info in checkpoint.tensors.items()}
     try:
         with torch.device("meta"), _MetaBuild(), torch.no_grad():
-            return collect_facts(match.architecture.load(state))
+            return collect_facts(match.load(tensors, checkpoint.numbers))
     except (LookupError, AssertionError, ArithmeticError, AttributeError, RecursionError, MemoryError) as error:
         raise ImpossibleNetworkError(_first_line(error)) from error
     except (RuntimeError, TypeError, ValueError) as error:
@@ -113,7 +142,7 @@ def _inspect_loaded(checkpoint: Checkpoint, match: ArchitectureMatch) -> Network
     """Do the same by a full load, for constructors that look at the values of large tensors."""
     try:
         with _Deadline(), torch.random.fork_rng(devices=[]):
-            return collect_facts(match.architecture.load(match.rename(checkpoint.load())))
+            return collect_facts(match.load(checkpoint.load(), checkpoint.numbers))
     except ModelFileError:
         raise
     except Exception as error:  # any constructor, on any shapes: the file is what is wrong

@@ -25,11 +25,13 @@ class OtherModel:
     """With its article: "a LoRA"."""
     folder: str
     architecture: str | None = None
+    is_upscaler: bool = False
+    """Whether it enlarges images, by a program of its own."""
 
     @property
     def problem(self) -> str:
         """For the message: "is a LoRA, not an upscaler"."""
-        return f"is {self.name}, not an upscaler"
+        return f"is {self.name}, {'run by LDSR in the WebUI' if self.is_upscaler else 'not an upscaler'}"
 
     @property
     def advice(self) -> str:
@@ -158,6 +160,16 @@ def _stable_diffusion(checkpoint: Checkpoint) -> OtherModel | None:
     return OtherModel(Kind.STABLE_DIFFUSION, f"a {architecture} checkpoint", "models/Stable-diffusion", architecture)
 
 
+def _latent_upscaler(checkpoint: Checkpoint) -> OtherModel | None:
+    names = checkpoint.tensors
+    first = names.get("model.diffusion_model.input_blocks.0.0.weight")
+    # It is shown the small image beside the noise, three channels each, and its first stage has a codebook.
+    if first is None or first.shape[1:2] != (6,) or not _starts(names, "first_stage_model.quantize."):
+        return None
+    folder = "models/LDSR as model.ckpt, beside its project.yaml"
+    return OtherModel(Kind.LATENT_UPSCALER, "a latent diffusion upscaler (LDSR)", folder, "LDSR", is_upscaler=True)
+
+
 def _unet_version(names: Tensors) -> str:
     """Told apart by the text encoder's width, which cross-attention takes as input."""
     if _starts(names, "conditioner.") or "model.diffusion_model.label_emb.0.0.weight" in names:
@@ -212,6 +224,7 @@ _RULES: tuple[Callable[[Checkpoint], OtherModel | None], ...] = (
     _hypernetwork,
     _lora,
     _controlnet,
+    _latent_upscaler,
     _stable_diffusion,
     _vae,
     _text_encoder,

@@ -43,12 +43,12 @@ def load_network(path: Path) -> ModelDescriptor:
         raise MissingArchitectureError(
             path, "has the tensors of no known architecture", "update spandrel if its architecture is new"
         )
-    weights = match.rename(checkpoint.load())
+    tensors = checkpoint.load()
     try:
-        check_block_numbers(weights)
+        check_block_numbers(tensors)
         # Constructors draw random weights first; a host's own random numbers must not depend on that.
         with torch.random.fork_rng(devices=[]):
-            model = match.architecture.load(weights)
+            model = match.load(tensors, checkpoint.numbers)
     except ModelFileError:
         raise
     except Exception as error:  # whatever a constructor fails at, the file is the reason
