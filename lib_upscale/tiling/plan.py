@@ -7,7 +7,7 @@ between two cores lies on the midline of what they share.
 Tiles are equal, spread evenly and shifted inside the image. With an alignment, origins are multiples of it; the last
 tile of a row or column may then reach beyond the image by less than the alignment, which is what the network itself
 would add to the whole image. That part is not in `source`: it is padded by reflection when the tile is cropped
-(`Plan.tile_size` says how large the network's input is).
+(`Plan.tile_size` says how large the network's input is). An image that is not cut goes in as it is.
 """
 
 from __future__ import annotations
@@ -132,7 +132,10 @@ def plan_tiles(
     if constraint.square:
         sides = [max(sides)] * 2
     columns, rows = (axis.spans(side, overlap) for axis, side in zip(axes, sides, strict=True))
-    return Plan(size, region, Size(*sides), overlap, columns, rows)
+    whole = len(columns) == len(rows) == 1 and region == Region.whole(size)
+    # An image that is not cut goes in as it is: how a network fills up its windows is its own, and differs from ours by
+    # up to 84 levels at the edges (DAT).
+    return Plan(size, region, size if whole else Size(*sides), overlap, columns, rows)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ class _OpenVino:
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        height, width = batch.shape[2:]
+        padded = _pad(batch, *self._descriptor.size_requirements.get_padding(width, height))
+        scale = self._descriptor.scale
+        return self._run(padded)[..., : height * scale, : width * scale]
+
+    def _run(self, batch: torch.Tensor) -> torch.Tensor:
         values = np.ascontiguousarray(batch.float().cpu().numpy())
         if values.shape not in self._compiled:
             while len(self._compiled) >= self.KEPT:  # images of many sizes would fill the memory
@@ -82,6 +88,15 @@ class _OpenVino:
         core = openvino.Core()
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         return core.compile_model(core.read_model(io.BytesIO(_export_onnx(self._descriptor, sample))), "CPU", options)
+
+
+def _pad(batch: torch.Tensor, right: int, bottom: int) -> torch.Tensor:
+    """Pad as spandrel does around a network's call: reflected as far as that goes, then repeated."""
+    if not right and not bottom:
+        return batch
+    reflected = (min(right, batch.shape[3] - 1), min(bottom, batch.shape[2] - 1))
+    batch = torch.nn.functional.pad(batch, (0, reflected[0], 0, reflected[1]), "reflect")
+    return torch.nn.functional.pad(batch, (0, right - reflected[0], 0, bottom - reflected[1]), "replicate")
 
 
 def _export_onnx(descriptor: Any, sample: torch.Tensor) -> bytes:
