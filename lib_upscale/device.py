@@ -16,6 +16,7 @@ from lib_upscale.errors import SettingsError
 
 __all__ = [
     "choose_device",
+    "fixed_precision",
     "free_memory",
     "is_out_of_memory",
     "release_memory",
@@ -74,6 +75,21 @@ def suits_bfloat16(device: torch.device) -> bool:
     return device.type == "xpu"
 
 
+@contextmanager
+def fixed_precision(device: torch.device) -> Iterator[None]:
+    """Compute in the types of the tensors inside `with`, even within somebody else's `torch.autocast`.
+
+    A host samples under autocast, and runs upscalers from there: a float32 network would silently compute in half.
+    """
+    try:
+        autocast = torch.autocast(device.type, enabled=False)
+    except RuntimeError:  # torch knows no autocast for this device, so none can be on
+        yield
+        return
+    with autocast:
+        yield
+
+
 def free_memory(device: torch.device) -> int:
     """Return the bytes that can be had there now, what torch holds in reserve counted as free."""
     if device.type == "cuda":
@@ -90,20 +106,36 @@ def release_memory(device: torch.device) -> None:
         module.empty_cache()
 
 
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: ",
+    "MPS backend out of memory",
+    "Could not allocate tensor with",  # DirectML
+    "CUDA error: out of memory",
+    "HIP out of memory",
+    "HIP error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "HIPBLAS_STATUS_ALLOC_FAILED",
+    "miopenStatusAllocFailed",
+    "UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY",  # xpu
+    "UR_RESULT_ERROR_OUT_OF_RESOURCES",
+    "std::bad_alloc",
+    "can't start new thread",  # a thread's stack is memory too
+)
+"""What libraries below torch say when memory ran out."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out.
 
-    torch has types for CUDA (one more general since 2.5). Its CPU and DirectML allocators raise a plain
-    RuntimeError, known by the beginning of what it says.
+    torch has types for CUDA (one more general since 2.5). Everything else is a RuntimeError (or, since torch 2.8, an
+    `AcceleratorError`, which is one too), known by what it says.
     """
     types: tuple[type[BaseException], ...] = (MemoryError, torch.cuda.OutOfMemoryError)
     if isinstance(error, (*types, *((general,) if (general := getattr(torch, "OutOfMemoryError", None)) else ()))):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        mark in text
-        for mark in ("DefaultCPUAllocator: ", "MPS backend out of memory", "Could not allocate tensor with")
-    )
+    return isinstance(error, RuntimeError) and any(mark in text for mark in _OUT_OF_MEMORY)
 
 
 # glibc's mallopt parameters and their defaults (malloc.h)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from lib_upscale.device import retain_malloc_pages
+from lib_upscale.device import is_out_of_memory, retain_malloc_pages
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import SizeRequirements, TilingSupport
@@ -118,8 +118,13 @@ def _receptive_field(
         return ReceptiveField(None)
     check(progress)
     progress.report(0, f"measuring the receptive field of {model.path.name}, once")
-    with retain_malloc_pages(model.device), model.full_precision(), model.interruptible(progress):
-        measured = measure_receptive_field(model, constraint, settings.tile or _PROBED_TILE, progress)
+    try:
+        with retain_malloc_pages(model.device), model.full_precision() as exact, exact.interruptible(progress):
+            measured = measure_receptive_field(exact, constraint, settings.tile or _PROBED_TILE, progress)
+    except Exception as error:
+        if not is_out_of_memory(error):  # no room for the copy in full precision
+            raise
+        measured = None
     if measured is None:
         return ReceptiveField(None)  # for now: another tile or device may leave room to measure it
     model.measured.per_weights.put(radius=-1 if measured.radius is None else measured.radius)

@@ -39,6 +39,8 @@ class NetworkPass:
     """How that image is tiled, or None: not known before the network is loaded."""
     seconds: float | None = None
     """About how long it takes, where that is known."""
+    note: str = ""
+    """What a person should know of how it computes, or ""."""
 
     @property
     def facts(self) -> NetworkFacts:
@@ -151,6 +153,8 @@ class UpscalePlan:
             if network_pass.facts.tiling is TilingSupport.DISCOURAGED and network_pass.tiles != 1:
                 name = network_pass.entry.name
                 yield f"{name} works best on the whole image: its tiles are as large as memory allows"
+            if network_pass.note:
+                yield network_pass.note
 
 
 def _count_by_name(passes: tuple[NetworkPass, ...]) -> Iterator[str]:
@@ -216,7 +220,7 @@ def complete_plan(
             return network_pass
         model = load_model(network_pass.entry, plan.settings, models, progress)
         tiling = network_pass.tiling or choose_tiling(model, network_pass.input_size, plan.settings, progress)
-        completed = replace(network_pass, tiling=tiling)
+        completed = replace(network_pass, tiling=tiling, note=model.precision_note)
         pace = seconds_per_pixel(model, progress) if timed else model.measured.per_device.get("seconds_per_pixel")
         return replace(completed, seconds=None if pace is None else float(pace) * completed.computed_pixels)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lib_upscale.device import fixed_precision
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.progress import SILENT, Progress, Span, check
@@ -74,8 +75,9 @@ def encode(
     network = read_encoder(encoder)
     if min(pixels.shape[2:]) < network.factor:
         raise SettingsError(f"The VAE needs an image of at least {network.factor} pixels a side")
-    with Scratch(spill) as scratch:
-        layers = (*network.high_res, *network.low_res)
+    layers = (*network.high_res, *network.low_res)
+    device = device or layers[0].convs[0].weight.device
+    with Scratch(spill) as scratch, fixed_precision(device):
         run = _Run.create(network, layers, pixels, tile, margin, mode, scratch, device, dtype)
         source = Bands.around(pixels.detach().cpu())
         if mode is VaeMode.EXACT:
@@ -110,8 +112,9 @@ def decode(
         Pixels of about -1..1: NCHW, float32, on the CPU.
     """
     network = read_decoder(decoder)
-    with Scratch(spill) as scratch:
-        layers = (*network.low_res, *network.high_res)
+    layers = (*network.low_res, *network.high_res)
+    device = device or layers[0].convs[0].weight.device
+    with Scratch(spill) as scratch, fixed_precision(device):
         run = _Run.create(network, layers, latent, tile, margin, mode, scratch, device, dtype)
         source = Bands.around(latent.detach().cpu())
         if mode is VaeMode.EXACT:
@@ -148,16 +151,16 @@ class _Run:
         margin: int,
         mode: VaeMode,
         scratch: Scratch,
-        device: torch.device | None,
+        device: torch.device,
         dtype: torch.dtype | None,
     ) -> _Run:
-        """Check the tile, and ask the first weights where and in what they compute."""
+        """Check the tile, and ask the first weights in what they compute."""
         smallest = network.factor + (2 * margin if mode is VaeMode.FAST else 0)
         if tile < smallest:
             raise SettingsError(f"A VAE tile of {tile} pixels is too small", f"set it to {smallest} or more")
         weight = layers[0].convs[0].weight
         size = (x.shape[2], x.shape[3])
-        return cls(network, tile, margin, size, scratch, device or weight.device, dtype or weight.dtype)
+        return cls(network, tile, margin, size, scratch, device, dtype or weight.dtype)
 
     def in_bands(self, layers: Sequence[Layer], source: Bands, progress: Progress) -> Bands:
         """Run `layers` exactly over `source`."""

@@ -70,6 +70,18 @@ def test_exact_decoder(height: int, width: int, tile: int, conv: bool, tanh: boo
     torch.testing.assert_close(decode(module, x, tile=tile), whole(module, x), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("mode", list(VaeMode))
+def test_the_hosts_autocast_changes_nothing(mode: VaeMode) -> None:
+    """A host samples under autocast, which would compute a VAE in half that was told to stay in full precision."""
+    deep_encoder, deep_decoder = deep()
+    pixels, latent = picture(96, 96), picture(12, 12, 4)
+    outside = encode(deep_encoder, pixels, tile=64, mode=mode), decode(deep_decoder, latent, tile=64, mode=mode)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = encode(deep_encoder, pixels, tile=64, mode=mode), decode(deep_decoder, latent, tile=64, mode=mode)
+    for before, within in zip(outside, inside, strict=True):
+        assert torch.equal(before, within)
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.floats(0, 1000), st.integers(0, 99))
 def test_moments_of_parts_that_differ(heights: list[int], apart: float, seed: int) -> None:
     """Each part has a mean of its own, so most of the variance lies between the parts."""

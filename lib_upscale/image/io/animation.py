@@ -17,7 +17,7 @@ from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.apng_writer import ApngWriter
 from lib_upscale.image.io.encoding import fit_to_format, quality_options
-from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
+from lib_upscale.image.io.formats import Format, check_writable, limits
 from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_file, open_image
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_chunks import SIGNATURE
@@ -68,10 +68,7 @@ def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT
     """
     path = Path(path)
     with open_file(path) as stream:
-        start = stream.read(8)
-        if start.startswith(TIFF_STARTS):
-            return None  # of which Pillow can't open all
-        if start == SIGNATURE:
+        if stream.read(8) == SIGNATURE:
             stream.seek(0)
             if not is_animated(stream):
                 return None

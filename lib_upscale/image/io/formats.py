@@ -15,11 +15,9 @@ from lib_upscale.image.geometry import Size
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
-    "TIFF_STARTS",
     "WRITABLE_SUFFIXES",
     "Format",
     "Limits",
-    "check_pages",
     "check_writable",
     "format_of",
     "has_signature",
@@ -101,9 +99,6 @@ SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
 }
 """File suffixes, lower case with their dot, that a walk through folders takes for images."""
 
-TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-"""The first bytes of TIFF and BigTIFF files."""
-
 
 def limits(format: Format) -> Limits:
     """What a format can hold."""
@@ -156,13 +151,6 @@ def check_writable(
     )
 
 
-def check_pages(path: str | PathLike[str]) -> None:
-    """Raise `OutputError` unless the format of `path` can hold several pages."""
-    chosen = format_of(path)
-    if chosen is not Format.TIFF:
-        raise OutputError(path, f"can't be written, {chosen.name} can't hold several pages", "use .tif")
-
-
 def is_picture(path: str | PathLike[str]) -> bool:
     """Whether a file is an image by its suffix or, if it has another one, by its first bytes. Never raises."""
     path = Path(path)
@@ -183,7 +171,7 @@ def _holds(format: Format, size: Size) -> bool:
 def has_signature(start: bytes) -> bool:
     """Whether a file's first 16 bytes are those of PNG, JPEG, GIF, TIFF, WebP or AVIF."""
     return (
-        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS))
+        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*"))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or start[4:12] in (b"ftypavif", b"ftypavis")
     )

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from lib_upscale.device import is_out_of_memory
+from lib_upscale.device import fixed_precision, is_out_of_memory
 from lib_upscale.errors import CancelledError, UnusableModelError
 from lib_upscale.models.identity import NetworkFacts
 from lib_upscale.models.runtime.measurements import MeasurementScope, MeasurementStore
-from lib_upscale.models.runtime.prepare import activation_bytes, alignment, prepare
+from lib_upscale.models.runtime.prepare import activation_bytes, alignment, prepare, set_memory_format
 from lib_upscale.progress import Progress, check
 from lib_upscale.spread import ceil_div
 
 __all__ = ["Measurements", "Model"]
+
+_T = TypeVar("_T")
 
 _SAMPLE_SIDE = 32
 """Pixels a side of what is run to estimate the memory: every layer works, and it takes milliseconds."""
@@ -32,13 +35,15 @@ class Measurements:
 
     per_device: MeasurementScope
     """What holds on this device, in this precision, with this backend: "tile", "seconds_per_pixel",
-    "bytes_per_pixel"."""
+    "bytes_per_pixel", "precision_works"."""
     per_weights: MeasurementScope
-    """What holds for these weights anywhere: "radius", "float32_only"."""
+    """What holds for these weights anywhere: "radius", "needs_float32", "contiguous"."""
 
 
 class Model:
     """A network on a device, ready to be run over tiles (a `tiling.run.TileFunction`).
+
+    Safe to call from many threads: they take turns, since a network may change its precision between two calls.
 
     Args:
         path: The file it comes from, for messages.
@@ -59,10 +64,16 @@ class Model:
         self._store = store
         self._run: Callable[[torch.Tensor], torch.Tensor] = descriptor
         self._variant = ""
+        self._lock = threading.RLock()
+        self.precision_note = ""
+        """Why it computes in float32 although a faster precision was wanted, or ""."""
         self.dtype = torch.float32
         self.align = alignment(descriptor.model, facts)
         self.bytes = sum(p.numel() * p.element_size() for p in descriptor.model.state_dict().values())
         prepare(descriptor.model)
+        self._channels_last = True
+        if self.measured.per_weights.get("contiguous"):
+            self._use_contiguous()
 
     @property
     def scale(self) -> int:
@@ -77,17 +88,22 @@ class Model:
         return Measurements(self._store.scope(key), self._store.scope(self.weight_hash))
 
     @contextlib.contextmanager
-    def full_precision(self) -> Iterator[None]:
-        """Compute in float32 inside `with`."""
-        usual = self.dtype
-        if usual == torch.float32:
-            yield
+    def full_precision(self) -> Iterator[Model]:
+        """Give the same network in float32, inside `with`.
+
+        A copy where it computes in another precision: other threads may be using this one. Raises what torch raises
+        when memory runs out.
+        """
+        if self.dtype == torch.float32:
+            yield self
             return
-        self.to(self.device, torch.float32)
-        try:
-            yield
-        finally:
-            self.to(self.device, usual)
+        with self._lock:
+            exact = copy.copy(self)
+            exact._descriptor = copy.deepcopy(self._descriptor)
+        exact._lock = threading.RLock()
+        exact._run, exact._variant = exact._descriptor, ""
+        exact.to(self.device, torch.float32)
+        yield exact
 
     @contextlib.contextmanager
     def interruptible(self, progress: Progress) -> Iterator[None]:
@@ -116,8 +132,9 @@ class Model:
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the network. Raises what torch raises when memory runs out."""
         # The module's own `to`: spandrel's refuses types that its authors did not try, and we asked it before.
-        self._descriptor.model.to(device=device, dtype=dtype)
-        self.device, self.dtype = device, dtype
+        with self._lock:
+            self._descriptor.model.to(device=device, dtype=dtype)
+            self.device, self.dtype = device, dtype
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Run the network.
@@ -132,16 +149,39 @@ class Model:
             UnusableModelError: The network failed, but not because memory ran out: that error is torch's own.
         """
         try:
-            with torch.inference_mode():
-                return self._run(batch.to(self.dtype)).float()
+            return self.run_unguarded(batch)
         except Exception as error:
             if is_out_of_memory(error) or isinstance(error, (UnusableModelError, CancelledError)):
                 raise
+            if self.dtype != torch.float32:
+                self._fall_back()
+                return self(batch)
             raise UnusableModelError(
                 self.path,
                 f"failed on a tile of {batch.shape[3]}x{batch.shape[2]} ({type(error).__name__}: {error})",
                 "try another tile size or another model",
             ) from error
+
+    def run_unguarded(self, batch: torch.Tensor) -> torch.Tensor:
+        """Do what a call does, but raise whatever the network raises."""
+        return self._attempt(lambda: self._run(batch.to(self.dtype)).float())
+
+    def _attempt(self, work: Callable[[], _T]) -> _T:
+        """Run the network alone and in its own precision; once more where its layers can't do with channels_last."""
+        with self._lock, torch.inference_mode(), fixed_precision(self.device):
+            try:
+                return work()
+            except RuntimeError as error:
+                if not self._channels_last or is_out_of_memory(error):
+                    raise
+            self._use_contiguous()
+            result = work()
+            self.measured.per_weights.put(contiguous=True)
+            return result
+
+    def _use_contiguous(self) -> None:
+        self._channels_last = False
+        set_memory_format(self._descriptor.model, torch.contiguous_format)
 
     def recover(self, batch: torch.Tensor) -> torch.Tensor:
         """Run a batch whose output was not finite again in float32, in which the model then stays.
@@ -150,8 +190,7 @@ class Model:
             UnusableModelError: The output is not finite in float32 either.
         """
         if self.dtype != torch.float32:
-            self.measured.per_weights.put(float32_only=True)
-            self.to(self.device, torch.float32)
+            self._fall_back()
         # Also where it was in float32 already: a device is given the next batch before the last one is looked at.
         output = self(batch)
         if bool(torch.isfinite(output).all()):
@@ -162,14 +201,20 @@ class Model:
             "its weights are broken: download it again",
         )
 
+    def _fall_back(self) -> None:
+        name = str(self.dtype).removeprefix("torch.")
+        self.precision_note = f"{self.path.stem} computes in full precision: it fails in {name}"
+        self.measured.per_weights.put(needs_float32=True)
+        self.to(self.device, torch.float32)
+
     def memory_per_pixel(self) -> float:
         """Estimate the bytes that each input pixel of a tile takes; measured once."""
         scope = self.measured.per_device
         estimate = scope.get("bytes_per_pixel")
         if estimate is None:
             # Asked of torch itself: another backend has no layers to watch, and needs no more.
-            plain = torch.inference_mode()(lambda batch: self._descriptor(batch.to(self.dtype)))
-            estimate = activation_bytes(self._descriptor.model, plain, self._sample())
+            network, sample = self._descriptor, self.sample().to(self.dtype)
+            estimate = self._attempt(lambda: activation_bytes(network.model, network, sample))
             scope.put(bytes_per_pixel=estimate)
         return float(estimate)
 
@@ -183,7 +228,8 @@ class Model:
         self._variant = f"/{variant}"
         self._run = wrap(self._descriptor)
 
-    def _sample(self) -> torch.Tensor:
+    def sample(self) -> torch.Tensor:
+        """Make an even gray input on the device, as small as the network allows: NCHW, float32, 0..1."""
         least = max(_SAMPLE_SIDE, self.facts.size_requirements.minimum)
         side = ceil_div(least, self.align) * self.align
         return torch.full((1, self.facts.input_channels, side, side), 0.5, device=self.device)

@@ -17,18 +17,15 @@ from lib_upscale.device import (
     free_memory,
     is_out_of_memory,
     release_memory,
-    suits_bfloat16,
 )
-from lib_upscale.errors import UnusableModelError
 from lib_upscale.models.identity import Identity, NetworkFacts
 from lib_upscale.models.model_files import Fingerprint, file_fingerprint
 from lib_upscale.models.runtime.loader import load_network
 from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.models.runtime.model import Model
+from lib_upscale.models.runtime.precision import choose_precision
 
 __all__ = ["ModelCache"]
-
-_TYPES = {"full": torch.float32, "half": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -139,49 +136,23 @@ class ModelCache:
 
     def _load(self, path: Path, facts: NetworkFacts, precision: str) -> Model:
         model = Model(path, load_network(path), facts, torch.device("cpu"), self.measurements)
-        dtype = self._dtype(model, precision)
         # Whatever else is loaded is worth less than what was asked for; what is in use goes last.
         for let_go in (self._let_go_of_unused, self.clear):
             # The error is dealt with outside of its handler, whose traceback would keep the tensors alive.
             try:
-                model.to(self.device, dtype)
+                choose_precision(model, precision, self.device)
                 return model
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             let_go()
-        model.to(self.device, dtype)
+        choose_precision(model, precision, self.device)
         return model
 
     def _let_go_of_unused(self) -> None:
         for key in [key for key in self._loaded if key.path not in self._held]:
             del self._loaded[key]
         release_memory(self.device)
-
-    def _dtype(self, model: Model, precision: str) -> torch.dtype:
-        facts = model.facts
-        if precision == "full" or model.measured.per_weights.get("float32_only"):
-            return torch.float32
-        if precision == "auto":
-            return self._fastest(facts)
-        allowed = facts.supports_half if precision == "half" else facts.supports_bfloat16
-        if not allowed:
-            raise UnusableModelError(
-                model.path,
-                f"can't compute in {precision} precision ({facts.architecture})",
-                "set the precision to auto",
-            )
-        return _TYPES[precision]
-
-    def _fastest(self, facts: NetworkFacts) -> torch.dtype:
-        # On a CPU half precision is emulated and slower than full.
-        if self.device.type == "cpu":
-            return torch.float32
-        if facts.supports_half:
-            return torch.float16
-        if facts.supports_bfloat16 and suits_bfloat16(self.device):
-            return torch.bfloat16
-        return torch.float32
 
     def _make_room(self, coming: int) -> None:
         """Let go of networks until one more of `coming` bytes may be loaded."""

@@ -10,7 +10,7 @@ import torch
 
 from lib_upscale.models.identity import NetworkFacts
 
-__all__ = ["activation_bytes", "alignment", "prepare"]
+__all__ = ["activation_bytes", "alignment", "prepare", "set_memory_format"]
 
 _MOST_ALIGNMENT = 256
 """More than that is no alignment that was built in: windows of several sizes have no useful common multiple."""
@@ -20,7 +20,15 @@ def prepare(network: torch.nn.Module) -> torch.nn.Module:
     """Make a loaded network ready to compute: evaluation, no gradients, channels_last, fused where it can be."""
     network.eval().requires_grad_(False)
     _fuse_once(network)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    set_memory_format(network, torch.channels_last)
+    return network
+
+
+def set_memory_format(network: torch.nn.Module, memory_format: torch.memory_format) -> None:
+    """Lay out the weights of two-dimensional convolutions; torch's own way fails on weights of other dimensions."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=memory_format)
 
 
 def _fuse_once(network: torch.nn.Module) -> None:

@@ -34,6 +34,14 @@ def can_run_by_tiles(network: HostVae) -> bool:
     return True
 
 
+def _precision(part: torch.nn.Module, given: Tensor) -> torch.dtype:
+    """What a part of the VAE is to compute in: no less than its weights are kept in.
+
+    Under the host's autocast, a VAE that was told to stay in full precision is handed values in half.
+    """
+    return torch.promote_types(next(part.parameters()).dtype, given.dtype)
+
+
 @contextmanager
 def vae_by_tiles(
     network: HostVae, tile: int, mode: VaeMode = VaeMode.EXACT, progress: Progress = SILENT
@@ -62,7 +70,7 @@ def vae_by_tiles(
             mode=mode,
             spill=spill,
             device=images.device,
-            dtype=images.dtype,
+            dtype=_precision(network.encoder, images),
             progress=progress,
         )
         return latents.to(images)
@@ -75,7 +83,7 @@ def vae_by_tiles(
             mode=mode,
             spill=spill,
             device=latents.device,
-            dtype=latents.dtype,
+            dtype=_precision(network.decoder, latents),
             progress=progress,
         )
         return images.to(latents.dtype)

@@ -118,7 +118,7 @@ def test_half_precision_that_overflows_is_done_again_in_full_and_remembered(tmp_
     assert not torch.isfinite(model(batch)).all()
     assert torch.allclose(model.recover(batch), batch, atol=1e-3)
     assert model.dtype == torch.float32
-    assert MeasurementStore(tmp_path / "notes.json").get(model.weight_hash, "float32_only") is True
+    assert MeasurementStore(tmp_path / "notes.json").get(model.weight_hash, "needs_float32") is True
 
 
 def test_a_tile_that_was_under_way_when_the_model_moved_to_full_precision_is_done_again_too(tmp_path: Path) -> None:
