@@ -33,6 +33,7 @@ def load_network(path: Path) -> ModelDescriptor:
     import torch
 
     from lib_upscale.models.identification.network_facts import check_block_numbers, match_architecture
+    from lib_upscale.models.runtime.host_patches import use_original_forwards
 
     checkpoint = read_checkpoint(path)
     match = match_architecture(checkpoint.tensors)
@@ -57,6 +58,7 @@ def load_network(path: Path) -> ModelDescriptor:
             f"has the names of {match.architecture.name}, but its tensors do not make up a whole network",
             "download it again, or update spandrel if it is a new variant",
         ) from error
+    use_original_forwards(model.model)
     model.model.eval()
     model.model.requires_grad_(False)
     model.model.float()
