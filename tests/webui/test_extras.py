@@ -237,5 +237,4 @@ class TestGenerations:
             "hr_scale": 2,
             "hr_upscaler": upscaler,
             "denoising_strength": 0.5,
-            "hr_additional_modules": ["Use same choices"],  # Forge fails without it
         }

@@ -93,7 +93,8 @@ class UpscalePlusCallbacks:
         postprocess.process(pp, values, in_generation=not is_of_extras(script))
 
     def process_generation(self, p: HostTxt2Img) -> None:
-        """Check the upscaler of hires fix before a generation computes anything."""
+        """Complete and check what hires fix is given before a generation computes anything."""
+        hires_check.complete_modules(p)
         hires_check.check_upscaler(p)
 
     def unload(self) -> None:

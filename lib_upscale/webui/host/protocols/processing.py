@@ -228,6 +228,8 @@ class HostTxt2Img(HostProcessing, Protocol):
     """Its name."""
     hr_checkpoint_info: HostCheckpointInfo | None
     """None for the same checkpoint."""
+    hr_additional_modules: list[str] | None
+    """Forge and Forge Neo: VAE and text encoders of the second pass; no other host has it."""
     hr_second_pass_steps: int
     """0 for as many as the first pass has."""
     hr_sampler_name: str | None
