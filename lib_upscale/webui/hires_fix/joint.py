@@ -17,7 +17,6 @@ from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, jobs
-from lib_upscale.webui.host.model import vae_network
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostTxt2Img
 from lib_upscale.webui.tiled_sampling import controlnet_units
@@ -86,13 +85,14 @@ def _padded(p: HostTxt2Img, size: HiresSize) -> Iterator[None]:
             stack.enter_context(replaced(p, "hr_upscale_to_x", whole.width))
             stack.enter_context(replaced(p, "hr_upscale_to_y", whole.height))
         else:
-            handle = vae_network().encoder.register_forward_pre_hook(_pad_input)
-            stack.callback(handle.remove)
+            # Not in the encoder itself: Forge has made room for the latent, and reForge has cut the image, before it.
+            original = p.sd_model.encode_first_stage
+
+            def encode_first_stage(images: Tensor, *arguments: object, **named: object) -> object:
+                return original(_reflect_pad(images), *arguments, **named)
+
+            stack.enter_context(replaced(p.sd_model, "encode_first_stage", encode_first_stage))
         yield
-
-
-def _pad_input(_: object, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return _reflect_pad(values[0]), *values[1:]
 
 
 def _reflect_pad(pixels: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from lib_upscale.errors import CancelledError, SettingsError, UpscalePlusError
+from lib_upscale.image.geometry import Size
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules
@@ -122,7 +123,7 @@ class SecondPass:
             images = run(p, self._settings, size, first, self._original)
             if jobs.stop_requested():
                 raise CancelledError()
-            return as_decoded_samples([_crop(image, size) for image in images])
+            return as_decoded_samples([_crop(p, image, size) for image in images])
         except CancelledError:
             p.extra_generation_params = {**kept, f"{PREFIX} partial": "first pass"}
             p.comment("Hires fix was stopped: this is the image of the first pass.")
@@ -154,8 +155,13 @@ def _clean_up(p: HostTxt2Img) -> None:
     give_memory_back()
 
 
-def _crop(image: Tensor, size: HiresSize) -> Tensor:
-    """(3, height, width) of the canvas, cut to the target."""
-    if (image.shape[2], image.shape[1]) != tuple(size.canvas):
-        return image
-    return image[:, size.crop.rows, size.crop.columns].contiguous()
+def _crop(p: HostTxt2Img, image: Tensor, size: HiresSize) -> Tensor:
+    """(3, height, width) of the canvas, cut to the target. Another size than either is said, not passed silently."""
+    actual = Size(image.shape[2], image.shape[1])
+    if actual == size.canvas:
+        return image[:, size.crop.rows, size.crop.columns].contiguous()
+    if actual != size.final:
+        text = f"The WebUI has made an image of {actual} instead of {size.final}."
+        p.comment(text)
+        console.warn(text)
+    return image

@@ -43,7 +43,9 @@ class HostModel(Protocol):
     """`shared.sd_model`: AUTOMATIC1111's has `first_stage_model`, the Forge family's `forge_objects`."""
 
     cond_stage_model_empty_prompt: Tensor | dict[str, Tensor]
-    """The encoded empty prompt, a tensor or a dictionary of some."""
+    """The encoded empty prompt, a tensor or a dictionary of some. The Forge family has none."""
+    encode_first_stage: Callable[..., object]
+    """Called with images (batch, 3, height, width), -1 to 1, by whatever has the VAE encode them."""
 
 
 class HostUnetPatcher(Protocol):
