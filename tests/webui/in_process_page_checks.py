@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 from modules import call_queue, scripts, shared
 
 from lib_upscale.settings.fields import options
@@ -16,6 +20,7 @@ from lib_upscale.settings.target import TargetSettings
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.api import upscale as api
 from lib_upscale.webui.api.schema import request_model, request_values
+from lib_upscale.webui.callbacks.sd_upscale_plus import SdUpscalePlusCallbacks
 from lib_upscale.webui.extras import postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.host.patching import replaced
@@ -152,3 +157,66 @@ def check_settings_are_on_the_page_and_apply_at_once(data: Path) -> None:
     shared.opts.set("upscale_plus_take_over", True)
     assert isinstance(entry(NEAREST).scaler, registry.Scaler)
     shared.opts.set("upscale_plus_folders", "")
+
+
+def check_nothing_listens_to_a_change_of_html(_: Path) -> None:
+    """gradio 4's HTML changes whenever it is drawn: a page that listens to it never comes to rest."""
+    for canvases in (False, True):
+        config = _img2img_page(canvases=canvases)
+        types = {component["id"]: component for component in config["components"]}
+        heard = [types[target[0]] for event in config["dependencies"] for target in _targets(event)]
+        assert not [component for component in heard if component["type"] == "html"]
+        ids = {component["props"].get("elem_id") for component in heard}
+        expected = {f"image of {name}" if canvases else name for name in (*_IMAGES, "img2img_image")}
+        assert ids >= expected | {"generation_info_img2img", "img2img_steps"}, ids
+
+
+def check_javascript_of_an_event_answers_with_as_many_values_as_there_are_inputs(_: Path) -> None:
+    """gradio 4 moves all values by one place otherwise."""
+    events = [event for event in _img2img_page(canvases=True)["dependencies"] if event.get("js")]
+    assert len(events) > 20
+    node = shutil.which("node")
+    assert node, "node runs the page's code here"
+    page = "globalThis.document = {querySelector: () => null};"
+    calls = [
+        f"({event['js']})(...Array({len(event['inputs'])}).fill('in'), ...Array({len(event['outputs'])}).fill('out'))"
+        for event in events
+    ]
+    code = f"{page} Promise.all([{','.join(calls)}]).then(all => console.log(JSON.stringify(all)))"
+    answers = json.loads(subprocess.run([node, "-e", code], capture_output=True, check=True, text=True).stdout)
+    for event, answer in zip(events, answers, strict=True):
+        assert len(answer) == len(event["inputs"]), (len(answer), len(event["inputs"]))
+        assert answer[1] == "", "no tab is open"
+        assert set(answer) <= {"in", ""}
+
+
+_IMAGES = ("img2img_sketch", "img2maskimg", "inpaint_sketch")
+
+
+def _img2img_page(*, canvases: bool) -> dict[str, Any]:
+    """Our events on a page like the host's img2img, with gradio's images or Forge's canvases."""
+    callbacks = SdUpscalePlusCallbacks()
+
+    def add(component: Any) -> None:
+        callbacks.after_component(component, elem_id=component.elem_id)
+
+    with gr.Blocks() as demo:
+        for name in ("img2img_image", *_IMAGES):
+            if canvases:
+                add(gr.HTML("", elem_id=name))
+                add(gr.Textbox(visible=False, elem_id="mask", elem_classes=["logical_image_foreground"]))
+                add(gr.Textbox(visible=False, elem_id=f"image of {name}", elem_classes=["logical_image_background"]))
+            else:
+                add(gr.Image(type="pil", elem_id=name))
+        add(gr.Slider(1, 150, 20, elem_id="img2img_steps"))
+        callbacks.build_controls(SimpleNamespace())
+        add(gr.HTML(elem_id="html_info_img2img"))
+        add(gr.Textbox(visible=False, elem_id="generation_info_img2img"))
+    return demo.get_config_file()
+
+
+def _targets(event: dict[str, Any]) -> list[Any]:
+    """The pairs of a component's id and an event's name of one dependency, as either gradio has them."""
+    if event.get("trigger") is not None and not isinstance(event["targets"][0], (list, tuple)):
+        return [(key, event["trigger"]) for key in event["targets"]]
+    return [target for target in event["targets"] if target[0] is not None]

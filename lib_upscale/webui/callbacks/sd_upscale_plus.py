@@ -32,7 +32,8 @@ class SdUpscalePlusCallbacks:
         self._script: HostScript | None = None
         self._host_controls: dict[str, Component] = {}
         self._images: list[Component] = []
-        self._awaits_canvas = False
+        self._awaited_canvas = ""
+        """Id of a canvas whose image is made later."""
         self._counter = TileCounter()
 
     def before_ui(self) -> None:
@@ -52,16 +53,19 @@ class SdUpscalePlusCallbacks:
     def after_component(self, component: Component, **arguments: object) -> None:
         """Take note of a component that was made anywhere on the page."""
         elem_id = arguments.get("elem_id") or getattr(component, "elem_id", None)
-        if elem_id == "img2img_image" and is_canvas_of_parts(component):
-            self._awaits_canvas = True  # the image itself is made later
-        elif self._awaits_canvas and "logical_image_background" in (getattr(component, "elem_classes", None) or []):
-            self._awaits_canvas = False
-            self._host_controls.setdefault("image", component)
+        if elem_id in ("img2img_image", *IMAGE_IDS) and is_canvas_of_parts(component):
+            self._awaited_canvas = str(elem_id)
+        elif self._awaited_canvas and "logical_image_background" in (getattr(component, "elem_classes", None) or []):
+            if self._awaited_canvas == "img2img_image":
+                self._host_controls.setdefault("image", component)
+            else:
+                self._images.append(component)
+            self._awaited_canvas = ""
         elif elem_id in HOST_CONTROLS:
             self._host_controls.setdefault(HOST_CONTROLS[elem_id], component)
         elif elem_id in IMAGE_IDS:
             self._images.append(component)
-        elif elem_id == "html_info_img2img" and self._page is not None and self._host_controls:
+        elif elem_id == "generation_info_img2img" and self._page is not None and self._host_controls:
             controls, images, self._host_controls, self._images = self._host_controls, self._images, {}, []
             self._page.connect(controls, [*images, component])
 

@@ -18,15 +18,26 @@ def input_accordion(opened: bool, **arguments: object) -> AbstractContextManager
 
 
 def is_canvas_of_parts(component: object) -> bool:
-    """Whether img2img's image is Forge's canvas, a component of several parts, and not gradio's image."""
-    return not hasattr(component, "image_mode")
-
-
-def javascript(code: str) -> dict[str, str]:
-    """The argument with which an event of gradio runs `code` in the page first: it was renamed with gradio 4."""
+    """Whether an image of img2img is Forge's canvas, HTML with parts that are made after it, and not gradio's image."""
     import gradio
 
-    return {"_js" if gradio.__version__.startswith("3.") else "js": code}
+    return isinstance(component, gradio.HTML)
+
+
+def javascript(code: str, inputs: int) -> dict[str, str]:
+    """The argument with which an event of gradio runs code in the page first: it was renamed with gradio 4.
+
+    gradio passes the outputs' values after those of the inputs. gradio 4 takes the answer only if it has as many values
+    as there are inputs: with more, all of them move by one place for each `gr.State` among them.
+
+    Args:
+        code: A function of JavaScript from the inputs' values to the array of those that are sent instead.
+        inputs: How many inputs the event has.
+    """
+    import gradio
+
+    name = "_js" if gradio.__version__.startswith("3.") else "js"
+    return {name: f"(...values) => ({code})(...values.slice(0, {inputs}))"}
 
 
 def latent_upscalers() -> list[str]:

@@ -107,7 +107,8 @@ class RedrawPage:
 
         Args:
             host_controls: Those of `HOST_CONTROLS`, by their names.
-            images: Those of `source.IMAGE_IDS`, and where the host shows a result: then the time is known.
+            images: Those of `source.IMAGE_IDS`, and one that changes with a result: then the time is known. None of
+                them is a `gr.HTML`: with gradio 4 that "changes" whenever it is drawn, and so without end.
         """
         first, where = gr.State(None), gr.Textbox("", visible=False)
         names = [name for name in host_controls if name != "image"]
@@ -122,13 +123,14 @@ class RedrawPage:
             known = describe_image(image)
             return known, line(known, open_tab, *values)
 
+        script = javascript(OPEN_TAB_SCRIPT, len(inputs) + 2)
         if "image" in host_controls:
             host_controls["image"].change(
                 image_changed,
                 inputs=[host_controls["image"], where, *inputs],
                 outputs=[first, self._line],
                 show_progress=False,
-                **javascript(OPEN_TAB_SCRIPT),
+                **script,
             )
         tabs = find_tabs([*images, *([host_controls["image"]] if "image" in host_controls else [])])
         for event in [*(c.change for c in inputs), *map(_arrival, images), *(tab.select for tab in tabs)]:
@@ -137,7 +139,7 @@ class RedrawPage:
                 inputs=[first, where, *inputs],
                 outputs=[self._line],
                 show_progress=False,
-                **javascript(OPEN_TAB_SCRIPT),
+                **script,
             )
 
 
