@@ -16,14 +16,17 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.image.io import (
     Animation,
     Frame,
+    Pages,
+    check_pages,
     check_writable,
     format_of,
     limits,
-    open_file,
-    open_image,
     read_frames,
+    read_pages,
     read_picture,
+    read_size,
     write_animation,
+    write_pages,
     write_picture,
 )
 from lib_upscale.image.picture import Picture
@@ -44,6 +47,9 @@ _TIMED_PIXELS = 2 * 64 * 64
 _FAST_MODEL = "Real-ESRGAN animevideov3 x4"
 
 
+_Loaded = Picture | Animation | Pages
+
+
 @dataclass(frozen=True)
 class FileSteps:
     """Reads, upscales and writes one image or animation (`batch.Steps`)."""
@@ -59,13 +65,15 @@ class FileSteps:
     planned: dict[FileJob, UpscalePlan] = field(default_factory=dict)
     """Plans that were made already, to announce the run."""
 
-    def read(self, job: FileJob) -> Picture | Animation:
-        """Read the image, or open the frames of an animation. Raises `PictureError`."""
+    def read(self, job: FileJob) -> _Loaded:
+        """Read the image, or open the frames of an animation or the pages of a file. Raises `PictureError`."""
         self.manifest.record_source(job)
-        return read_frames(job.source, limit_pixels=self.limit) or read_picture(job.source, limit_pixels=self.limit)
+        return _open_several(job.source, self.limit) or read_picture(job.source, limit_pixels=self.limit)
 
-    def compute(self, job: FileJob, loaded: Picture | Animation) -> Callable[[], None]:
+    def compute(self, job: FileJob, loaded: _Loaded) -> Callable[[], None]:
         """Upscale it and return what writes the result. Frames are written as they come, to keep few in memory."""
+        if isinstance(loaded, Pages):
+            return self._compute_pages(job, loaded)
         plan = self._plan(job, loaded.size)
         self._check_output(job, loaded, plan.output)
         self.manifest.begin(job)
@@ -81,6 +89,16 @@ class FileSteps:
             self.manifest.finish(job)
 
         return write
+
+    def _compute_pages(self, job: FileJob, pages: Pages) -> Callable[[], None]:
+        check_pages(job.output)
+        plans = {size: self._plan(job, size) for size in dict.fromkeys(pages.sizes)}
+        for plan in plans.values():
+            check_writable(job.output, plan.output)
+        self.manifest.begin(job)
+        results = self._upscale_pages(pages, plans)
+        write_pages(results, job.output, [plans[size].output for size in pages.sizes])
+        return lambda: self.manifest.finish(job)
 
     def _plan(self, job: FileJob, size: Size) -> UpscalePlan:
         plan = self.planned.pop(job, None)
@@ -106,15 +124,28 @@ class FileSteps:
             plan = result.plan
             yield Frame(result.picture, frame.duration)
 
+    def _upscale_pages(self, pages: Pages, plans: dict[Size, UpscalePlan]) -> Iterator[Picture]:
+        progress, done, total = self.bar.progress(), 0, sum(size.pixels for size in pages.sizes)
+        for picture in pages.pictures():
+            end = done + picture.size.pixels
+            part = Span(progress, done / total, end / total)
+            result = upscale(picture, plans[picture.size], self.models, part)
+            plans[picture.size], done = result.plan, end
+            yield result.picture
+
+
+def _open_several(path: Path, limit: int) -> Animation | Pages | None:
+    """What a file holds if that is more than one image."""
+    return read_frames(path, limit_pixels=limit) or read_pages(path, limit_pixels=limit)
+
 
 def pixels_in(path: Path, limit: int) -> int:
     """How many pixels a file holds in all its frames, by its header; how many bytes, where that can't be read."""
     try:
-        animation = read_frames(path, limit_pixels=limit)
-        if animation is not None:
-            return animation.size.pixels * animation.count
-        with open_file(path) as stream, open_image(path, stream, limit) as image:
-            return Size(*image.size).pixels
+        several = _open_several(path, limit)
+        if isinstance(several, Animation):
+            return several.size.pixels * several.count
+        return sum(size.pixels for size in several.sizes) if several else read_size(path, limit_pixels=limit).pixels
     except Exception:  # whatever is wrong with a file is reported when it is its turn, and ends no other
         return _bytes_in(path)
 
@@ -137,8 +168,7 @@ def plan_first(first: Path, share: float, settings: UpscaleSettings, models: Mod
         limit: The most pixels that are read.
     """
     try:
-        with open_file(first) as stream, open_image(first, stream, limit) as image:
-            size = Size(*image.size)
+        size = read_size(first, limit_pixels=limit)
         # Timing a network that never ran here computes about as many pixels as this.
         worth_timing = size.pixels / share > _TIMED_PIXELS
         return plan_upscale(size, settings, models, timed=worth_timing, progress=model_progress())

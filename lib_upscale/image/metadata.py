@@ -24,6 +24,7 @@ __all__ = [
     "apply_orientation",
     "exif_for_photo",
     "exif_orientation",
+    "find_orientation",
     "parameters_in_exif",
     "reset_orientation",
     "strip_exif_prefix",
@@ -42,6 +43,12 @@ EXIF_PREFIX = b"Exif\x00\x00"
 """What JPEG, and Pillow, put before an EXIF block."""
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\x00"
 """What JPEG puts before an XMP packet."""
+_XMP_ORIENTATION = (
+    re.compile(rb'(tiff:Orientation\s*=\s*["\'])([1-8])(["\'])'),
+    re.compile(rb"(<tiff:Orientation>\s*)([1-8])(\s*</tiff:Orientation>)"),
+)
+_INTEGERS = {1: "B", 3: "H", 4: "I"}
+"""How values of the TIFF types BYTE, SHORT and LONG are packed: the standard has a SHORT, writers have all three."""
 BAD_EXIF = (KeyError, ValueError, TypeError, SyntaxError, OSError, struct.error)
 """What Pillow may run into in a damaged EXIF block."""
 
@@ -52,7 +59,8 @@ class Metadata:
 
     `icc` is an ICC profile; `exif` an EXIF block that starts with its TIFF header ("II*\\0" or "MM\\0*"), its
     orientation already applied to the pixels and reset to 1; `xmp` an XMP packet; `text` the PNG text chunks by
-    keyword; `dpi` the print resolution (horizontal, vertical) in pixels per inch.
+    keyword; `dpi` the print resolution (horizontal, vertical) in pixels per inch; `png_color` the bodies of the PNG
+    chunks that say what the values mean (cICP, gAMA, cHRM, ...), by kind.
     """
 
     icc: bytes | None = None
@@ -60,6 +68,7 @@ class Metadata:
     xmp: bytes | None = None
     text: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dpi: tuple[float, float] | None = None
+    png_color: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
 
     def with_text(self, key: str, value: str | None) -> Metadata:
         """The same with one text set, or removed if `value` is None."""
@@ -82,9 +91,17 @@ def exif_orientation(exif: bytes) -> int:
     place = _orientation_place(exif)
     if place is None:
         return 1
-    order, at = place
-    value = int(struct.unpack_from(f"{order}H", exif, at)[0])
+    code, at = place
+    value = int(struct.unpack_from(code, exif, at)[0])
     return value if 1 <= value <= 8 else 1
+
+
+def find_orientation(metadata: Metadata) -> int:
+    """The orientation, 1 to 8, by the EXIF block or, where that gives none, by the XMP packet; 1 if neither does."""
+    if metadata.exif is not None and _orientation_place(metadata.exif) is not None:
+        return exif_orientation(metadata.exif)
+    found = next(filter(None, (pattern.search(metadata.xmp or b"") for pattern in _XMP_ORIENTATION)), None)
+    return int(found[2]) if found else 1
 
 
 def reset_orientation(metadata: Metadata) -> Metadata:
@@ -93,11 +110,10 @@ def reset_orientation(metadata: Metadata) -> Metadata:
     if exif is not None:
         place = _orientation_place(exif)
         if place is not None:
-            order, at = place
-            exif = exif[:at] + struct.pack(f"{order}H", 1) + exif[at + 2 :]
-    if xmp is not None:
-        xmp = re.sub(rb'(tiff:Orientation\s*=\s*["\'])[2-8](["\'])', rb"\g<1>1\g<2>", xmp)
-        xmp = re.sub(rb"(<tiff:Orientation>)[2-8](</tiff:Orientation>)", rb"\g<1>1\g<2>", xmp)
+            code, at = place
+            exif = exif[:at] + struct.pack(code, 1) + exif[at + struct.calcsize(code) :]
+    for pattern in _XMP_ORIENTATION:
+        xmp = xmp and pattern.sub(rb"\g<1>1\g<3>", xmp)
     return replace(metadata, exif=exif or None, xmp=xmp or None)
 
 
@@ -183,7 +199,7 @@ def _user_comment(comment: object) -> str | None:
 
 
 def _orientation_place(exif: bytes) -> tuple[str, int] | None:
-    """Byte order and offset of the orientation's value in a TIFF block's first directory."""
+    """The orientation's value in a TIFF block's first directory: how it is packed, for `struct`, and its offset."""
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(exif[:4])
     if order is None or len(exif) < 8:
         return None
@@ -193,6 +209,6 @@ def _orientation_place(exif: bytes) -> tuple[str, int] | None:
     (entries,) = struct.unpack_from(f"{order}H", exif, start)
     for at in range(start + 2, min(start + 2 + 12 * entries, len(exif) - 11), 12):
         tag, kind = struct.unpack_from(f"{order}HH", exif, at)
-        if tag == EXIF_ORIENTATION and kind == 3:  # 3 is SHORT
-            return order, at + 8
+        if tag == EXIF_ORIENTATION and kind in _INTEGERS:
+            return order + _INTEGERS[kind], at + 8
     return None

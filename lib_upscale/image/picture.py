@@ -18,7 +18,7 @@ from lib_upscale.image.metadata import (
     PARAMETERS,
     Metadata,
     apply_orientation,
-    exif_orientation,
+    find_orientation,
     parameters_in_exif,
     reset_orientation,
     strip_exif_prefix,
@@ -131,7 +131,7 @@ class Picture:
         if metadata.exif is not None and PARAMETERS not in metadata.text:
             metadata = metadata.with_text(PARAMETERS, parameters_in_exif(metadata.exif))
         if turn is None:
-            turn = 1 if metadata.exif is None else exif_orientation(metadata.exif)
+            turn = find_orientation(metadata)
         if turn != 1:
             pixels = np.ascontiguousarray(apply_orientation(pixels, turn))
             alpha = None if alpha is None else np.ascontiguousarray(apply_orientation(alpha, turn))

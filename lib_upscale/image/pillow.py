@@ -25,8 +25,8 @@ _WITHOUT_LOSS = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "PA": "R
 def extract_pixels(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
     """Extract the pixels of a Pillow image of any mode.
 
-    Palettes become RGB, black and white becomes gray, both keep their transparency. "I" is taken as 16 bits; "F" as
-    0..1 where no value is above 1, else as 0..255 or 0..65535; CMYK and LAB go through their ICC profile to sRGB.
+    Palettes become RGB, black and white becomes gray, both keep their transparency. "I" is taken as 16 bits; for
+    "F" see `float_levels`; CMYK and LAB go through their ICC profile to sRGB.
 
     Returns:
         Pixels (height, width, 1 or 3), alpha (height, width) or None, and whether the ICC profile still holds.
@@ -75,11 +75,19 @@ def _xmp_in_jpeg(image: Image.Image) -> bytes | None:
 
 
 def float_levels(values: Pixels) -> Pixels:
-    """Convert floats to uint16, clipped; they are taken as 0..1 if none is above, else as 0..255, else as 0..65535."""
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=3e38, neginf=0.0)
-    highest = float(values.max())
-    top = 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
-    return np.rint(np.clip(values / top, 0, 1) * 65535).astype(np.uint16)
+    """Convert floats to uint16, clipped.
+
+    They are taken as 0..1, where highlights may reach above 1; if their mean is above 1, as 0..255 or, if any is above
+    that, as 0..65535.
+    """
+    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=np.inf, neginf=0.0)
+    finite = np.clip(values[values < np.inf], 0, None)
+    if not finite.size or float(finite.mean(dtype=np.float64)) <= 1:
+        top = 1.0
+    else:
+        top = 255.0 if float(finite.max()) <= 255 else 65535.0
+    levels: Pixels = np.rint(np.clip(values / np.float32(top), 0, 1) * 65535).astype(np.uint16)
+    return levels
 
 
 def _split(array: Pixels) -> tuple[Pixels, Pixels | None]:

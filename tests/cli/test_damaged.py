@@ -57,6 +57,7 @@ def sound_files() -> dict[str, bytes]:
         "2.webp": saved(rgb, "WEBP", **frames),
         "1.tif": saved(rgb, "TIFF", compression="tiff_lzw"),
         "2.tif": tiff(deep, photometric="rgb", compression="zlib"),
+        "3.tif": tiff(deep.astype(np.float32) / 65535, photometric="rgb"),
         "1.bmp": saved(rgb, "BMP"),
         "1.ppm": saved(rgb, "PPM"),
         "1.tga": saved(rgb, "TGA", compression="tga_rle"),
@@ -115,7 +116,7 @@ def test_two_bytes(tmp_path: Path, options: tuple[str | Path, ...]) -> None:
     assert "two-bytes.jpg  is not an image" in result.stdout
 
 
-@pytest.mark.parametrize("function", ["open_image", "read_frames"])
+@pytest.mark.parametrize("function", ["read_size", "read_frames"])
 def test_a_decoder_that_raises_anything_fails_that_file_alone(
     tmp_path: Path, options: tuple[str | Path, ...], monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:

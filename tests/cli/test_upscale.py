@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from click.testing import Result
 from PIL import Image, ImageSequence
 
@@ -75,6 +77,26 @@ class TestResults:
         result = upscale(photo(Path("a.png"), 40, 30), "-o", "b.png", *options)
         assert result.exit_code == 0, result.stderr
         assert size("b.png") == expected
+
+    def test_all_pages_of_a_tiff(self, upscale: Upscale) -> None:
+        pages = [Image.new("RGB", (width, 8), (width, 0, 0)) for width in (8, 12, 8)]
+        pages[0].save("a.tif", save_all=True, append_images=pages[1:])
+        result = upscale("a.tif", "-o", "b.tif")
+        assert result.exit_code == 0, result.stderr
+        with Image.open("b.tif") as image:
+            assert [page.size for page in ImageSequence.Iterator(image)] == [(16, 16), (24, 16), (16, 16)]
+
+    def test_pages_that_the_format_can_not_hold_are_refused(self, upscale: Upscale) -> None:
+        Image.new("RGB", (8, 8)).save("a.tif", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+        result = upscale("a.tif", "-o", "b.png")
+        assert "PNG can't hold several pages: use .tif" in result.stdout
+        assert not Path("b.png").exists()
+
+    def test_a_float_tiff(self, upscale: Upscale) -> None:
+        tifffile.imwrite("a.tif", np.full((8, 8, 3), 0.5, np.float16), photometric="rgb")
+        result = upscale("a.tif", "-o", "b.tif")
+        assert result.exit_code == 0, result.stdout
+        assert tifffile.imread("b.tif").dtype == np.uint16
 
     def test_a_tree(self, upscale: Upscale) -> None:
         for name in ("a.png", "sub/b.jpg", "sub/写真 🙂.webp"):

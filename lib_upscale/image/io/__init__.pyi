@@ -2,11 +2,16 @@ from lib_upscale.image.io.animation import Animation as Animation
 from lib_upscale.image.io.animation import Frame as Frame
 from lib_upscale.image.io.animation import read_frames as read_frames
 from lib_upscale.image.io.animation import write_animation as write_animation
+from lib_upscale.image.io.files import Pages as Pages
+from lib_upscale.image.io.files import read_pages as read_pages
 from lib_upscale.image.io.files import read_picture as read_picture
+from lib_upscale.image.io.files import read_size as read_size
+from lib_upscale.image.io.files import write_pages as write_pages
 from lib_upscale.image.io.files import write_picture as write_picture
 from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES as SUPPORTED_SUFFIXES
 from lib_upscale.image.io.formats import WRITABLE_SUFFIXES as WRITABLE_SUFFIXES
 from lib_upscale.image.io.formats import Format as Format
+from lib_upscale.image.io.formats import check_pages as check_pages
 from lib_upscale.image.io.formats import check_writable as check_writable
 from lib_upscale.image.io.formats import format_of as format_of
 from lib_upscale.image.io.formats import is_picture as is_picture

@@ -1,4 +1,4 @@
-"""Reads and writes animations (GIF, WebP, APNG) frame by frame, with durations and how often they play."""
+"""Reads and writes animations (GIF, WebP, AVIF, APNG) frame by frame, with durations and how often they play."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.apng_writer import ApngWriter
 from lib_upscale.image.io.encoding import fit_to_format, quality_options
-from lib_upscale.image.io.formats import Format, check_writable, limits
-from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_file, open_image
+from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
+from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_file, open_image, upright_size
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_chunks import SIGNATURE
 from lib_upscale.image.io.png_reader import is_animated, read_metadata
 from lib_upscale.image.metadata import EXIF_PREFIX, exif_for_photo
 from lib_upscale.image.picture import Picture
+from lib_upscale.image.pillow import extract_metadata, extract_pixels
 
 __all__ = ["Animation", "Frame", "read_frames", "write_animation"]
 
-_ANIMATED = ("GIF", "WEBP", "PNG")
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "JXL")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT
     """
     path = Path(path)
     with open_file(path) as stream:
-        if stream.read(8) == SIGNATURE:
+        start = stream.read(8)
+        if start.startswith(TIFF_STARTS):
+            return None  # of which Pillow can't open all
+        if start == SIGNATURE:
             stream.seek(0)
             if not is_animated(stream):
                 return None
@@ -78,7 +82,7 @@ def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT
             count = int(getattr(image, "n_frames", 1)) - skipped
             if image.format not in _ANIMATED or count < 2:
                 return None
-            size, plays = Size(*image.size), _plays(image)
+            size, plays = upright_size(image), _plays(image)
     return Animation(size, count, plays, lambda: _frames(path, limit_pixels))
 
 
@@ -92,7 +96,7 @@ def write_animation(
     lossless: bool = False,
     background: tuple[int, int, int] = WHITE,
 ) -> None:
-    """Write frames of one size, atomically, as they come; those of GIF and WebP stay in memory until the end.
+    """Write frames of one size, atomically, as they come; those of GIF, WebP and AVIF stay in memory until the end.
 
     APNG keeps everything; GIF has 255 colors a frame and durations in hundredths of a second, their sum kept.
 
@@ -101,7 +105,7 @@ def write_animation(
         path: Where to.
         plays: How often the animation runs, 0 for ever.
         format: Overrides the suffix of `path`.
-        quality: 1 to 100, for WebP.
+        quality: 1 to 100, for WebP and AVIF.
         lossless: For WebP.
         background: Red, green, blue: what frames are laid on where the format has no alpha.
 
@@ -127,7 +131,7 @@ def write_animation(
         elif chosen is Format.GIF:
             _write_gif(stream, alike, plays)
         else:
-            _write_webp(stream, alike, plays, options)
+            _write_photos(stream, alike, plays, chosen, options)
 
 
 def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
@@ -146,9 +150,9 @@ def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
                     duration = float(image.info.get("duration", 0) or 0)
                     rgb = image.convert("RGBA" if _may_be_transparent(image) else "RGB")
                     rgb.info.pop("transparency", None)
-                    picture = Picture.from_pil(rgb)
-                    if metadata is not None:
-                        picture = Picture.oriented(picture.pixels, picture.alpha, metadata)
+                    pixels, alpha, icc_holds = extract_pixels(rgb)
+                    found = metadata or extract_metadata(rgb, icc_holds=icc_holds)
+                    picture = Picture.oriented(pixels, alpha, found)
                 yield Frame(picture, duration)
 
 
@@ -196,7 +200,10 @@ def _gif_images(frames: Iterator[Frame]) -> Iterator[Image.Image]:
         yield image
 
 
-def _write_webp(stream: BinaryIO, frames: Iterator[Frame], plays: int, options: dict[str, Any]) -> None:
+def _write_photos(
+    stream: BinaryIO, frames: Iterator[Frame], plays: int, format: Format, options: dict[str, Any]
+) -> None:
+    """Write WebP or AVIF."""
     images, ends = [], [0.0]
     metadata = None
     for frame in frames:
@@ -210,4 +217,6 @@ def _write_webp(stream: BinaryIO, frames: Iterator[Frame], plays: int, options: 
         blocks = {"exif": exif and EXIF_PREFIX + exif, "icc_profile": icc, "xmp": metadata.xmp}
         options |= {key: value for key, value in blocks.items() if value}
     durations = [round(end) - round(start) for start, end in pairwise(ends)]
-    images[0].save(stream, "WEBP", save_all=True, append_images=images[1:], duration=durations, loop=plays, **options)
+    if format is Format.WEBP:
+        options["loop"] = plays  # Pillow's AVIF runs for ever
+    images[0].save(stream, format.name, save_all=True, append_images=images[1:], duration=durations, **options)

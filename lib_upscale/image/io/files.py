@@ -1,33 +1,55 @@
-"""Reads and writes images: `read_picture`, `write_picture`."""
+"""Reads and writes images, and the pages of a TIFF."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
 from lib_upscale.atomic_file import atomic_file
-from lib_upscale.errors import OutputError, PictureError
+from lib_upscale.errors import OutputError, PictureError, PictureTooLargeError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import encode
-from lib_upscale.image.io.formats import Format, check_writable
-from lib_upscale.image.io.opening import DEFAULT_LIMIT, check_pixels, decoding, load, open_file, open_image
+from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_pages, check_writable
+from lib_upscale.image.io.opening import (
+    DEFAULT_LIMIT,
+    check_pixels,
+    decoding,
+    load,
+    open_file,
+    open_image,
+    upright_size,
+)
 from lib_upscale.image.io.png_chunks import SIGNATURE, PngError
 from lib_upscale.image.io.png_reader import read_png
-from lib_upscale.image.io.tiff_reader import TiffError, read_deep_tiff, tiff_header, tiff_metadata
+from lib_upscale.image.io.tiff_reader import TiffError, TiffHeader, read_deep_tiff, tiff_headers, tiff_metadata
+from lib_upscale.image.io.tiff_writer import write_tiff_pages
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.pillow import extract_pixels
 
-__all__ = ["read_picture", "write_picture"]
+__all__ = ["Pages", "read_pages", "read_picture", "read_size", "write_pages", "write_picture"]
 
-_TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages of a file.
+
+    Attributes:
+        sizes: Of each page, upright.
+        pictures: Decodes anew from the start, one page at a time; raises `PictureError` where one is damaged.
+    """
+
+    sizes: tuple[Size, ...]
+    pictures: Callable[[], Iterator[Picture]]
 
 
 def read_picture(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Picture:
-    """Read an image with all its bits, its transparency and its metadata; of an animation, the first frame.
+    """Read an image with all its bits, its transparency and its metadata; of several frames or pages, the first.
 
     Raises:
         PictureError: The file is missing, damaged, incomplete or not an image.
@@ -38,12 +60,74 @@ def read_picture(path: str | PathLike[str], *, limit_pixels: int | None = DEFAUL
         start = stream.read(24)
         if start.startswith(SIGNATURE):
             return _read_png(path, stream, start, limit_pixels)
-        if start.startswith(_TIFF_STARTS):
-            return _read_tiff(path, stream, limit_pixels)
+        if start.startswith(TIFF_STARTS):
+            with _reading_tiff(path):
+                return _read_page(path, stream, tiff_headers(stream)[0], limit_pixels)
         image = open_image(path, stream, limit_pixels)
         with decoding(path), image:
             load(image)
             return Picture.from_pil(image)
+
+
+def read_size(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Size:
+    """The size of the image that `read_picture` gives, from the file's header.
+
+    Raises:
+        PictureError: The file is missing, damaged or not an image.
+        PictureTooLargeError: It has more than `limit_pixels` pixels (None: no limit).
+    """
+    path = Path(path)
+    with open_file(path) as stream:
+        if stream.read(4).startswith(TIFF_STARTS):
+            with _reading_tiff(path):
+                header = tiff_headers(stream)[0]
+            check_pixels(path, header.size, limit_pixels)
+            return _upright(header)
+        with open_image(path, stream, limit_pixels) as image, decoding(path):
+            return upright_size(image)
+
+
+def read_pages(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Pages | None:
+    """Open the pages of a TIFF, without reading pixels yet; smaller copies of a page are no pages.
+
+    Returns:
+        None if the file holds a single image.
+
+    Raises:
+        PictureError: The file is missing, damaged or not an image.
+        PictureTooLargeError: A page has more than `limit_pixels` pixels (None: no limit).
+    """
+    path = Path(path)
+    with open_file(path) as stream:
+        if not stream.read(4).startswith(TIFF_STARTS):
+            return None
+        with _reading_tiff(path):
+            headers = tiff_headers(stream)
+    for header in headers:
+        check_pixels(path, header.size, limit_pixels)
+    if len(headers) < 2:
+        return None
+    return Pages(tuple(map(_upright, headers)), lambda: _read_each(path, headers, limit_pixels))
+
+
+def write_pages(pictures: Iterable[Picture], path: str | PathLike[str], sizes: Sequence[Size]) -> None:
+    """Write pictures as the pages of a TIFF, atomically, as they come.
+
+    Args:
+        pictures: At least one, of any sizes, depths and channels.
+        path: Where to.
+        sizes: Of the pages; they decide whether offsets need 64 bits.
+
+    Raises:
+        OutputError: The format has no pages, or the system refuses.
+    """
+    path = Path(path)
+    check_pages(path)
+    with atomic_file(path) as stream:
+        try:
+            write_tiff_pages(stream, pictures, sum(size.pixels for size in sizes) * 8)
+        except (ValueError, struct.error) as error:
+            raise OutputError(path, f"can't be written as TIFF ({error})") from error
 
 
 def write_picture(
@@ -96,16 +180,39 @@ def _read_png(path: Path, stream: BinaryIO, start: bytes, limit: int | None) -> 
         return Picture.oriented(pixels, alpha, metadata)
 
 
-def _read_tiff(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
+def _upright(header: TiffHeader) -> Size:
+    return Size(header.size.height, header.size.width) if header.orientation > 4 else header.size
+
+
+@contextmanager
+def _reading_tiff(path: Path) -> Iterator[None]:
     try:
-        header = tiff_header(stream)
-        check_pixels(path, header.size, limit)
-        metadata = tiff_metadata(stream, header)
-        if header.bits > 8:
-            return Picture.oriented(*read_deep_tiff(stream), metadata, header.orientation)
+        yield
     except TiffError as error:
         raise PictureError(path, error.problem, error.advice) from error
-    image = open_image(path, stream, limit)
+
+
+def _read_each(path: Path, headers: Sequence[TiffHeader], limit: int | None) -> Iterator[Picture]:
+    for header in headers:
+        with open_file(path) as stream, _reading_tiff(path):
+            picture = _read_page(path, stream, header, limit)
+        yield picture
+
+
+def _read_page(path: Path, stream: BinaryIO, header: TiffHeader, limit: int | None) -> Picture:
+    """Read one page. Raises `TiffError` or `PictureError`."""
+    check_pixels(path, header.size, limit)
+    metadata = tiff_metadata(stream, header)
+    if header.bits > 8 or not header.unsigned:
+        return Picture.oriented(*read_deep_tiff(stream, header.number), metadata, header.orientation)
+    try:
+        image = open_image(path, stream, limit)
+        with decoding(path):
+            image.seek(header.number)
+    except PictureTooLargeError:
+        raise
+    except PictureError:  # or a kind that Pillow has no mode for
+        return Picture.oriented(*read_deep_tiff(stream, header.number), metadata, header.orientation)
     with decoding(path), image:
         load(image)
         pixels, alpha, icc_holds = extract_pixels(image)

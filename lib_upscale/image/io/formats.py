@@ -15,9 +15,11 @@ from lib_upscale.image.geometry import Size
 
 __all__ = [
     "SUPPORTED_SUFFIXES",
+    "TIFF_STARTS",
     "WRITABLE_SUFFIXES",
     "Format",
     "Limits",
+    "check_pages",
     "check_writable",
     "format_of",
     "has_signature",
@@ -61,7 +63,9 @@ _LIMITS: Mapping[Format, Limits] = {
     Format.PNG: Limits(2**31 - 1, sixteen=True, animated=True),
     Format.JPEG: Limits(65500, alpha=False),  # JPEG_MAX_DIMENSION of libjpeg; the standard's own is 65535
     Format.WEBP: Limits(16383, animated=True),
-    Format.AVIF: Limits(32768, pixels=16384 * 16384),  # what libavif's decoder accepts unless told otherwise
+    Format.AVIF: Limits(
+        32768, pixels=16384 * 16384, animated=True
+    ),  # what libavif's decoder accepts unless told otherwise
     Format.TIFF: Limits(2**31 - 1, sixteen=True),
     Format.GIF: Limits(65535, animated=True),
     Format.BMP: Limits(2**31 - 1, pixels=2**32 // 3 - 2**20, alpha=False),  # the file's length is a 32-bit number
@@ -98,6 +102,9 @@ SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
     ".qoi",
 }
 """File suffixes, lower case with their dot, that a walk through folders takes for images."""
+
+TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+"""The first bytes of TIFF and BigTIFF files."""
 
 
 def limits(format: Format) -> Limits:
@@ -151,6 +158,13 @@ def check_writable(
     )
 
 
+def check_pages(path: str | PathLike[str]) -> None:
+    """Raise `OutputError` unless the format of `path` can hold several pages."""
+    chosen = format_of(path)
+    if chosen is not Format.TIFF:
+        raise OutputError(path, f"can't be written, {chosen.name} can't hold several pages", "use .tif")
+
+
 def is_picture(path: str | PathLike[str]) -> bool:
     """Whether a file is an image by its suffix or, if it has another one, by its first bytes. Never raises."""
     path = Path(path)
@@ -171,7 +185,7 @@ def _holds(format: Format, size: Size) -> bool:
 def has_signature(start: bytes) -> bool:
     """Whether a file's first 16 bytes are those of PNG, JPEG, GIF, TIFF, WebP or AVIF."""
     return (
-        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*"))
+        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or start[4:12] in (b"ftypavif", b"ftypavis")
     )

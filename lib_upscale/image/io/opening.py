@@ -14,13 +14,15 @@ from PIL import Image, UnidentifiedImageError
 from lib_upscale.errors import PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.formats import has_signature
+from lib_upscale.image.metadata import find_orientation, strip_exif_prefix
+from lib_upscale.image.pillow import extract_metadata
 
-__all__ = ["DEFAULT_LIMIT", "check_pixels", "decoding", "load", "open_file", "open_image"]
+__all__ = ["DEFAULT_LIMIT", "check_pixels", "decoding", "load", "open_file", "open_image", "upright_size"]
 
 DEFAULT_LIMIT = 2**28
 """The most pixels that are read unless told otherwise: 16384 x 16384."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "DDS", "QOI", "HEIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "DDS", "QOI", "HEIF", "JXL")
 _STRICT = ("JPEG", "MPO", "BMP", "DIB", "PPM", "GIF", "TGA", "QOI", "DDS")
 _lifting = Lock()
 _BY_SUFFIX = {".tga": "TGA"}  # it has no signature, so anything could be one
@@ -97,6 +99,12 @@ def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.
     if isinstance(stream, _Strict):
         stream.strict = image.format in _STRICT
     return image
+
+
+def upright_size(image: Image.Image) -> Size:
+    """The size of an opened image once its orientation is applied."""
+    turned = find_orientation(strip_exif_prefix(extract_metadata(image))) > 4
+    return Size(image.height, image.width) if turned else Size(image.width, image.height)
 
 
 def _refuse(path: Path, start: bytes) -> PictureError:

@@ -21,6 +21,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _TEXT_LIMIT = 64 * 2**20
 """The most bytes a compressed text or profile may unfold to: far above any real one, far below a bomb."""
+_COLOR_KINDS = {b"cICP": 4, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"mDCV": 24, b"cLLI": 8}
+"""Chunks that say what the values mean (PNG third edition, 11.3.2), and their lengths. They describe every depth and
+number of channels, so they are copied; a palette is turned into what they describe."""
 _METRE = 39.37007874015748
 
 
@@ -100,6 +103,7 @@ def chunk(kind: bytes, body: bytes | memoryview) -> bytes:
 def parse_metadata(pairs: list[tuple[bytes, bytes]]) -> Metadata:
     """Parse chunks (kind, body). A damaged one is passed over, as every reader does."""
     icc = exif = xmp = dpi = None
+    color: dict[str, bytes] = {}
     text: dict[str, str] = {}
     for kind, body in pairs:
         try:
@@ -107,6 +111,8 @@ def parse_metadata(pairs: list[tuple[bytes, bytes]]) -> Metadata:
                 icc = _inflate(body.split(b"\x00", 1)[1][1:])
             elif kind == b"eXIf":
                 exif = body
+            elif kind in _COLOR_KINDS and len(body) == _COLOR_KINDS[kind]:
+                color.setdefault(kind.decode(), body)
             elif kind == b"pHYs":
                 dpi = _dpi(body)
             elif kind in _TEXT_READERS:
@@ -117,12 +123,12 @@ def parse_metadata(pairs: list[tuple[bytes, bytes]]) -> Metadata:
                     text[key] = value
         except (PngError, zlib.error, IndexError, ValueError, struct.error):
             continue
-    return Metadata(icc=icc, exif=exif, xmp=xmp, text=text, dpi=dpi)
+    return Metadata(icc=icc, exif=exif, xmp=xmp, text=text, dpi=dpi, png_color=color)
 
 
 def metadata_chunks(metadata: Metadata, channels: int) -> bytes:
     """All of a picture's metadata as chunks, for the place between IHDR and IDAT."""
-    parts = []
+    parts = [chunk(kind.encode(), body) for kind, body in metadata.png_color.items()]
     icc = metadata.icc_for(channels)
     if icc:
         parts.append(chunk(b"iCCP", b"ICC Profile\x00\x00" + zlib.compress(icc)))
@@ -179,4 +185,4 @@ def _dpi(body: bytes) -> tuple[float, float] | None:
     return (x / _METRE, y / _METRE) if unit == 1 and x and y else None
 
 
-METADATA_KINDS = frozenset((b"iCCP", b"eXIf", b"pHYs", *_TEXT_READERS))
+METADATA_KINDS = frozenset((*_COLOR_KINDS, b"iCCP", b"eXIf", b"pHYs", *_TEXT_READERS))

@@ -1,14 +1,9 @@
-"""Reads TIFF files, above all those with more than 8 bits a channel, which Pillow has no mode for.
-
-tifffile unpacks them. What it needs the package imagecodecs for, such as LZW, goes through Pillow's libtiff.
-"""
+"""Reads TIFF files: directories, metadata, and the pixels that Pillow has no mode for."""
 
 from __future__ import annotations
 
-import struct
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,8 +12,9 @@ from PIL import Image, TiffImagePlugin
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.tiff_samples import Samples, TiffError, read_samples, scale_samples
 from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata
-from lib_upscale.image.pillow import extract_pixels, float_levels
+from lib_upscale.image.pillow import float_levels
 
 __all__ = [
     "GPS_IFD",
@@ -26,7 +22,7 @@ __all__ = [
     "TiffHeader",
     "read_deep_tiff",
     "tags_shared_with_exif",
-    "tiff_header",
+    "tiff_headers",
     "tiff_metadata",
 ]
 
@@ -35,44 +31,79 @@ Pixels = NDArray[Any]
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _XMP, _ICC, GPS_IFD = 700, 34675, 34853
+_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
+_SAMPLE_FORMAT, _SUBFILE, _OLD_SUBFILE = 339, 254, 255
+_PREMULTIPLIED, _STRAIGHT = 1, 2
 _WORDS = (270, 271, 272, 305, 306, 315, 33432)
 """Description, make, model, software, date, artist, copyright: what a TIFF's own directory shares with EXIF."""
 
 
-class TiffError(UpscalePlusError):
-    """Raised when a TIFF can't be read. The problem is without the file's name."""
-
-
 @dataclass(frozen=True)
 class TiffHeader:
-    """The first directory of a TIFF file: the size as it lies in the file, the most bits a channel, the orientation."""
+    """A directory of a TIFF file.
+
+    Attributes:
+        size: As it lies in the file.
+        bits: The most a channel.
+        unsigned: Whether channels are unsigned integers.
+        orientation: 1 to 8.
+        is_copy: Whether it holds a smaller copy or a mask of another page.
+        number: Of the directory, from 0.
+        offset: Of the directory in the file.
+        tags: All of them, by number.
+    """
 
     size: Size
     bits: int
+    unsigned: bool
     orientation: int
+    is_copy: bool
+    number: int
+    offset: int
     tags: Mapping[int, Any]
 
 
-def tiff_header(stream: BinaryIO) -> TiffHeader:
-    """Read the first directory, no pixels. Raises `TiffError`."""
+def tiff_headers(stream: BinaryIO) -> list[TiffHeader]:
+    """Read the directories of a TIFF that hold pages, no pixels; smaller copies and masks of pages are left out.
+
+    Raises:
+        TiffError: There is none that can be read.
+    """
+    headers: list[TiffHeader] = []
     try:
         stream.seek(0)
         head = stream.read(8)
         if len(head) > 2 and 43 in (head[2], head[3]):  # BigTIFF
             head += stream.read(8)
         directory = TiffImagePlugin.ImageFileDirectory_v2(head)
-        stream.seek(directory.next)
-        directory.load(stream)
-        bits = directory.get(_BITS, (1,))
-        turn = directory.get(_ORIENTATION, 1)
-        return TiffHeader(
-            size=Size(int(directory[_WIDTH]), int(directory[_HEIGHT])),
-            bits=max(bits) if isinstance(bits, tuple) else int(bits),
-            orientation=turn if isinstance(turn, int) and 1 <= turn <= 8 else 1,
-            tags=dict(directory),
-        )
+        offsets: set[int] = set()
+        while directory.next and directory.next not in offsets:
+            offsets.add(directory.next)
+            offset = stream.seek(directory.next)
+            directory.load(stream)
+            headers.append(_header(directory, len(headers), offset))
     except BAD_EXIF as error:
-        raise TiffError("is damaged, it has no readable directory", "get it again from where it came") from error
+        if not headers:
+            raise TiffError("is damaged, it has no readable directory", "get it again from where it came") from error
+    if not headers:
+        raise TiffError("is damaged, it has no directory", "get it again from where it came")
+    return [header for header in headers if not header.is_copy] or headers[:1]
+
+
+def _header(directory: Any, number: int, offset: int) -> TiffHeader:
+    bits = directory.get(_BITS, (1,))
+    kinds = directory.get(_SAMPLE_FORMAT, (1,))
+    turn = directory.get(_ORIENTATION, 1)
+    return TiffHeader(
+        size=Size(int(directory[_WIDTH]), int(directory[_HEIGHT])),
+        bits=max(bits) if isinstance(bits, tuple) else int(bits),
+        unsigned=set(kinds if isinstance(kinds, tuple) else (kinds,)) <= {1, 4},
+        orientation=turn if isinstance(turn, int) and 1 <= turn <= 8 else 1,
+        is_copy=bool(int(directory.get(_SUBFILE, 0)) & 5) or directory.get(_OLD_SUBFILE) == 2,
+        number=number,
+        offset=offset,
+        tags=dict(directory),
+    )
 
 
 def tiff_metadata(stream: BinaryIO, header: TiffHeader) -> Metadata:
@@ -82,127 +113,76 @@ def tiff_metadata(stream: BinaryIO, header: TiffHeader) -> Metadata:
     icc = tags.get(_ICC)
     return Metadata(
         icc=icc if isinstance(icc, bytes) else None,
-        exif=_exif(stream),
+        exif=_exif(stream, header.offset),
         xmp=xmp if isinstance(xmp, bytes) else None,
         dpi=_dpi(tags),
     )
 
 
-def read_deep_tiff(stream: BinaryIO) -> tuple[Pixels, Pixels | None]:
-    """Read a TIFF with over 8 bits a channel.
+def read_deep_tiff(stream: BinaryIO, number: int = 0) -> tuple[Pixels, Pixels | None]:
+    """Read a page of a TIFF that Pillow has no mode for, above all those with over 8 bits a channel.
 
-    32-bit whole numbers lose their low half; for floats see `float_levels`.
+    Integers span black to white with their own bits; numbers over 16 bits lose their lower ones; for floats see
+    `float_levels`.
+
+    Args:
+        stream: The file.
+        number: Of the directory, from 0.
 
     Returns:
-        Pixels (height, width, 1 or 3) as uint16, and alpha (height, width) or None.
+        Pixels (height, width, 1 or 3) as uint8 or uint16, and alpha (height, width) or None.
 
     Raises:
         TiffError: The file is damaged, or of a kind that is not supported.
     """
-    found = _through_tifffile(stream) or _through_pillow(stream)
-    if found is None:
-        raise TiffError(
-            "has 16 bits a channel and needs a package", "pip install imagecodecs, or save it with Deflate compression"
-        )
-    return found
-
-
-def _through_tifffile(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
-    """Whatever tifffile can unpack; None where it needs imagecodecs and that is missing."""
     import tifffile
 
     try:
         stream.seek(0)
         with tifffile.TiffFile(stream) as file:
-            page = file.pages[0]
-            values = np.asarray(page.asarray())
-            samples, photometric = int(page.samplesperpixel), int(page.photometric)
+            page = file.pages[number]
+            photometric = int(page.photometric)
             extra = tuple(int(kind) for kind in page.extrasamples)
-            if int(page.planarconfig) == 2 and samples > 1:
-                values = np.moveaxis(values, 0, -1)
-    except Exception as error:
-        if "imagecodecs" in str(error):
-            return None
+            samples = read_samples(page)
+    except (UpscalePlusError, MemoryError):
+        raise
+    except Exception as error:  # tifffile raises whatever its parsing runs into
         raise TiffError(f"is damaged ({error})", "get it again from where it came") from error
-    values = _to_sixteen_bits(values if values.ndim == 3 else values[..., None])
     colors = {0: 1, 1: 1, 2: 3}.get(photometric)
-    if colors is None or values.ndim != 3 or values.shape[2] < colors:
-        raise TiffError("has 16 bits a channel in a color space that is not supported", "save it as RGB")
-    pixels = np.ascontiguousarray(values[..., :colors])
+    if colors is None or samples.values.shape[2] < colors:
+        raise TiffError(f"has {samples.bits} bits a channel in a color space that is not supported", "save it as RGB")
+    pixels = _scale(replace(samples, values=samples.values[..., :colors]))
+    top = np.iinfo(pixels.dtype).max
     if photometric == 0:  # 0 is white
-        pixels = 65535 - pixels
-    if values.shape[2] == colors or not extra:
+        pixels = top - pixels
+    kind, place = _alpha_place(extra, samples.values.shape[2] - colors)
+    if not kind:
         return pixels, None
-    alpha = np.ascontiguousarray(values[..., colors])
-    return (_unpremultiply(pixels, alpha) if extra[0] == 1 else pixels), alpha
+    alpha = _scale(replace(samples, values=samples.values[..., colors + place : colors + place + 1]))[..., 0]
+    return (_unpremultiply(pixels, alpha) if kind == _PREMULTIPLIED else pixels), alpha
 
 
-def _through_pillow(stream: BinaryIO) -> tuple[Pixels, Pixels | None] | None:
-    """Gray, RGB and RGBA in 16 bits, whatever compression Pillow's libtiff knows; None for all else.
+def _scale(samples: Samples) -> Pixels:
+    levels = float_levels(samples.values) if samples.values.dtype.kind == "f" else scale_samples(samples)
+    return np.ascontiguousarray(levels)
 
-    Pillow decodes RGB to 8 bits, but which byte of each channel it keeps is said in the tile's raw mode: "16L" the
-    second byte, "16B" the first. So it is decoded twice.
+
+def _alpha_place(extra: tuple[int, ...], count: int) -> tuple[int, int]:
+    """The kind of alpha and which of the `count` extra samples it is; kind 0 where none of them is alpha.
+
+    TIFF 6.0, ExtraSamples: 0 is anything, 1 alpha that the colors were multiplied by, 2 alpha. Where the tag is
+    missing a single extra sample is taken for alpha, as Pillow does.
     """
-    try:
-        stream.seek(0)
-        try:
-            image = TiffImagePlugin.TiffImageFile(stream)
-        except SyntaxError:  # what Pillow says to channels that it has no mode for
-            return None
-        if image.mode.startswith("I;16") and image.tag_v2.get(_PHOTOMETRIC) == 1:
-            image.load()
-            return extract_pixels(image)[:2]
-        halves = [_half(stream, order) for order in ("B", "L")]
-    except (OSError, SyntaxError, ValueError, IndexError, struct.error) as error:
-        raise TiffError(f"is damaged ({error})", "get it again from where it came") from error
-    if halves[0] is None or halves[1] is None:
-        return None
-    (first, stored), (second, _) = halves[0], halves[1]
-    high, low = (first, second) if stored == "B" else (second, first)
-    values = high.astype(np.uint16) << 8 | low
-    return np.ascontiguousarray(values[..., :3]), np.ascontiguousarray(values[..., 3]) if values.shape[2] > 3 else None
-
-
-def _half(stream: BinaryIO, order: str) -> tuple[Pixels, str] | None:
-    """One byte of each channel, and the order that the bytes come in from the decoder: "B" for high byte first."""
-    stream.seek(0)
-    image = TiffImagePlugin.TiffImageFile(stream)
-    wanted = f"{image.mode};16"
-    tiles: list[Any] = []
-    stored = ""
-    for tile in image.tile:
-        codec, extents, offset, found = tile
-        arguments: tuple[Any, ...] = found if isinstance(found, tuple) else (found,)
-        if image.mode not in ("RGB", "RGBA") or not str(arguments[0]).startswith(wanted):
-            return None
-        stored = str(arguments[0])[len(wanted) :]
-        changed = (codec, extents, offset, (wanted + order, *arguments[1:]))
-        tiles.append(changed if type(tile) is tuple else type(tile)(*changed))  # plain tuples before Pillow 11
-    image.tile = tiles
-    image.load()
-    native = "L" if sys.byteorder == "little" else "B"
-    return np.array(image), native if stored == "N" else stored
-
-
-def _to_sixteen_bits(values: Pixels) -> Pixels:
-    if values.dtype == np.uint16:
-        return values
-    if values.dtype.kind == "f":
-        deep: Pixels = float_levels(values)
-        return deep
-    if values.dtype == np.uint32:
-        halved: Pixels = np.right_shift(values, 16).astype(np.uint16)
-        return halved
-    if values.dtype == np.uint8:
-        widened: Pixels = values.astype(np.uint16) * np.uint16(257)
-        return widened
-    raise TiffError(f"has channels of type {values.dtype}, which are not supported", "save it with 16 bits a channel")
+    if not extra and count == 1:
+        return _STRAIGHT, 0
+    return next(((kind, at) for at, kind in enumerate(extra[:count]) if kind in (_PREMULTIPLIED, _STRAIGHT)), (0, 0))
 
 
 def _unpremultiply(pixels: Pixels, alpha: Pixels) -> Pixels:
     """Colors that were stored multiplied by their alpha, divided by it again."""
-    opacity = np.maximum(alpha, 1)[..., None].astype(np.float32) / np.float32(65535)
-    result: Pixels = np.clip(np.rint(pixels / opacity), 0, 65535).astype(np.uint16)
+    top = np.iinfo(pixels.dtype).max
+    opacity = np.maximum(alpha, 1)[..., None].astype(np.float32) / np.float32(top)
+    result: Pixels = np.clip(np.rint(pixels / opacity), 0, top).astype(pixels.dtype)
     return result
 
 
@@ -213,11 +193,15 @@ def tags_shared_with_exif(block: Image.Exif) -> dict[int, Any]:
     return shared | {tag: values for tag, values in inner.items() if values}
 
 
-def _exif(stream: BinaryIO) -> bytes | None:
+def _exif(stream: BinaryIO, offset: int) -> bytes | None:
     try:
         stream.seek(0)
+        head = stream.read(4)
+        if head not in _ORDERS:  # a BigTIFF, whose offsets Pillow's EXIF reader doesn't understand
+            return None
         found, kept = Image.Exif(), Image.Exif()
-        found.load_from_fp(stream)
+        found.endian = _ORDERS[head]
+        found.load_from_fp(stream, offset)
         for tag, value in tags_shared_with_exif(found).items():
             kept[tag] = value
         return bytes(kept.tobytes())[6:] if len(kept) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,7 +20,7 @@ from lib_upscale.image.io.tiff_reader import GPS_IFD, tags_shared_with_exif
 from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, EXIF_PREFIX, Metadata, exif_for_photo
 from lib_upscale.image.picture import Picture
 
-__all__ = ["write_tiff"]
+__all__ = ["write_tiff", "write_tiff_pages"]
 
 _STRIP = 2**20
 """Bytes of pixels in a strip."""
@@ -41,24 +41,41 @@ def write_tiff(stream: BinaryIO, picture: Picture) -> None:
         stream: Empty, writable, readable and seekable.
         picture: What to write.
     """
+    channels = picture.channels + (picture.alpha is not None)
+    write_tiff_pages(stream, [picture], picture.size.pixels * channels * picture.pixels.itemsize)
+
+
+def write_tiff_pages(stream: BinaryIO, pictures: Iterable[Picture], most_bytes: int) -> None:
+    """Write pictures as pages, each as `write_tiff` does.
+
+    Args:
+        stream: Empty, writable, readable and seekable.
+        pictures: At least one.
+        most_bytes: How many bytes their pixels take, at most.
+    """
     import tifffile
 
+    big = most_bytes >= _CLASSIC_LIMIT
+    with tifffile.TiffWriter(stream, bigtiff=big, byteorder="<") as writer:
+        directories = [_write_page(writer, picture, big) for picture in pictures]
+    for page, values in enumerate(directories):
+        for code, inner in values.items():
+            _append_directory(stream, page, code, inner)
+
+
+def _write_page(writer: Any, picture: Picture, big: bool) -> dict[int, Any]:
+    """Write a page and return the directories that are to be appended, by their tag."""
     width, height = picture.size
     channels = picture.channels + (picture.alpha is not None)
-    row = width * channels * picture.pixels.itemsize
-    rows = max(1, _STRIP // row)
-    big = row * height >= _CLASSIC_LIMIT
+    rows = max(1, _STRIP // (width * channels * picture.pixels.itemsize))
     texts = _exif_tags(picture.metadata)
     directories = {code: texts.pop(code) for code in _PLACEHOLDERS if code in texts}
     if big:
         directories.clear()
-    tifffile.imwrite(
-        stream,
+    writer.write(
         map_in_order(_compress, picture.bands(rows)),
         shape=(height, width, channels)[: 3 if channels > 1 else 2],
         dtype=picture.pixels.dtype,
-        byteorder="<",
-        bigtiff=big,
         photometric="rgb" if picture.channels == 3 else "minisblack",
         planarconfig="contig" if channels > 1 else None,
         extrasamples=None if picture.alpha is None else ["unassalpha"],
@@ -75,8 +92,7 @@ def write_tiff(stream: BinaryIO, picture: Picture) -> None:
         metadata=None,
         software=False,
     )
-    for code, values in directories.items():
-        _append_directory(stream, code, values)
+    return directories
 
 
 def _blocks(picture: Picture) -> Iterator[tuple[int, int, int, bytes, bool]]:
@@ -107,7 +123,7 @@ def _exif_tags(metadata: Metadata) -> dict[int, Any]:
         return {}
 
 
-def _append_directory(stream: BinaryIO, code: int, values: dict[int, Any]) -> None:
+def _append_directory(stream: BinaryIO, page: int, code: int, values: dict[int, Any]) -> None:
     """Write a directory at the end of the file and turn the placeholder for it into its tag."""
     import tifffile
 
@@ -116,7 +132,7 @@ def _append_directory(stream: BinaryIO, code: int, values: dict[int, Any]) -> No
         directory[tag] = value
     stream.seek(0)
     with tifffile.TiffFile(stream) as file:
-        entry = file.pages[0].tags[_PLACEHOLDERS[code]].offset
+        entry = file.pages[page].tags[_PLACEHOLDERS[code]].offset
     end = stream.seek(0, 2)
     stream.write(bytes(end % 2))
     end += end % 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
 from lib_upscale.errors import FormatLimitError, OutputError, PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
@@ -198,3 +198,31 @@ def test_gif_frames_that_build_on_each_other_come_whole(tmp_path):
     frames = list(read_frames(tmp_path / "a.gif").frames())
     assert frames[1].picture.pixels[0, 0].tolist() == [10, 20, 30]
     assert frames[1].picture.pixels[2, 2].tolist() == [200, 100, 50]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.parametrize("suffix", [".avif", ".webp", ".png", ".gif"])
+def test_an_animated_avif_keeps_frames_and_times(suffix, tmp_path):
+    colors, times = [(200, 30, 30), (30, 200, 30), (30, 30, 200)], [50, 100, 200]
+    images = [Image.new("RGB", (32, 24), color) for color in colors]
+    images[0].save(tmp_path / "a.avif", save_all=True, append_images=images[1:], duration=times)
+    source = read_frames(tmp_path / "a.avif")
+    assert (source.count, source.size) == (3, Size(32, 24))
+    write_animation(source.frames(), tmp_path / f"b{suffix}", plays=source.plays)
+    with Image.open(tmp_path / f"b{suffix}") as found:
+        assert found.n_frames == 3
+        for number, color in enumerate(colors):
+            found.seek(number)
+            assert np.abs(np.asarray(found.convert("RGB"), int) - color).max() < 16
+            assert found.info["duration"] == times[number]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_an_animation_that_lies_on_its_side_is_turned(suffix, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    images = [Image.new("RGB", (12, 8), (level, 0, 0)) for level in (0, 255)]
+    images[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=images[1:], duration=50, exif=exif.tobytes())
+    source = read_frames(tmp_path / f"a{suffix}")
+    assert source.size == Size(8, 12)
+    assert [frame.picture.size for frame in source.frames()] == [Size(8, 12)] * 2

@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, ImageFile, features
 from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import FormatLimitError, OutputError, PictureError, PictureTooLargeError, SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io import Format, check_writable, is_picture, read_picture, write_picture
+from lib_upscale.image.io import Format, check_writable, is_picture, read_picture, read_size, write_picture
 from lib_upscale.image.io.opening import check_pixels
 from lib_upscale.image.metadata import PARAMETERS, Metadata, apply_orientation
 from lib_upscale.image.picture import Picture
@@ -357,3 +357,17 @@ def test_real_photographs(shared_images, tmp_path):
         write_picture(picture, tmp_path / "a.png")
         assert same_pixels(read_picture(tmp_path / "a.png"), picture)
         assert (tmp_path / "a.png").stat().st_size < 1.1 * source.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["orientation-in-xmp-only.jpg", "orientation-as-long.jpg"])
+def test_orientation_wherever_it_stands(name, tmp_path):
+    """ImageMagick and browsers turn the one, Lightroom the other."""
+    path = Path(__file__).parent / "files" / name
+    with Image.open(path) as image:
+        upright = np.asarray(image.transpose(Image.Transpose.ROTATE_270))
+        size = image.size
+    found = read_picture(path)
+    assert (found.pixels == upright).all()
+    assert read_size(path) == found.size == Size(size[1], size[0])
+    write_picture(found, tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").size == found.size, "it is not turned twice"

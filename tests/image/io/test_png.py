@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.png_chunks import SIGNATURE, Header, PngError, chunk
+from lib_upscale.image.io import read_picture, write_picture
+from lib_upscale.image.io.png_chunks import SIGNATURE, Header, PngError, chunk, chunks
 from lib_upscale.image.io.png_reader import read_png
 from lib_upscale.image.io.png_writer import write_png
 from lib_upscale.image.metadata import Metadata
@@ -198,3 +199,24 @@ def test_texts_survive(texts):
         io.BytesIO(written(Picture(np.zeros((1, 1, 1), np.uint8)), metadata=Metadata(text=texts)))
     )
     assert dict(metadata.text) == texts
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_chunks_that_say_what_the_values_mean_are_copied(bits, channels, tmp_path):
+    """Wide-gamut and HDR images: without these they are shown as sRGB."""
+    color = {"cICP": b"\x0c\x10\x00\x01", "gAMA": struct.pack(">I", 100000), "cHRM": bytes(range(32))}
+    color |= {"sRGB": b"\x00", "mDCV": bytes(24), "cLLI": bytes(8)}
+    plain = Picture(noise((8, 9, channels), bits, 1))
+    write_picture(plain, tmp_path / "plain.png")
+    content = (tmp_path / "plain.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(
+        content[:33] + b"".join(chunk(kind.encode(), body) for kind, body in color.items()) + content[33:]
+    )
+    found = read_picture(tmp_path / "a.png")
+    assert same_pixels(found, plain)
+    write_picture(found, tmp_path / "b.png")
+    with (tmp_path / "b.png").open("rb") as stream:
+        kinds = dict(chunks(stream))
+    assert {kind: kinds[kind.encode()] for kind in color} == color
+    assert list(kinds).index(b"cICP") < list(kinds).index(b"IDAT")

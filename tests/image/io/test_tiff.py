@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from PIL import Image
 
 from lib_upscale.errors import PictureError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io import read_picture, tiff_writer, write_picture
+from lib_upscale.image.io import read_pages, read_picture, tiff_writer, write_pages, write_picture
 from lib_upscale.image.io.tiff_writer import write_tiff
 from lib_upscale.image.metadata import PARAMETERS, Metadata
 from lib_upscale.image.picture import Picture
@@ -113,7 +116,7 @@ def write_lzw(path, values):
         file.pages[0].tags[259].overwrite(5)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_sixteen_bits_in_lzw(channels, tmp_path):
     """Pillow unpacks what tifffile can't without a further package."""
     values = noise((9, 8, channels), 16, channels)
@@ -126,6 +129,8 @@ def test_sixteen_bits_in_lzw(channels, tmp_path):
 @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is there")
 def test_what_needs_imagecodecs_says_so(tmp_path):
     write_lzw(tmp_path / "a.tif", noise((9, 8, 2), 16, 1))
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages[0].tags[259].overwrite(34887)  # LERC
     with pytest.raises(PictureError, match=r"needs a package: pip install imagecodecs"):
         read_picture(tmp_path / "a.tif")
 
@@ -178,3 +183,113 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path):
     write_picture(Picture(noise((9, 8, 3), 16, 1)), tmp_path / "a.tif")
     with pytest.raises(PictureError, match="limit"):
         read_picture(tmp_path / "a.tif", limit_pixels=Size(9, 8).pixels - 1)
+
+
+FILES = Path(__file__).parent / "files"
+
+
+def save(path, values, **options):
+    """A TIFF of (height, width) or (height, width, 3 or more) values."""
+    options = {"photometric": "rgb" if values.ndim == 3 else "minisblack", "metadata": None} | options
+    tifffile.imwrite(path, values, **options)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_every_sample_format_spans_black_to_white(dtype, order, compression, tmp_path):
+    """Signed numbers from the lowest on, as ImageMagick has them in 16 bits."""
+    kind = np.dtype(dtype)
+    low, high = (0, 1) if kind.kind == "f" else (np.iinfo(kind).min, np.iinfo(kind).max)
+    values = np.array([[low, high], [high, low]], kind)
+    found = read_picture(save(tmp_path / "a.tif", values, byteorder=order, compression=compression))
+    assert found.bits == (8 if kind.itemsize == 1 else 16)
+    assert found.pixels[..., 0].tolist() == [[0, found.levels], [found.levels, 0]]
+
+
+@pytest.mark.parametrize("bits", [9, 10, 12, 14, 15])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_integers_between_eight_and_sixteen_bits_span_black_to_white(bits, channels, tmp_path):
+    values = np.random.default_rng(bits).integers(0, 2**bits, (5, 7, channels), np.uint16)
+    spread = values.reshape(5, -1, 1) >> np.arange(bits - 1, -1, -1) & 1
+    packed = np.packbits(spread.reshape(5, -1).astype(np.uint8), axis=1)
+    path = save(tmp_path / "a.tif", packed)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages[0].tags
+        tags[256].overwrite(7)
+        tags[258].overwrite((bits,) * channels)
+        tags[262].overwrite(1 if channels == 1 else 2)
+        tags[277].overwrite(channels)
+    assert (read_picture(path).pixels == np.rint(values.astype(float) * 65535 / (2**bits - 1))).all()
+
+
+def test_twelve_bits_as_a_camera_writes_them():
+    found = read_picture(FILES / "grey-12-bit.tif")
+    assert (found.pixels.min(), found.pixels.max()) == (0, 65535)
+
+
+def test_planes_in_lzw():
+    with Image.open(FILES / "rgb16-planar-lzw.tif") as image:  # in 8 bits, but by another decoder
+        assert (read_picture(FILES / "rgb16-planar-lzw.tif").pixels >> 8 == np.asarray(image)).all()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_deflate_with_the_predictor_of_floats(dtype, tmp_path):
+    """Adobe's technical note 3: bytes sorted by weight, then each less the one before."""
+    values = np.random.default_rng(1).random((6, 5, 3)).astype(dtype)
+    size = values.itemsize
+    planes = values.astype(f">{dtype}").view(np.uint8).reshape(6, 15, size).swapaxes(1, 2).reshape(6, -1, 3).copy()
+    planes[:, 1:] -= planes[:, :-1].copy()
+    data = zlib.compress(planes.tobytes())
+    tags = {256: 5, 257: 6, 258: size * 8, 259: 8, 262: 2, 273: 0, 277: 3, 278: 6, 279: len(data), 317: 3, 339: 3}
+    start = 8 + 2 + 12 * len(tags) + 4
+    entries = [struct.pack("<HHII", tag, 4, 1, value if tag != 273 else start) for tag, value in tags.items()]
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(tags)) + b"".join(entries) + bytes(4) + data)
+    assert (read_picture(path).pixels == np.rint(values.astype(np.float32) * 65535)).all()
+
+
+def test_floats_with_highlights_above_white_are_not_darkened(tmp_path):
+    values = np.array([[0, 0.25, 0.5, 1.0, 1.5, np.nan, np.inf]], np.float32)
+    found = read_picture(save(tmp_path / "a.tif", values)).pixels.ravel().tolist()
+    assert found == [0, 16384, 32768, 65535, 65535, 0, 65535]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("extra", "place"), [([0], None), ([2], 3), ([0, 2], 4), ([0, 0], None), ([2, 0], 3)])
+def test_of_extra_samples_only_alpha_is_alpha(bits, extra, place, tmp_path):
+    values = noise((9, 8, 3 + len(extra)), bits, 1)
+    found = read_picture(save(tmp_path / "a.tif", values, extrasamples=extra))
+    assert (found.pixels == values[..., :3]).all()
+    assert (found.alpha is None) == (place is None)
+    assert place is None or (found.alpha == values[..., place]).all()
+
+
+class TestPages:
+    def test_all_are_read_and_written(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x8769] = {0x9003: "2020:01:02 03:04:05"}
+        pictures = [
+            Picture(noise((9, 8, 3), 8, 1), None, Metadata(exif=exif.tobytes()[6:], dpi=(72.0, 72.0))),
+            Picture(noise((5, 6, 1), 16, 2), noise((5, 6), 16, 3), Metadata(xmp=b"<x/>")),
+            Picture(noise((4, 4, 3), 16, 4), None, Metadata(exif=exif.tobytes()[6:])),
+        ]
+        write_pages(pictures, tmp_path / "a.tif", [picture.size for picture in pictures])
+        pages = read_pages(tmp_path / "a.tif")
+        assert pages.sizes == tuple(picture.size for picture in pictures)
+        for found, picture in zip(pages.pictures(), pictures, strict=True):
+            assert same_pixels(found, picture)
+            assert (found.metadata.xmp, found.metadata.dpi) == (picture.metadata.xmp, picture.metadata.dpi)
+            assert (found.metadata.exif is None) == (picture.metadata.exif is None)
+        assert [page.shape for page in tifffile.TiffFile(tmp_path / "a.tif").pages] == [(9, 8, 3), (5, 6, 2), (4, 4, 3)]
+
+    def test_a_single_page_is_no_pages(self, tmp_path):
+        assert read_pages(save(tmp_path / "a.tif", noise((5, 6, 3), 16, 1))) is None
+
+    def test_a_preview_is_no_page(self, tmp_path):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            writer.write(noise((4, 5, 3), 8, 1), photometric="rgb", subfiletype=1)
+            writer.write(values := noise((8, 10, 3), 8, 2), photometric="rgb")
+        assert read_pages(tmp_path / "a.tif") is None
+        assert (read_picture(tmp_path / "a.tif").pixels == values).all()
