@@ -171,7 +171,7 @@ def check_the_api_s_arguments_of_none_are_off(_: Path) -> None:
     assert pictures[0].size == image.size
 
 
-def _arguments(**values: Any) -> list[Any]:
+def extras_arguments(**values: Any) -> list[Any]:
     usual = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
     return list(
         scripts.scripts_postproc.create_args_for_run({"Upscale": BUILTIN_OFF, postprocess.NAME: {**usual, **values}})
@@ -190,7 +190,7 @@ def check_a_picture_that_fails_ends_no_batch(_: Path) -> None:
     images = [picture(seed=seed) for seed in range(3)]
     with replaced(postprocess, "process", process):
         pictures, text, *_rest = postprocessing.run_postprocessing(
-            1, None, images, "", "", True, *_arguments(), save_output=False
+            1, None, images, "", "", True, *extras_arguments(), save_output=False
         )
     assert [result.size for result in pictures] == [(40, 24), (40, 24)]
     assert "1 image failed" in text
@@ -199,7 +199,7 @@ def check_a_picture_that_fails_ends_no_batch(_: Path) -> None:
 
 def check_one_picture_that_fails_raises(_: Path) -> None:
     with raises("models/Lora"):
-        args = _arguments(model=LORA)
+        args = extras_arguments(model=LORA)
         postprocessing.run_postprocessing(0, picture(), None, "", "", True, *args, save_output=False)
     assert postprocessing.shared is shared, "the host's modules are back after an error too"
 
@@ -255,7 +255,7 @@ def check_a_skipped_picture_is_dropped_and_the_rest_goes_on(_: Path) -> None:
     images = [picture(seed=seed) for seed in range(2)]
     with replaced(engine.engine, "upscale", upscale):
         pictures, text, *_rest = postprocessing.run_postprocessing(
-            1, None, images, "", "", True, *_arguments(), save_output=False
+            1, None, images, "", "", True, *extras_arguments(), save_output=False
         )
     assert len(calls) == 2
     assert [np.array_equal(result, np.asarray(images[1]).repeat(2, 0).repeat(2, 1)) for result in pictures] == [True]
@@ -286,7 +286,7 @@ def check_switched_off_in_the_host_s_settings_is_off(_: Path) -> None:
     image = picture()
     with option_set("postprocessing_disable_in_extras", [postprocess.NAME]):
         pictures, *_rest = postprocessing.run_postprocessing(
-            0, image, None, "", "", True, *_arguments(), save_output=False
+            0, image, None, "", "", True, *extras_arguments(), save_output=False
         )
     assert pictures[0].size == image.size
 

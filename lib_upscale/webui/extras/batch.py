@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -95,6 +96,7 @@ class _ExtrasJob:
         self._output_dir = str(arguments.get("output_dir") or "")
         self._report = Report()
         self._is_uncounted = False
+        self._unsaved: list[Any] = []
 
     def run(self, original: Callable[[], object]) -> object:
         """Run the host's function; its answer, with what happened in the text that is shown beside the results."""
@@ -103,7 +105,9 @@ class _ExtrasJob:
         self._runner = module.scripts.scripts_postproc
         runner = _Proxy(self._runner, run=self._run_scripts)
         proxies = {
-            "images": _Proxy(module.images, read=self._read, save_image=self._save),
+            "images": _Proxy(
+                module.images, read=self._read, save_image=self._save, read_info_from_image=self._read_info
+            ),
             "scripts": _Proxy(module.scripts, scripts_postproc=runner),
             "shared": _Proxy(module.shared, listfiles=self._list),
         }
@@ -141,6 +145,11 @@ class _ExtrasJob:
         recurse = is_on and self._values.get("recurse")
         files = list_below(folder, self._output_dir) if recurse else self._shared.listfiles(folder)
         files = [path for path in files if not self._outputs.is_own_result(path)]
+        if not files:
+            has_folders = not recurse and any(path.is_dir() for path in _children(folder))
+            self._report.empty = f"no images in {folder}" + (
+                ", only subfolders: choose Include subfolders" if has_folders else ""
+            )
         self._outputs.protect(files)
         if is_on and self._values.get("skip_done"):
             settings = upscale_controls.settings_of(self._values)
@@ -155,6 +164,18 @@ class _ExtrasJob:
         if self._inputs.mode is Mode.DIRECTORY:
             self._begin_image()
         return self._inputs.read(source, lambda: self._images.read(source, **options))
+
+    def _read_info(self, image: Image.Image) -> tuple[str | None, dict[str, Any]]:
+        """In place of `images.read_info_from_image`, which ends the job at EXIF data that are damaged."""
+        try:
+            info: tuple[str | None, dict[str, Any]] = self._images.read_info_from_image(image)
+        except Exception:
+            image.info.pop("exif", None)
+            try:
+                info = self._images.read_info_from_image(image)
+            except Exception:
+                info = (None, {})
+        return info
 
     def _run_scripts(self, pp: HostPostprocessed, args: Sequence[object]) -> None:
         """In place of `scripts_postproc.run`: an error is the problem of that one image."""
@@ -180,6 +201,7 @@ class _ExtrasJob:
             return
         try:
             self._runner.run(pp, args)
+            self._unsaved = [pp, *getattr(pp, "extra_images", ())]
         except CancelledError:
             # The host drops an image that was skipped; an interrupted job ends before the next one.
             if not self._inputs.are_several and not state.skipped:
@@ -200,9 +222,12 @@ class _ExtrasJob:
         elif not self._inputs.are_several:
             raise UpscalePlusError(problem)
         else:
-            self._report.failed.append((name, problem))
-            console.warn(name_problem(name, problem))
+            self._report_failure(name, problem)
         environment.state().skipped = True
+
+    def _report_failure(self, name: str, problem: str) -> None:
+        self._report.failed.append((name, problem))
+        console.warn(name_problem(name, problem))
 
     def _save(self, image: Image.Image, *arguments: object, **named: object) -> object:
         """In place of `images.save_image`: into the folder that belongs to the source, and over nothing."""
@@ -212,7 +237,23 @@ class _ExtrasJob:
             free = self._outputs.free_name(folder, str(name), f".{named.get('extension', 'png')}")
             self._report.renamed += free != name
             named.update(path=folder, forced_filename=free)
-        return self._images.save_image(image, *arguments, **named)
+        try:
+            return self._images.save_image(image, *arguments, **named)
+        except Exception as error:
+            if not self._inputs.are_several:
+                raise
+            problem = f"the result could not be saved ({error})"
+            self._report_failure(self._inputs.name(environment.state().job_no), problem)
+            for pp in self._unsaved:
+                pp.caption = None  # the host would put it into a file beside the image
+            return None, None
+
+
+def _children(folder: str) -> list[Path]:
+    try:
+        return list(Path(folder).iterdir())
+    except OSError:
+        return []
 
 
 class _Proxy:

@@ -18,6 +18,8 @@ class Report:
     skipped: int = 0
     renamed: int = 0
     interrupted: bool = False
+    empty: str = ""
+    """What to say of a folder without files."""
 
     def lines(self) -> list[str]:
         """Return what happened; empty if there is nothing to say."""
@@ -31,6 +33,8 @@ class Report:
             lines.append(f"{_count(self.not_images, 'file')} skipped, not an image")
         if self.renamed:
             lines.append(f"{_count(self.renamed, 'result')} renamed, so that nothing was overwritten")
+        if self.empty:
+            lines.append(self.empty)
         if self.interrupted:
             lines.append("interrupted")
         return lines

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import FunctionType
 
+from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.model import upscaler_device
 from lib_upscale.webui.host.protocols import HostUpscalerEntry
 
-__all__ = ["download", "list_upscalers", "load_network", "new_entry"]
+__all__ = ["download", "is_host_scaler", "list_upscalers", "load_network", "new_entry", "scaler_folders"]
 
 
 def list_upscalers() -> list[HostUpscalerEntry]:
@@ -16,6 +18,29 @@ def list_upscalers() -> list[HostUpscalerEntry]:
 
     upscalers: list[HostUpscalerEntry] = shared.sd_upscalers
     return upscalers
+
+
+def is_host_scaler(scaler: object) -> bool:
+    """Whether a scaler's class is the WebUI's own, of its modules or its built-in extensions."""
+    kind = type(scaler)
+    if kind.__module__.partition(".")[0] == "modules":
+        return True
+    from modules import paths
+
+    builtin = getattr(paths, "extensions_builtin_dir", None)
+    functions = (value for value in vars(kind).values() if isinstance(value, FunctionType))
+    return builtin is not None and any(Path(builtin) in Path(f.__code__.co_filename).parents for f in functions)
+
+
+def scaler_folders() -> list[Path]:
+    """The folders from which the WebUI's own scalers list files, each by what the scaler says itself."""
+    folders = []
+    for entry in list_upscalers():
+        original = getattr(entry.scaler, "original", None) or entry  # ours may have taken its place
+        if original.data_path and is_host_scaler(original.scaler):
+            named = (getattr(original.scaler, name, None) for name in ("model_path", "user_path"))
+            folders += [Path(folder) for folder in named if isinstance(folder, (str, Path)) and str(folder)]
+    return [folder for folder in dict.fromkeys(folders) if folder != environment.models_path()]
 
 
 def new_entry(name: str, path: str | None, scaler: object, scale: float) -> HostUpscalerEntry:

@@ -10,12 +10,13 @@ from lib_upscale.models.catalog.catalog import Catalog, Entry
 from lib_upscale.models.model_files import file_fingerprint
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.upscalers import scaler_folders
 from lib_upscale.webui.upscalers import settings_page
 
 __all__ = ["ModelList"]
 
 _FAMILIES = ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "GFPGAN", "BSRGAN", "upscale_models")
-"""Folders below `models` where people keep upscalers."""
+"""Folders below `models` where people keep upscalers, whether or not this host lists any from there."""
 _NOT_UPSCALERS = frozenset({"codeformer_models_path", "ldsr_models_path", "clip_models_path"})
 """Arguments of the command line that name folders of other models."""
 _LOOSE_ENDINGS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
@@ -114,7 +115,7 @@ def _model_folders() -> tuple[Path, ...]:
     flags = environment.command_line_options().items()
     flagged = [Path(str(value)) for flag, value in flags if value and _is_for_upscalers(flag)]
     below = [environment.models_path() / family for family in _FAMILIES]
-    return tuple(dict.fromkeys([*below, *flagged, *settings_page.folders()]))
+    return tuple(dict.fromkeys([*below, *flagged, *scaler_folders(), *settings_page.folders()]))
 
 
 def _is_for_upscalers(flag: str) -> bool:

@@ -16,16 +16,11 @@ from lib_upscale.errors import CancelledError, ModelFileError, UpscalePlusError
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.webui.host import console, jobs
 from lib_upscale.webui.host.protocols import HostUpscalerEntry
-from lib_upscale.webui.host.upscalers import download, list_upscalers, load_network, new_entry
+from lib_upscale.webui.host.upscalers import download, is_host_scaler, list_upscalers, load_network, new_entry
 from lib_upscale.webui.upscalers import settings_page
 from lib_upscale.webui.upscalers.engine import engine, model_list
 
 __all__ = ["Scaler", "check", "is_run_by_us", "names", "path_key", "publish", "refresh", "withdraw"]
-
-_TAKEN_OVER = frozenset(
-    f"Upscaler{family}" for family in ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "BSRGAN")
-)
-"""The host's own classes that run networks from files; LDSR is another matter and stays the host's."""
 
 
 class Scaler:
@@ -60,8 +55,17 @@ class Scaler:
     def upscale(
         self, img: Image.Image, scale: float, selected_model: str | None = None, *_: object, **__: object
     ) -> Image.Image:
-        """Upscale by exactly that factor, both sides rounded to whole pixels. Raises `UpscalePlusError`."""
+        """Upscale by exactly that factor, both sides rounded to whole pixels.
+
+        An image that is to become smaller is only resized, as the host does it, unless the model works at 1x.
+
+        Raises:
+            UpscalePlusError: What the model raises.
+        """
         self.scale = int(scale) if scale == int(scale) else scale
+        if scale < 1 and not self._works_at_1x():
+            console.say(f"made smaller without {self.name}: the image is larger than the target")
+            return _resize_plainly(img, scale)
         return self._run(img, scale)
 
     def do_upscale(self, img: Image.Image, selected_model: str | None = None, *_: object, **__: object) -> Image.Image:
@@ -95,6 +99,10 @@ class Scaler:
         """Raise what would prevent it from running, as far as that is known without a download."""
         if isinstance(self.path, Path):
             model_list.catalog.find(str(self.path))
+
+    def _works_at_1x(self) -> bool:
+        model = _identify(self.path) if isinstance(self.path, Path) else None
+        return model is not None and model.identity.network is not None and model.identity.network.scale == 1
 
     def _run(self, img: Image.Image, scale: float | None) -> Image.Image:
         settings = settings_page.usual().changed(model=str(self.file()), scale=None if scale is None else float(scale))
@@ -176,8 +184,11 @@ def _scaler_of(name: str | None) -> Scaler | None:
 
 
 def _take_over(entry: HostUpscalerEntry) -> HostUpscalerEntry:
-    """The entry for its place: run by us, if it is one of the host's that runs a network from a file."""
-    if isinstance(entry.scaler, Scaler) or type(entry.scaler).__name__ not in _TAKEN_OVER or not entry.data_path:
+    """The entry for its place: run by us, if it is one of the host's that runs a network from a file.
+
+    LDSR has no file in its entry and stays the host's; so do the upscalers of other extensions.
+    """
+    if isinstance(entry.scaler, Scaler) or not entry.data_path or not is_host_scaler(entry.scaler):
         return entry
     path = _local_file(entry)
     if path is None and not str(entry.data_path).startswith("http"):
@@ -266,5 +277,9 @@ def _download(address: str, original: HostUpscalerEntry) -> Path:
 def _resize_interrupted(img: Image.Image, scale: float | None) -> Image.Image:
     """What the host itself gives while it stops: it discards the image or shows it as far as it came."""
     console.say("interrupted: the image was not upscaled")
-    factor = scale or 1
-    return img.resize((round(img.width * factor), round(img.height * factor)), Image.Resampling.LANCZOS)
+    return _resize_plainly(img, scale or 1)
+
+
+def _resize_plainly(img: Image.Image, scale: float) -> Image.Image:
+    sides = (max(1, round(img.width * scale)), max(1, round(img.height * scale)))
+    return img.resize(sides, Image.Resampling.LANCZOS)

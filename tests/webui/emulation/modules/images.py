@@ -1,6 +1,7 @@
 """Pictures in and out."""
 
 import os
+import struct
 
 from PIL import Image
 
@@ -11,8 +12,10 @@ def read(fp, **more):
 
 
 def read_info_from_image(image):
-    """(parameters, everything else)."""
+    """(parameters, everything else). EXIF data that end too early are an error, as in the host."""
     items = dict(image.info)
+    if 0 < len(items.get("exif", b"")) < 40:
+        raise struct.error("unpack requires a buffer of 2 bytes")
     return items.pop("parameters", None), items
 
 

@@ -32,6 +32,7 @@ def run_postprocessing(
             except Exception:
                 continue
         picture = picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGB")
+        images.read_info_from_image(picture)
         pp = scripts_postprocessing.PostprocessedImage(picture)
         scripts.scripts_postproc.run(pp, args)
         if shared.state.skipped:
