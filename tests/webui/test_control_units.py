@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from PIL import Image
 
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.webui.tiled_sampling.controlnet_units import check, crop_units, digest, has_enabled
+from lib_upscale.webui.tiled_sampling.controlnet_units import (
+    check,
+    crop_units,
+    digest,
+    has_enabled,
+    of_second_pass,
+)
 
 CANVAS, TILE = Size(256, 128), Region(64, 32, 64, 64)
 
@@ -93,3 +100,46 @@ def test_the_digest_follows_pictures_and_settings_and_survives_a_restart() -> No
     assert same[0] == same[1]
     assert digest([Unit(image=halves()[::-1, ::-1])]) != same[0]
     assert digest([Unit(image=halves(), module="canny")]) != same[0]
+
+
+class HiResFixOption(Enum):
+    BOTH = "Both"
+    LOW_RES_ONLY = "Low res only"
+    HIGH_RES_ONLY = "High res only"
+
+
+@dataclass
+class ForgeUnit(Unit):
+    hr_option: Any = HiResFixOption.BOTH
+    use_preview_as_input: bool = False
+    generated_image: Any = None
+    input_mode: Any = "simple"
+
+
+def test_units_for_the_first_pass_alone_stay_out_of_the_second() -> None:
+    for option in (HiResFixOption.LOW_RES_ONLY, "Low res only", "HiResFixOption.LOW_RES_ONLY", 1):
+        unit, plain = ForgeUnit(hr_option=option), {"model": "m", "hr_option": option}
+        changed = of_second_pass([unit, plain, "text"])
+        assert not has_enabled(changed), option
+        assert (unit.enabled, changed[2]) == (True, "text")
+    for option in (*HiResFixOption, "Both", "High res only", 0, 2, None):
+        if option is not HiResFixOption.LOW_RES_ONLY:
+            units = [ForgeUnit(hr_option=option), {"model": "m", "hr_option": option}, Unit()]
+            assert of_second_pass(units) == units, option
+
+
+def test_a_preview_used_as_input_is_cut_like_the_image() -> None:
+    (changed,) = crop_units([ForgeUnit(use_preview_as_input=True, generated_image=halves())], TILE, CANVAS)
+    assert shown(changed.generated_image).shape == (64, 64, 3)
+    unused = ForgeUnit(generated_image=halves())
+    assert crop_units([unused], TILE, CANVAS)[0] is unused
+
+
+def test_units_that_read_images_themselves_are_refused_unless_they_are_seen_whole() -> None:
+    input_mode = Enum("InputMode", {"SIMPLE": "simple", "BATCH": "batch", "MERGE": "merge"})
+    check([ForgeUnit(input_mode=mode) for mode in ("simple", input_mode["SIMPLE"])])
+    check([ForgeUnit(input_mode=input_mode["MERGE"], module="ip-adapter_clip_sd15")])
+    check([ForgeUnit(input_mode="batch", enabled=False)])
+    for mode in (input_mode["BATCH"], input_mode["MERGE"], "batch", "merge"):
+        with pytest.raises(SettingsError, match="Batch and Multi-Inputs"):
+            check([ForgeUnit(input_mode=mode)])

@@ -26,6 +26,7 @@ from lib_upscale.webui.host.images import resize_image, save_image, to_pil
 from lib_upscale.webui.host.model import apply_circular, vae_network
 from lib_upscale.webui.host.processing import create_infotext, decode_first_stage, new_img2img
 from lib_upscale.webui.host.protocols import HostImg2Img, HostTxt2Img
+from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
 from lib_upscale.webui.tiled_sampling.host_patches import first_checkpoint_is, quiet_host
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
@@ -167,13 +168,15 @@ class _Bar:
 def _img2img(p: HostTxt2Img, prompt: str) -> HostImg2Img:
     """The host's parameters of an img2img with what hires fix was given."""
     img2img = new_img2img(p)
-    img2img.scripts_value, img2img.script_args_value = p.scripts_value, p.script_args_value
+    img2img.scripts_value = p.scripts_value
+    img2img.script_args_value = controlnet_units.of_second_pass(p.script_args_value or ())
     img2img.steps = p.hr_second_pass_steps or p.steps
     img2img.sampler_name = p.hr_sampler_name or p.sampler_name
     optional = {"scheduler": getattr(p, "hr_scheduler", None) or getattr(p, "scheduler", None)}
     for name, hires_name in (("cfg_scale", "hr_cfg"), ("distilled_cfg_scale", "hr_distilled_cfg")):  # Forge's
         if hasattr(p, hires_name):
-            optional[name] = getattr(p, hires_name)
+            # reForge's default is 0, which means the first pass's.
+            optional[name] = getattr(p, hires_name) or getattr(p, name, None)
     for name, value in optional.items():
         setattr(img2img, name, value)
     img2img.token_merging_ratio = p.get_token_merging_ratio(for_hr=True)

@@ -11,8 +11,14 @@ _NAME = "Upscale Plus"
 
 
 def say(text: str) -> None:
-    """Print a line in the console."""
-    print(f"{_NAME}: {text}", file=sys.stdout, flush=True)  # noqa: T201
+    """Print a line in the console, with question marks for what its encoding lacks."""
+    stream = sys.stdout
+    line = f"{_NAME}: {text}"
+    try:
+        print(line, file=stream, flush=True)
+    except UnicodeEncodeError:  # a console, or a pipe on Windows, that is not UTF-8
+        encoding = stream.encoding or "ascii"
+        print(line.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 
 
 def report(text: str) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "data_path",
     "forge_objects",
     "has_tooltips",
+    "hidden_folders",
     "host_kind",
     "memory_management",
     "models_path",
@@ -112,6 +113,13 @@ def add_option(key: str, info: str, *arguments: object, **named: object) -> None
     from modules import shared
 
     shared.opts.add_option(key, shared.OptionInfo(*arguments, **named).info(info))
+
+
+def hidden_folders() -> dict[str, object]:
+    """What the host gives every component that names folders: invisible with `--hide-ui-dir-config`."""
+    from modules import shared
+
+    return dict(getattr(shared, "hide_dirs", {}))
 
 
 def option(key: str, default: _T) -> _T:

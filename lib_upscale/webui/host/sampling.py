@@ -21,6 +21,8 @@ __all__ = [
 ]
 
 
+_EMPTY_SIDE = 512
+"""Pixels a side that the empty prompt is encoded for: the size changes SDXL's vector alone, not the text."""
 _DISTRIBUTIONS = (
     "ldm.modules.distributions.distributions",
     "sgm.modules.distributions.distributions",
@@ -92,7 +94,12 @@ def prompt_at(encoded: object, step: int) -> Tensor | Mapping[str, Tensor]:
 
 
 def empty_prompt() -> Tensor:
-    """The encoded empty prompt, (tokens, channels), with which the host makes prompts equally long."""
-    empty = loaded_model().cond_stage_model_empty_prompt
-    text: Tensor = empty["crossattn"] if isinstance(empty, dict) else empty
+    """The encoded empty prompt, (tokens, channels), with which the host makes prompts equally long.
+
+    Forge and Forge Neo do not keep one: there it is encoded.
+    """
+    empty = getattr(loaded_model(), "cond_stage_model_empty_prompt", None)
+    if empty is None:
+        empty = prompt_at(encode_prompt("", _EMPTY_SIDE, _EMPTY_SIDE, 1), 0)
+    text: Tensor = empty if isinstance(empty, Tensor) else empty["crossattn"]
     return text[0] if text.dim() == 3 else text

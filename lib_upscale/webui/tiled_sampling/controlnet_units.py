@@ -20,11 +20,13 @@ from PIL import Image
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 
-__all__ = ["check", "crop_units", "digest", "has_enabled"]
+__all__ = ["check", "crop_units", "digest", "has_enabled", "of_second_pass"]
 
 _IMAGES = ("image", "input_image", "mask", "mask_image", "image_fg", "mask_image_fg", "effective_region_mask")
 _KNOWN = ("module", "model")
 """A dictionary that has any of them is a unit; one of images alone is a value of some other script."""
+_WHOLE_IMAGE = ("ip_adapter", "instant_id", "photomaker", "clip", "revision", "reference", "shuffle", "style")
+"""Preprocessors that take an image for what it shows, not for where."""
 _PLAIN = (str, int, float, bool, bytes, list, tuple, Enum)
 
 
@@ -37,9 +39,11 @@ def check(arguments: Sequence[object]) -> None:
     """Check the arguments of ControlNet's own script.
 
     Raises:
-        SettingsError: For a unit of a kind that is not known here.
+        SettingsError: For a unit of a kind that is not known here, or one that reads its images from files.
     """
     for unit in arguments:
+        if _is_enabled(unit):
+            _check_input(unit)
         if unit is None or isinstance(unit, _PLAIN) or _is_unit(unit):
             continue
         enabled = unit.get("enabled", False) if isinstance(unit, dict) else getattr(unit, "enabled", True)
@@ -48,6 +52,21 @@ def check(arguments: Sequence[object]) -> None:
                 f"This version of ControlNet, whose units are kept as {type(unit).__name__}, is not supported",
                 "switch ControlNet off for this image, or use a version whose units have image and module",
             )
+
+
+def _check_input(unit: object) -> None:
+    """Raise for a unit that reads its images itself: each tile would get the whole of them."""
+    mode = _get(unit, "input_mode")
+    value = str(mode.value if isinstance(mode, Enum) else mode).rpartition(".")[2].lower()
+    if value not in ("batch", "merge"):
+        return
+    module = str(_get(unit, "module") or "").lower().replace("-", "_")
+    if value == "merge" and any(name in module for name in _WHOLE_IMAGE):
+        return  # meant to be seen whole by every tile
+    raise SettingsError(
+        "ControlNet's tabs Batch and Multi-Inputs are not supported, as their images can't be cut to tiles",
+        "choose Single Image in the ControlNet unit, or switch it off",
+    )
 
 
 def crop_units(arguments: Sequence[object], region: Region, canvas: Size) -> list[object]:
@@ -65,6 +84,15 @@ def crop_units(arguments: Sequence[object], region: Region, canvas: Size) -> lis
         SettingsError: For a unit whose image is of a kind that is not known here.
     """
     return [_crop_unit(unit, region, canvas) if _is_enabled(unit) else unit for unit in arguments]
+
+
+def of_second_pass(arguments: Sequence[object]) -> list[object]:
+    """Switch off the units that are for hires fix's first pass alone: for an img2img they would be for all of it.
+
+    Returns:
+        The same arguments with copies of those units.
+    """
+    return [_switch_off(unit) if _is_enabled(unit) and _is_low_resolution(unit) else unit for unit in arguments]
 
 
 def digest(arguments: Sequence[object]) -> str:
@@ -108,15 +136,33 @@ def _is_enabled(value: object) -> bool:
     return _is_unit(value) and bool(_get(value, "enabled"))
 
 
+def _is_low_resolution(unit: object) -> bool:
+    """Whether a unit is for the first pass alone; its option is an enumeration's member, its value, name or number."""
+    option = _get(unit, "hr_option")
+    value = option.value if isinstance(option, Enum) else option
+    return value in ("Low res only", "HiResFixOption.LOW_RES_ONLY") or (value == 1 and not isinstance(value, bool))
+
+
+def _switch_off(unit: object) -> object:
+    changed = copy.copy(unit)
+    if isinstance(changed, dict):
+        changed["enabled"] = False
+    else:
+        setattr(changed, "enabled", False)  # noqa: B010 (of any class)
+    return changed
+
+
 def _get(unit: object, name: str) -> object:
     return unit.get(name, True if name == "enabled" else None) if isinstance(unit, dict) else getattr(unit, name, None)
 
 
 def _crop_unit(unit: object, region: Region, canvas: Size) -> object:
-    if all(_is_empty(_get(unit, name)) for name in ("image", "input_image")):
+    uses_preview = bool(_get(unit, "use_preview_as_input"))  # Forge's: the map on the page is the image
+    names = (*_IMAGES, "generated_image") if uses_preview else _IMAGES
+    if all(_is_empty(_get(unit, name)) for name in ("image", "input_image", "generated_image") if name in names):
         return unit
     changed = copy.copy(unit)
-    for name in _IMAGES:
+    for name in names:
         value = _get(unit, name)
         if _is_empty(value):
             continue

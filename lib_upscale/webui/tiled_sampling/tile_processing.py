@@ -24,6 +24,8 @@ __all__ = ["tile_parameters"]
 
 _RESIZE_PLAINLY = 0
 _FILL_WITH_ORIGINAL = 1
+_COLLECTED = ("extra_result_images", "latents_after_sampling", "pixels_after_sampling")
+"""Lists of the Forge family that every run adds to; what tiles add to them belongs to no result."""
 
 
 def tile_parameters(
@@ -67,6 +69,9 @@ def tile_parameters(
     tile.refiner_checkpoint = tile.refiner_checkpoint_info = None
     tile.override_settings = {}  # they hold for the whole image and would be set and taken back for each tile
     tile.extra_generation_params, tile.comments = {}, {}
+    for name in _COLLECTED:
+        if hasattr(tile, name):
+            setattr(tile, name, [])
     tile.scripts_value = runner
     tile.script_args_value = _tile_arguments(p.script_args_value, runner, first.region, canvas)
     tile.scripts_setup_complete = True

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,6 +26,10 @@ __all__ = ["can_run_by_tiles", "vae_by_tiles"]
 
 _SMALLEST = 2 * vae.MARGIN + 16
 """Pixels a side of a tile of the VAE: below it the fast mode would compute margins alone."""
+
+
+_ABANDONED = 6 * 3600.0
+"""Seconds without a new file after which nobody works in a folder of activations: a run adds one at every layer."""
 
 
 def can_run_by_tiles(network: HostVae) -> bool:
@@ -60,6 +68,7 @@ def vae_by_tiles(
     side = max(tile, _SMALLEST)
     folder = environment.data_path() / "upscale-plus" / "vae"
     folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
     spill = Spill(folder, free_memory(torch.device("cpu")) // 2)
 
     def encode(images: Tensor, *_: object, **__: object) -> Tensor:
@@ -90,3 +99,11 @@ def vae_by_tiles(
 
     with replaced(network.encoder, "forward", encode), replaced(network.decoder, "forward", decode):
         yield
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what runs have left that were killed; another WebUI may be at work in the same folder."""
+    for left in folder.glob("vae-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)

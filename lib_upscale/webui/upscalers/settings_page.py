@@ -49,7 +49,14 @@ _DEFAULTS: dict[str, Any] = {
 def folders() -> list[Path]:
     """The folders that the person added, one a line."""
     lines = str(_value(_FOLDERS)).replace(";", "\n").splitlines()
-    return [Path(line.strip().strip('"')).expanduser() for line in lines if line.strip()]
+    return [_expand_user(Path(line.strip().strip('"'))) for line in lines if line.strip()]
+
+
+def _expand_user(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # "~name" of somebody who is not known: a folder that does not exist
+        return path
 
 
 def takes_over() -> bool:
@@ -92,7 +99,7 @@ def add_to_page(models_changed: Callable[[], None], memory_changed: Callable[[],
         _FOLDERS,
         "More folders with upscaler models",
         gr.Textbox,
-        {"lines": 3, "placeholder": "one folder a line"},
+        {"lines": 3, "placeholder": "one folder a line", **environment.hidden_folders()},
         models_changed,
         "In addition to those of the WebUI. Subfolders are searched too.",
         restrict_api=True,
