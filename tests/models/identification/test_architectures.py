@@ -116,6 +116,7 @@ def test_a_loaded_network_has_the_weights_of_spandrels_own_load(saved: Saved) ->
         assert torch.equal(actual[name], tensor), name
 
 
+@pytest.mark.slow
 def test_facts_need_no_large_weights(saved: Saved) -> None:
     """Only tensors of up to 4096 elements are read, and nothing falls back to loading the rest."""
     content = saved.content
