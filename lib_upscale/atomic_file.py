@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
+import re
 import secrets
+import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from lib_upscale.errors import OutputError
 
-__all__ = ["atomic_file"]
+__all__ = ["atomic_file", "check_place", "sweep"]
 
 _SAME_REASON = {
     getattr(errno, "EDQUOT", errno.ENOSPC): errno.ENOSPC,
@@ -35,7 +39,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))
     # In the same folder, as only there os.replace is a rename. Short, for `path` may be as long as names get.
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = target.with_name(_temporary_name())
     try:
         # Not tempfile: its files are readable by their owner alone, and the result would stay so.
         with temporary.open("x+b") as stream:
@@ -49,6 +53,57 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise _refused(path, error) from error
         raise
+
+
+def check_place(path: Path) -> None:
+    """Raise the `OutputError` that writing `path` would raise, as far as it can be known; its folder exists."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # a name that is too long
+        temporary = Path(os.path.realpath(path)).with_name(_temporary_name())
+        temporary.open("x").close()
+        temporary.unlink()
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files in a folder that processes on this machine left when they were killed."""
+    try:
+        files = list(folder.iterdir())
+    except OSError:
+        return
+    for file in files:
+        parts = _TEMPORARY.fullmatch(file.name)
+        if parts and parts["machine"] == _machine() and not _runs(int(parts["process"])):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+_TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,10})-[0-9a-f]{16}\.part")
+
+
+def _temporary_name() -> str:
+    return f".{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.part"
+
+
+def _machine() -> str:
+    """On a disk that machines share, a process number belongs to one of them."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _runs(process: int) -> bool:
+    if sys.platform == "win32":
+        return process == os.getpid()  # others' open files can't be removed there anyway
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _refused(path: Path, error: OSError) -> OutputError:

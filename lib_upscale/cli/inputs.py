@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib_upscale.errors import OutputError
-from lib_upscale.image.io.formats import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, Format, format_of, is_picture
+from lib_upscale.image.io.formats import (
+    SUPPORTED_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    Format,
+    format_of,
+    is_picture,
+    unreadable_kind,
+)
 
 __all__ = ["FileJob", "FileJobs", "Output", "find_jobs", "output_place"]
 
@@ -47,10 +54,13 @@ class Output:
 
 @dataclass(frozen=True)
 class FileJobs:
-    """The jobs, and the inputs that gave none, each with the reason."""
+    """The jobs, the inputs that gave none, and the files in folders that are no jobs."""
 
     jobs: tuple[FileJob, ...]
     missing: tuple[tuple[str, str], ...]
+    """Each with the reason."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Each with the reason, which is "" for a file that is no image."""
 
 
 def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | None) -> Output:
@@ -59,13 +69,13 @@ def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | 
     Raises `OutputError` where `out` can be neither.
     """
     path = Path(out)
-    is_folder = path.is_dir() or out.endswith(("/", os.sep))
+    is_folder = _is_folder(path) or out.endswith(("/", os.sep))
     if path.suffix.lower() in SUPPORTED_SUFFIXES and len(inputs) == 1 and not is_folder and _is_one_file(inputs[0]):
         written = format_of(path)
         if format not in (None, written):
             raise OutputError(path, f"has the suffix of another format than {format.value}", "keep one of the two")
         return Output(path.parent, path)
-    if path.exists() and not path.is_dir():
+    if os.path.lexists(path) and not _is_folder(path):
         raise OutputError(path, "is a file, not a folder for the results", "name a folder or a file such as out.png")
     return Output(path, None, suffix, format)
 
@@ -86,28 +96,33 @@ def find_jobs(
     """
     jobs: dict[tuple[str, str], FileJob] = {}
     missing = []
+    left_out: dict[str, str] = {}
     for name in inputs:
         count = 0
         for source, relative in _find_images(name, output.folder, is_result):
+            reason = _reason_to_leave_out(source, name)
+            if reason is not None:
+                left_out[str(source)] = reason
+                continue
             job = FileJob(source, output.path_for(relative))
             jobs.setdefault((_key(source), _key(job.output)), job)
             count += 1
         if not count:
             missing.append((name, _explain_nothing(name)))
     _check_outputs(list(jobs.values()))
-    return FileJobs(tuple(jobs.values()), tuple(missing))
+    return FileJobs(tuple(jobs.values()), tuple(missing), tuple(left_out.items()))
 
 
 def _find_images(name: str, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
-    """Yield each image and its path below the input."""
+    """Yield each file that may be an image, and its path below the input."""
     path = Path(name)
-    if path.is_dir():
+    if _is_folder(path):
         yield from _find_below(path, results, is_result)
-    elif path.exists() or path.is_symlink():
+    elif os.path.lexists(path):
         yield path, Path(path.name)
     elif glob.has_magic(name):
         root = _fixed_part(name)
-        for match in sorted(glob.iglob(name, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        for match in sorted(_matches(name)):
             file = Path(match)
             if file.is_file() and is_picture(file) and not is_result(file):
                 yield file, Path(os.path.relpath(file, root))
@@ -122,25 +137,44 @@ def _find_below(folder: Path, results: Path, is_result: Callable[[Path], bool]) 
         folders[:] = sorted(name for name in folders if name not in skipped)
         for name in sorted(files):
             file = place / name
-            if not name.startswith(".") and is_picture(file) and not is_result(file):
+            if not name.startswith(".") and not is_result(file):
                 yield file, file.relative_to(folder)
 
 
+def _reason_to_leave_out(file: Path, name: str) -> str | None:
+    """Why a file in the folder `name` is not upscaled, "" for one that is no image; None if it is."""
+    if not _is_folder(Path(name)) or is_picture(file):
+        return None
+    return unreadable_kind(file) or ""
+
+
 def _fixed_part(pattern: str) -> Path:
+    """The folder at which a pattern starts: what exists under its very name, brackets included."""
     parts = Path(pattern).parts
-    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    fixed = 0
+    while fixed < len(parts) - 1 and _is_folder(Path(*parts[: fixed + 1])):
+        fixed += 1
     return Path(*parts[:fixed]) if fixed else Path()
 
 
+def _matches(pattern: str) -> list[str]:
+    root = _fixed_part(pattern)
+    rest = Path(pattern).parts[len(root.parts) :]
+    return glob.glob(os.path.join(glob.escape(str(root)), *rest), recursive=True)  # noqa: PTH118, PTH207
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
+
+
 def _is_one_file(name: str) -> bool:
-    path = Path(name)
-    if path.exists() or not glob.has_magic(name):
-        return not path.is_dir()
-    return len(glob.glob(name, recursive=True)) == 1  # noqa: PTH207
+    if os.path.lexists(name) or not glob.has_magic(name):
+        return not _is_folder(Path(name))
+    return len(_matches(name)) == 1
 
 
 def _explain_nothing(name: str) -> str:
-    if Path(name).is_dir():
+    if _is_folder(Path(name)):
         return "contains no images"
     return "matches no image" if glob.has_magic(name) else "does not exist"
 

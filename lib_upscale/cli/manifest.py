@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from lib_upscale.atomic_file import check_place
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.errors import OutputError
 
@@ -80,7 +81,7 @@ class Manifest:
         """Record that a result is about to be made; `record_source` comes before.
 
         Raises:
-            OutputError: The folder can't be written to. As nothing was written before, this is known before the work.
+            OutputError: The result can't be written there. This is known before the work.
         """
         fingerprint, digest = self._sources.pop(job)
         output = self._name(job.output)
@@ -93,6 +94,7 @@ class Manifest:
         }
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
+            check_place(job.output)
             self._append(record)
         except OSError as error:
             raise OutputError(

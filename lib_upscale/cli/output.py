@@ -73,8 +73,10 @@ def model_progress() -> Callback:
     return Callback(show)
 
 
-def table(results: Sequence[Result], total: int, missing: Sequence[tuple[str, str]]) -> list[str]:
-    """The closing lines: how many files were done, skipped and not, and why."""
+def table(
+    results: Sequence[Result], total: int, missing: Sequence[tuple[str, str]], left_out: Sequence[tuple[str, str]] = ()
+) -> list[str]:
+    """The closing lines: how many files were done, skipped and not, and why; and which were left out."""
     failed = [(str(result.job.source), result.reason) for result in results if result.outcome is Outcome.FAILED]
     failed += list(missing)
     counts = {outcome: sum(result.outcome is outcome for result in results) for outcome in Outcome}
@@ -84,6 +86,13 @@ def table(results: Sequence[Result], total: int, missing: Sequence[tuple[str, st
         lines[1] += "  made before with the same settings"
     if total > len(results):
         lines.append(f"{'not started':<12}{total - len(results):>6}")
+    # Names that open a line are those of the counts: all else is indented.
+    no_images = sum(not reason for _, reason in left_out)
+    failed += [(name, f"left out, {reason}") for name, reason in left_out if reason]
     width = max((len(printable(name)) for name, _ in failed), default=0)
     lines += [f"  {printable(name):<{width}}  {printable(reason)}" for name, reason in failed]
+    if no_images:
+        lines.append(
+            f"  left out: {no_images} file{'s' if no_images > 1 else ''} that no image format was recognized in"
+        )
     return lines

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lib_upscale.atomic_file import sweep
 from lib_upscale.cli.app import INTERRUPTED, Command, FolderList, debugging, models_dir, say
 from lib_upscale.cli.batch import Interrupt, Outcome, Result, run_jobs
 from lib_upscale.cli.directories import cache_folder, open_catalog
@@ -91,6 +92,8 @@ def upscale(
     catalog = open_catalog(folders)
     manifest = Manifest(place.folder, _settings_key(settings, writing, _find_models(catalog, settings)))
     work = find_jobs(inputs, place, manifest.is_result)
+    for folder in {job.output.parent for job in work.jobs}:
+        sweep(folder)
     todo, results = _sort_out(work, manifest, overwrite)
     run = _Run(settings, catalog, manifest, writing, device, round(limit_megapixels * 1e6))
     interrupted = False
@@ -149,7 +152,7 @@ def _close(work: FileJobs, results: list[Result], interrupted: bool) -> None:
         for result in results:
             if result.error is not None:
                 say("".join(traceback.format_exception(result.error)))
-    for line in table(results, len(work.jobs), work.missing):
+    for line in table(results, len(work.jobs), work.missing, work.left_out):
         click.echo(line)
     failed = work.missing or any(result.outcome is Outcome.FAILED for result in results)
     click.get_current_context().exit(INTERRUPTED if interrupted else 1 if failed else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 
@@ -23,8 +24,11 @@ __all__ = [
     "check_writable",
     "format_of",
     "has_signature",
+    "is_heif",
+    "is_jpeg_xl",
     "is_picture",
     "limits",
+    "unreadable_kind",
 ]
 
 
@@ -94,6 +98,7 @@ SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
     ".tga",
     ".ppm",
     ".pgm",
+    ".pbm",
     ".pnm",
     ".jp2",
     ".j2k",
@@ -101,6 +106,10 @@ SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
     ".dds",
     ".qoi",
 }
+if find_spec("pillow_heif"):
+    SUPPORTED_SUFFIXES |= {".heic", ".heif", ".hif"}
+if find_spec("pillow_jxl"):
+    SUPPORTED_SUFFIXES |= {".jxl"}
 """File suffixes, lower case with their dot, that a walk through folders takes for images."""
 
 TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -177,15 +186,65 @@ def is_picture(path: str | PathLike[str]) -> bool:
         return False
 
 
+def is_heif(start: bytes) -> bool:
+    """Whether a file's first 16 bytes are those of HEIF with pixels in HEVC, which AVIF does not have."""
+    return start[4:11] in (b"ftyphei", b"ftyphev") or start[4:12] in (b"ftypmif1", b"ftypmsf1")
+
+
+def is_jpeg_xl(start: bytes) -> bool:
+    """Whether a file's first 16 bytes are those of JPEG XL, in a container or bare."""
+    return start.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL "))
+
+
+def unreadable_kind(path: Path) -> str | None:
+    """What to say of a file that is an image of a kind that is not read; None if it is none that is known."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(16)
+    except OSError as error:
+        return f"can't be read ({error.strerror or error})"
+    if is_heif(start) or path.suffix.lower() in (".heic", ".heif", ".hif"):
+        return "HEIF can't be read: pip install pillow-heif, or convert it to PNG or JPEG"
+    if is_jpeg_xl(start) or path.suffix.lower() == ".jxl":
+        return "JPEG XL can't be read: pip install pillow-jxl-plugin, or convert it to PNG or JPEG"
+    if path.suffix.lower() in _OTHER_IMAGES or start.startswith((b"8BPS", b"\x76\x2f\x31\x01")):
+        return f"{path.suffix or 'this kind of image'} can't be read: convert it to PNG or TIFF"
+    return None
+
+
+_OTHER_IMAGES = frozenset(
+    (".psd", ".psb", ".exr", ".hdr", ".svg", ".svgz", ".ico", ".cur", ".icns", ".pcx", ".xcf", ".kra")
+)
+_OTHER_IMAGES |= {
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".dng",
+    ".raf",
+    ".orf",
+    ".rw2",
+    ".raw",
+    ".fits",
+    ".jxr",
+    ".wdp",
+    ".sgi",
+}
+_OTHER_IMAGES |= {".ora", ".xbm", ".xpm", ".pfm", ".eps"}
+"""File suffixes of images that are not read."""
+
+
 def _holds(format: Format, size: Size) -> bool:
     bound = _LIMITS[format]
     return max(size) <= bound.side and (bound.pixels is None or size.pixels <= bound.pixels)
 
 
 def has_signature(start: bytes) -> bool:
-    """Whether a file's first 16 bytes are those of PNG, JPEG, GIF, TIFF, WebP or AVIF."""
+    """Whether a file's first 16 bytes are those of PNG, JPEG, GIF, TIFF, WebP or AVIF, or of HEIF where it is read."""
     return (
-        start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS))
+        (is_heif(start) and ".heic" in SUPPORTED_SUFFIXES)
+        or (is_jpeg_xl(start) and ".jxl" in SUPPORTED_SUFFIXES)
+        or start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or start[4:12] in (b"ftypavif", b"ftypavis")
     )

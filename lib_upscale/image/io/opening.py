@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, cast
@@ -13,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lib_upscale.errors import PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.formats import has_signature
+from lib_upscale.image.io.formats import has_signature, is_heif, is_jpeg_xl
 from lib_upscale.image.metadata import find_orientation, strip_exif_prefix
 from lib_upscale.image.pillow import extract_metadata
 
@@ -89,6 +91,7 @@ def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.
     start = stream.read(16)
     if not start:
         raise PictureError(path, "is empty", "get it again from where it came")
+    _register_plugins(start)
     formats = [name for name in (*_FORMATS, _BY_SUFFIX.get(path.suffix.lower())) if name in Image.OPEN]
     with decoding(path), _without_hosts_limit():
         try:
@@ -101,6 +104,14 @@ def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.
     return image
 
 
+def _register_plugins(start: bytes) -> None:
+    """Let Pillow read HEIF and JPEG XL where the packages for it are installed."""
+    if is_heif(start) and "HEIF" not in Image.OPEN and find_spec("pillow_heif"):
+        import_module("pillow_heif").register_heif_opener()
+    if is_jpeg_xl(start) and "JXL" not in Image.OPEN and find_spec("pillow_jxl"):
+        import_module("pillow_jxl")
+
+
 def upright_size(image: Image.Image) -> Size:
     """The size of an opened image once its orientation is applied."""
     turned = find_orientation(strip_exif_prefix(extract_metadata(image))) > 4
@@ -110,8 +121,12 @@ def upright_size(image: Image.Image) -> Size:
 def _refuse(path: Path, start: bytes) -> PictureError:
     if start[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in Image.OPEN:
         return PictureError(path, "is an AVIF image, which this Pillow can't read", "install Pillow 11.3 or later")
-    if start[4:11] == b"ftyphei" or start[4:12] == b"ftypmif1":
-        return PictureError(path, "is a HEIF image, which can't be read", "convert it to PNG or JPEG")
+    if is_heif(start) and "HEIF" not in Image.OPEN:
+        advice = "convert it to PNG or JPEG, or pip install pillow-heif"
+        return PictureError(path, "is a HEIF image, which can't be read", advice)
+    if is_jpeg_xl(start) and "JXL" not in Image.OPEN:
+        advice = "convert it to PNG or JPEG, or pip install pillow-jxl-plugin"
+        return PictureError(path, "is a JPEG XL image, which can't be read", advice)
     if has_signature(start) or start.startswith((b"BM", b"DDS ", b"qoif", b"\x00\x00\x00\x0cjP")):
         return PictureError(path, "is damaged or incomplete", "get it again from where it came")
     return PictureError(path, "is not an image, or of a kind that is not supported", "convert it to PNG or JPEG")
