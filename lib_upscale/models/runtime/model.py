@@ -164,7 +164,8 @@ class Model:
 
     def run_unguarded(self, batch: torch.Tensor) -> torch.Tensor:
         """Do what a call does, but raise whatever the network raises."""
-        return self._attempt(lambda: self._run(batch.to(self.dtype)).float())
+        # A copy: RCAN subtracts a mean from its input in place, and a batch may have to be run again.
+        return self._attempt(lambda: self._run(batch.to(self.dtype, copy=True)).float())
 
     def _attempt(self, work: Callable[[], _T]) -> _T:
         """Run the network alone and in its own precision; once more where its layers can't do with channels_last."""

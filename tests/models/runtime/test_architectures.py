@@ -74,14 +74,17 @@ def as_batch(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def expected(own: Own, batch: torch.Tensor) -> torch.Tensor:
-    """What spandrel's own loader and call give; a skip in words where they give nothing."""
+    """What spandrel's own loader and call give; a skip in words where they give no image."""
     descriptor = ModelLoader(registry=registry()).load_from_file(own.path)
     descriptor.model.eval().float()
     try:
         with torch.inference_mode():
-            return descriptor(batch)
+            result = descriptor(batch.clone())
     except Exception as error:
         pytest.skip(f"spandrel's own call fails at this size: {type(error).__name__}: {error}")
+    if not bool(torch.isfinite(result).all()):
+        pytest.skip("with random weights spandrel's own call gives values that are not numbers")
+    return result
 
 
 def test_an_image_that_is_one_tile_is_what_the_network_gives(own: Own) -> None:
@@ -89,8 +92,6 @@ def test_an_image_that_is_one_tile_is_what_the_network_gives(own: Own) -> None:
     right = expected(own, as_batch(pixels))[0].permute(1, 2, 0).numpy() * 255
     if own.input_channels not in (1, 3):
         pytest.skip(f"an image has no {own.input_channels} channels")
-    if not np.isfinite(right).all():
-        pytest.skip("with random weights spandrel's own call gives no numbers")
     picture = Picture(pixels)
     settings = UpscaleSettings(model=own.path.stem)
     result = plan_and_upscale(picture, settings, own.models).picture.pixels.astype(np.float32)
@@ -109,7 +110,7 @@ def test_every_precision_gives_the_image_or_full_precision_with_a_word(own: Own,
         return
     model = own.model(precision)
     result = model(batch)
-    assert bool(torch.isfinite(result).all()) or not bool(torch.isfinite(right).all())
+    assert bool(torch.isfinite(result).all())
     if model.dtype == torch.float32:
         assert "full precision" in model.precision_note
         assert float((result - right).abs().max()) * 255 <= 1.0
@@ -120,9 +121,13 @@ def test_every_precision_gives_the_image_or_full_precision_with_a_word(own: Own,
 
 def test_the_hosts_autocast_changes_nothing(own: Own) -> None:
     batch = as_batch(own.pixels())
-    expected(own, batch)
+    before = batch.clone()
     model = own.model()
-    outside = model(batch)
+    try:
+        outside = model(batch)
+    except UnusableModelError as error:
+        pytest.skip(f"its small stand-in does not run at this size: {error}")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = model(batch)
-    assert torch.equal(outside, inside)
+    assert torch.equal(outside.nan_to_num(), inside.nan_to_num())
+    assert torch.equal(batch, before), "what goes in stays as it was"
