@@ -39,6 +39,8 @@ __all__ = ["second_pass_by_tiles", "tiles_settings"]
 
 _SUFFIX = "-before-highres-fix"
 """What the host puts behind the names of images that it saves before the second pass."""
+_JOBS_OF_ONE = 2
+"""What the host counts for a single image with hires fix: both passes."""
 
 
 def second_pass_by_tiles(
@@ -69,10 +71,11 @@ def second_pass_by_tiles(
     native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
     plan = plan_redraw(size.final, settings, native=native, multiple=LATENT, strength=p.denoising_strength)
     stops = Stops()
+    is_single = environment.state().job_count <= _JOBS_OF_ONE
     bar = _Bar(plan.tiles, len(images), stops)
     results = []
     with ExitStack() as stack:
-        stack.callback(stops.restore)
+        stack.enter_context(stops.image(is_single=is_single))
         stack.callback(_restore_circular, p)
         if p.hr_checkpoint_info is not None:
             stack.enter_context(first_checkpoint_is(p.hr_checkpoint_info.title))

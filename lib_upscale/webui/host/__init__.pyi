@@ -29,8 +29,10 @@ from lib_upscale.webui.host.jobs import api_job as api_job
 from lib_upscale.webui.host.jobs import extras_job as extras_job
 from lib_upscale.webui.host.jobs import image_progress as image_progress
 from lib_upscale.webui.host.jobs import img2img_by_api as img2img_by_api
+from lib_upscale.webui.host.jobs import interrupt_at_once as interrupt_at_once
 from lib_upscale.webui.host.jobs import is_busy as is_busy
 from lib_upscale.webui.host.jobs import is_extras_job as is_extras_job
+from lib_upscale.webui.host.jobs import is_started_on_page as is_started_on_page
 from lib_upscale.webui.host.jobs import kept_state as kept_state
 from lib_upscale.webui.host.jobs import queue_lock as queue_lock
 from lib_upscale.webui.host.jobs import stop_requested as stop_requested

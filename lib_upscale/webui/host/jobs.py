@@ -21,8 +21,10 @@ __all__ = [
     "extras_job",
     "image_progress",
     "img2img_by_api",
+    "interrupt_at_once",
     "is_busy",
     "is_extras_job",
+    "is_started_on_page",
     "kept_state",
     "queue_lock",
     "stop_requested",
@@ -34,6 +36,11 @@ def is_busy() -> bool:
     """Whether a job is running."""
     state = environment.state()
     return bool(state.job or state.job_count)
+
+
+def is_started_on_page() -> bool:
+    """Whether the job was started by a button of the page, which names it so, and not by the API."""
+    return str(environment.state().job).startswith("task(")
 
 
 def queue_lock() -> AbstractContextManager[object]:
@@ -48,6 +55,20 @@ def stop_requested() -> bool:
     """Whether the person pressed Interrupt or Skip."""
     state = environment.state()
     return bool(state.interrupted or state.skipped)
+
+
+@contextmanager
+def interrupt_at_once() -> Iterator[None]:
+    """Have the first press of Interrupt stop at once while this lasts, however many jobs the host counts.
+
+    The setting that says otherwise is hidden and not changed: a person may save the settings meanwhile.
+    """
+    attributes = vars(environment.opts())
+    attributes["interrupt_after_current"] = False
+    try:
+        yield
+    finally:
+        attributes.pop("interrupt_after_current", None)
 
 
 @contextmanager

@@ -120,7 +120,7 @@ class RedrawJob:
         self._has_own_colors = p.color_corrections is not None
         self._stops = Stops()
         self._bar = ProgressBar(self.plan.tiles, self._stops)
-        counter.count_tiles(self._bar.jobs, p.n_iter)
+        self._is_single = counter.count_tiles(self._bar.jobs, 1 if request.test else p.n_iter) == 1
         self._enlarger = Enlarger(self._settings.upscaler, self._bar.enlarging, keeps=p.n_iter > 1)
         self.extra_images: list[Image.Image] = []
         """What is shown after the results."""
@@ -152,18 +152,17 @@ class RedrawJob:
     def sample(self, *_: object, **__: object) -> list[Tensor]:
         """Replace the host's: return the finished image as its samples."""
         p = self._p
-        self._stops.begin_image()
         self._bar.begin_image()
         key, journal = self._open_journal()
         seeds = Seeds(key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w)
         negative = p.all_negative_prompts[p.iteration]
         painter = HostPainter(TileRun(p, self._runner, negative, seeds, self._native, self._stops), self._settings)
         try:
-            result = self._redraw(painter, journal)
+            with self._stops.image(is_single=self._is_single):
+                result = self._redraw(painter, journal)
         except CancelledError:
             return finishing.stop_before_tiles(p, self._pixels)
         finally:
-            self._stops.restore()
             self._bar.end_image()
         if journal is not None and journal.problem:
             p.comment(f"{journal.problem}; an interrupted redraw can't be resumed.")

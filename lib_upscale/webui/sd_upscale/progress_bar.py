@@ -17,13 +17,18 @@ class TileCounter:
         self._job_began: float | None = None
         """When the host's job began that was counted last: tells one job from the next."""
         self._jobs_per_image = 1
+        self._images = 1
+        """Images of the host's job."""
 
-    def count_tiles(self, jobs_per_image: int, images: int) -> None:
+    def count_tiles(self, jobs_per_image: int, images: int) -> int:
         """Count a run.
 
         Args:
             jobs_per_image: Jobs that the bar counts for an image.
             images: Images of the run.
+
+        Returns:
+            Images of the host's job, which may have several runs.
         """
         state = environment.state()
         if state.job_count <= 0:
@@ -31,10 +36,12 @@ class TileCounter:
             self._job_began = None
         if self._job_began is None or self._job_began != state.time_start:
             self._job_began, self._jobs_per_image = state.time_start, jobs_per_image
+            self._images = state.job_count
             state.job_count *= jobs_per_image
             state.job_no *= jobs_per_image
         else:
             state.job_count += (jobs_per_image - self._jobs_per_image) * images
+        return self._images
 
 
 class ProgressBar:

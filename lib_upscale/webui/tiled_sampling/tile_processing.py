@@ -115,12 +115,13 @@ def _use_windows(
     def windowed_init(*arguments: object, **named: object) -> None:
         with random.in_encoder():
             init(*arguments, **named)
-        run.stops.renew_skip()
+        run.stops.renew()
+        run.stops.begin_tile()
 
     def windowed_sample(*arguments: object, **named: object) -> Sequence[Tensor]:
         # Not before: the host makes a generator of its own just before it calls this, and the sampler takes hold of
         # it (for what k-diffusion draws itself) in here.
-        run.stops.renew_skip()
+        run.stops.renew()
         tile.rng = random
         sampler = tile.sampler
         assert sampler is not None
