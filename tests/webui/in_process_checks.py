@@ -204,6 +204,38 @@ def check_one_picture_that_fails_raises(_: Path) -> None:
     assert postprocessing.shared is shared, "the host's modules are back after an error too"
 
 
+def _run_single_on_page(button: str = "", **values: Any) -> Any:
+    """The answer for one image, started by the page's button; a button is pressed while it is upscaled."""
+
+    def upscale(*arguments: Any) -> Any:
+        if button:
+            setattr(shared.state, button, True)
+        return original(*arguments)
+
+    original = engine.engine.upscale
+    shared.state.begin(job="task(abc)")
+    with replaced(engine.engine, "upscale", upscale):
+        args = extras_arguments(**values)
+        return postprocessing.run_postprocessing(0, picture(), None, "", "", True, *args, save_output=False)
+
+
+def check_a_stop_on_the_page_is_said_in_a_word_and_is_no_error(_: Path) -> None:
+    for button, word in (("interrupted", "Interrupted."), ("skipped", "Skipped.")):
+        pictures, text, log = _run_single_on_page(button)
+        assert (list(pictures), log) == ([], "")
+        assert f"<p>{word}</p>" in text, text
+        assert "Cancelled" not in text, text
+
+
+def check_a_refusal_on_the_page_is_shown_and_not_raised(_: Path) -> None:
+    pictures, _text, log = _run_single_on_page(model=LORA)
+    assert list(pictures) == []
+    assert "models/Lora" in log
+    assert "class='error'" in log
+    assert "Error:" not in log, "the class is nobody's business"
+    assert not shared.state.job, "the host is not busy"
+
+
 def check_the_size_is_told_to_the_others(_: Path) -> None:
     from modules.scripts_postprocessing import PostprocessedImage
 

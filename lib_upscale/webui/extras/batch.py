@@ -25,7 +25,7 @@ from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
 from lib_upscale.webui.extras.inputs import Inputs, Mode, list_below, problem_of
 from lib_upscale.webui.extras.outputs import Outputs
 from lib_upscale.webui.extras.postprocess import NAME
-from lib_upscale.webui.extras.report import Report, name_problem
+from lib_upscale.webui.extras.report import Report, error_as_html, name_problem
 from lib_upscale.webui.host import console, environment, jobs, scripts
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostPostprocessed
@@ -97,6 +97,7 @@ class _ExtrasJob:
         self._report = Report()
         self._is_uncounted = False
         self._unsaved: list[Any] = []
+        self._is_on_page = jobs.is_started_on_page()
 
     def run(self, original: Callable[[], object]) -> object:
         """Run the host's function; its answer, with what happened in the text that is shown beside the results."""
@@ -122,6 +123,9 @@ class _ExtrasJob:
             except Exception as error:
                 self._say(str(error))
                 environment.state().end()  # the host forgets to, and would seem busy
+                if self._is_on_page and isinstance(error, UpscalePlusError):
+                    # Raised, it would be in the console again, with a traceback, and on the page with its class.
+                    return [], self._report.as_html(), error_as_html(error)
                 raise
         self._say()
         return self._add_report(answer)
@@ -203,10 +207,13 @@ class _ExtrasJob:
             self._runner.run(pp, args)
             self._unsaved = [pp, *getattr(pp, "extra_images", ())]
         except CancelledError:
+            if not self._inputs.are_several and not self._is_on_page:
+                raise  # the API would look for the image
             # The host drops an image that was skipped; an interrupted job ends before the next one.
-            if not self._inputs.are_several and not state.skipped:
-                raise
-            self._report.interrupted = bool(state.interrupted)
+            if state.interrupted:
+                self._report.interrupted = True
+            else:
+                self._report.skips += 1
             state.skipped = True
         except Exception as error:
             if not self._inputs.are_several:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
-__all__ = ["Report", "name_problem"]
+__all__ = ["Report", "error_as_html", "name_problem"]
 
 
 @dataclass
@@ -20,6 +20,8 @@ class Report:
     interrupted: bool = False
     empty: str = ""
     """What to say of a folder without files."""
+    skips: int = 0
+    """Images that the person skipped."""
 
     def lines(self) -> list[str]:
         """Return what happened; empty if there is nothing to say."""
@@ -36,13 +38,20 @@ class Report:
         if self.empty:
             lines.append(self.empty)
         if self.interrupted:
-            lines.append("interrupted")
+            lines.append("Interrupted.")
+        if self.skips:
+            lines.append("Skipped." if self.skips == 1 else f"{self.skips} images skipped.")
         return lines
 
     def as_html(self) -> str:
         """Return what happened as the page shows it."""
         paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in self.lines())
         return f"<div class='upscale-plus-notes'>{paragraphs}</div>" if paragraphs else ""
+
+
+def error_as_html(error: Exception) -> str:
+    """Return an error as the page shows it, without its name."""
+    return f"<div class='error'>{html.escape(str(error))}</div>"
 
 
 def name_problem(name: str, problem: str) -> str:
