@@ -131,3 +131,33 @@ def test_a_picture_in_the_inpaint_tab_is_spoken_of_and_the_page_stays_alive(tab:
     tab.page.locator("#img2img_generate").first.click(timeout=20_000)
     script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
     tab.page.wait_for_function(script, timeout=60_000)
+
+
+def test_the_line_follows_a_control_and_a_page_left_alone_asks_for_nothing(tab: Img2Img) -> None:
+    """On gradio 4 the line never followed, and events of `gr.HTML` came without end."""
+    requests: list[str] = []
+    tab.number("upscale_plus_redraw_tile", 128)
+    tab.line("tiles of 128x128")
+    tab.number("upscale_plus_redraw_tile", 256)
+    tab.line("1x1 tiles")
+    tab.page.wait_for_timeout(3000)
+    tab.page.on("request", lambda request: requests.append(request.url))
+    tab.page.on("websocket", lambda socket: requests.append(socket.url))
+    tab.page.wait_for_timeout(10_000)
+    assert [url for url in requests if "/queue/" in url or "/run/" in url] == []
+
+
+def test_interrupt_pressed_once_stops_the_redraw_of_one_image(tab: Img2Img) -> None:
+    tab.choose("upscale_plus_redraw_upscaler", "Lanczos")
+    tab.number("upscale_plus_redraw_scale", 4)
+    tab.number("upscale_plus_redraw_tile", 128)
+    tab.number("img2img_steps", 60)
+    tab.line("tiles of 128x128")
+    tab.page.locator("#img2img_generate").first.click()
+    tab.page.wait_for_function("() => document.body.innerText.includes('tile 2 of')", timeout=120_000)
+    tab.page.locator("#img2img_interrupt").first.click()
+    script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
+    tab.page.wait_for_function(script, timeout=120_000)
+    text = tab.page.locator("#html_info_img2img").first.inner_text()
+    assert "SD upscale plus partial: " in text
+    assert int(text.partition("SD upscale plus partial: ")[2].split()[0].strip('"')) <= 3
