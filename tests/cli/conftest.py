@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.program import Upscale
 from tests.helpers import compact, write
 
 
@@ -20,3 +21,14 @@ def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a tiny real network that doubles the sides."""
     return write(tmp_path_factory.mktemp("models") / "2x-Tiny.safetensors", compact(2))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def upscale(model: Path, here: Path) -> Upscale:
+    return Upscale(model)

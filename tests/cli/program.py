@@ -50,3 +50,24 @@ def photo(path: Path, width: int = 24, height: int = 16, **save: Any) -> Path:
     image = Image.linear_gradient("L").resize((width, height))
     Image.merge("RGB", (image, image.rotate(180), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))).save(path, **save)
     return path
+
+
+class Upscale:
+    """The command with the tiny model."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        return run("upscale", *arguments, "--model", "2x-tiny", "--models-dir", self._model.parent, "--device", "cpu")
+
+
+def counts(result: Result) -> dict[str, int]:
+    """The figures of the closing table."""
+    rows = [line.split() for line in result.stdout.splitlines() if line[:1] != " "]
+    return {row[0]: int(row[-1 if row[0] == "not" else 1]) for row in rows}
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
