@@ -22,6 +22,11 @@ class Settings:
     """Immutable settings, with a default for every field, made by `option`."""
 
     def __post_init__(self) -> None:
+        for name, item in options(type(self)).items():
+            value = getattr(self, name)
+            # A string in place of an enum's member would be equal to it and yet have no effect where "is" asks.
+            if item.choices is not None and not isinstance(value, item.choices):
+                object.__setattr__(self, name, item.parse(value))
         check_numbers(self)
 
     def changed(self, **values: Any) -> Self:
