@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ SHARED = Path(os.environ.get("UPSCALE_PLUS_SHARED", ROOT.parent / "shared"))
 # A slow machine is no bug.
 settings.register_profile("upscale-plus", deadline=None)
 settings.load_profile("upscale-plus")
+
+# A shell starts programs in the background with Ctrl-C ignored; what is tested is how they hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _kept_alive: list[object] = []
 
