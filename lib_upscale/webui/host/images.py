@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
+from lib_upscale.image.levels import to_levels
 from lib_upscale.redrawing.tiles import Pixels, Plane
 
 __all__ = ["flatten", "read_infotext", "resize_image", "save_image", "to_pil"]
@@ -16,8 +16,7 @@ def to_pil(pixels: Pixels | Plane) -> Image.Image:
     Args:
         pixels: (height, width, 3) or, for a gray image, (height, width); 0 to 1.
     """
-    levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(levels)
+    return Image.fromarray(to_levels(pixels))
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:

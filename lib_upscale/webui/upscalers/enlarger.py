@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.errors import UnknownModelError
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.levels import to_floats, to_levels
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.resampling import resample
 from lib_upscale.image.target import Fit
@@ -22,7 +23,6 @@ from lib_upscale.webui.upscalers.engine import engine, model_list
 __all__ = ["Enlarger", "resolve_name"]
 
 _FILTERS = {"None": "lanczos", "Lanczos": "lanczos", "Nearest": "nearest"}
-_MAX = 65535
 """Of 16 bits, which the image has on its way: it is going to be worked on further."""
 
 _Levels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -80,17 +80,17 @@ class Enlarger:
         return enlarged
 
     def _enlarge(self, pixels: Pixels, size: Size) -> Pixels:
-        levels = np.rint(np.clip(pixels, 0, 1) * _MAX).astype(np.uint16)
+        levels = to_levels(pixels, np.uint16)
         if self.name in _FILTERS:
-            return _to_floats(resample(levels, size, _FILTERS[self.name], progress=self._progress))
+            return _to_rgb(resample(levels, size, _FILTERS[self.name], progress=self._progress))
         entry = next((entry for entry in list_upscalers() if entry.name == self.name), None)
         scaler = entry.scaler if entry is not None else None
         if entry is not None and not isinstance(scaler, registry.Scaler):
-            return _to_floats(resample(_run_host_upscaler(entry, pixels, size), size))
+            return _to_rgb(resample(_run_host_upscaler(entry, pixels, size), size))
         model = str(scaler.file()) if scaler is not None else self.name
         settings = settings_page.usual().changed(model=model, width=size.width, height=size.height, fit=Fit.STRETCH)
         try:
-            return _to_floats(engine.upscale(Picture(levels), settings, self._progress).picture.pixels)
+            return _to_rgb(engine.upscale(Picture(levels), settings, self._progress).picture.pixels)
         finally:
             engine.after_job()
 
@@ -106,7 +106,6 @@ def _run_host_upscaler(entry: HostUpscalerEntry, pixels: Pixels, size: Size) -> 
     return levels
 
 
-def _to_floats(levels: _Levels) -> Pixels:
-    maximum = 255 if levels.dtype == np.uint8 else _MAX
-    colors = levels if levels.shape[2] == 3 else np.repeat(levels, 3, axis=2)
-    return np.asarray(colors.astype(np.float32) / np.float32(maximum), dtype=np.float32)
+def _to_rgb(levels: _Levels) -> Pixels:
+    """Floats from 0 to 1 with three channels: a redraw is in color, whatever was enlarged."""
+    return to_floats(levels if levels.shape[2] == 3 else np.repeat(levels, 3, axis=2))

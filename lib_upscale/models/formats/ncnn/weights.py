@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from lib_upscale.models.formats.ncnn.graph import Graph, Op, UnmatchedGraphError
 from lib_upscale.models.formats.ncnn.param_file import DamagedGraphError
+from lib_upscale.spread import ceil_div
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +114,7 @@ class _BinCursor:
 
 
 def _padded(size: int) -> int:
-    return -(-size // 4) * 4
+    return ceil_div(size, 4) * 4
 
 
 def read_layout(graph: Graph, path: Path) -> BinLayout:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lib_upscale.redrawing.latent import LatentTile, with_tile_coordinates
+from lib_upscale.spread import ceil_div
 
 __all__ = ["NONE", "Encoded", "Side", "TileConditioning"]
 
@@ -96,7 +97,7 @@ class TileConditioning:
         if missing <= 0:
             return rows
         empty = self.pad().to(rows) if self.pad is not None else rows[0]
-        filling = empty.repeat(-(-missing // len(empty)), 1)[:missing]
+        filling = empty.repeat(ceil_div(missing, len(empty)), 1)[:missing]
         return torch.cat([rows, filling.expand(len(rows), *filling.shape)], dim=1)
 
 
