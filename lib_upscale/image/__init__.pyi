@@ -1,4 +1,5 @@
 from lib_upscale.image.alpha import AlphaMode as AlphaMode
+from lib_upscale.image.alpha import clean_alpha as clean_alpha
 from lib_upscale.image.alpha import drop_alpha as drop_alpha
 from lib_upscale.image.alpha import flatten_hidden_color as flatten_hidden_color
 from lib_upscale.image.channels import adapt_channels as adapt_channels

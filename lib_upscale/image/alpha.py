@@ -11,7 +11,7 @@ from lib_upscale.image.levels import row_bands, to_floats
 from lib_upscale.image.picture import Picture, Pixels
 from lib_upscale.spread import ceil_div
 
-__all__ = ["WHITE", "AlphaMode", "drop_alpha", "flatten_hidden_color"]
+__all__ = ["WHITE", "AlphaMode", "clean_alpha", "drop_alpha", "flatten_hidden_color"]
 
 Floats = NDArray[np.float32]
 
@@ -87,6 +87,40 @@ def flatten_hidden_color(pixels: Pixels, alpha: Pixels) -> Pixels:
         if gaps.any():
             result[rows][gaps] = np.rint(_double(filled, rows, pixels.shape[1])[gaps])
     return result
+
+
+def clean_alpha(large: Pixels, source: Pixels, reach: int) -> Pixels:
+    """Make the alpha of a network exact where its source is fully opaque, or fully empty, as far as the network sees.
+
+    Networks return 254 for plain white, and small numbers for plain black.
+
+    Args:
+        large: (height, width), uint8 or uint16: what the network made of `source`.
+        source: (height, width) of the same type.
+        reach: How far the network sees, in pixels of the source.
+
+    Returns:
+        (height, width) of `large`'s size.
+    """
+    columns = np.arange(large.shape[1]) * source.shape[1] // large.shape[1]
+    result: Pixels = large.copy()
+    for level in (0, np.iinfo(source.dtype).max):
+        plain = _all_around(source == level, reach)
+        for rows in row_bands(len(large)):
+            near = np.arange(rows.start, rows.stop) * len(source) // len(large)
+            result[rows][plain[near][:, columns]] = level
+    return result
+
+
+def _all_around(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Where all is set that lies at most `reach` rows and columns away; what is outside counts as set."""
+    for axis in (0, 1):
+        length = mask.shape[axis]
+        misses = np.concatenate([np.zeros_like(mask.take([0], axis), np.int32), np.cumsum(~mask, axis, np.int32)], axis)
+        at = np.arange(length)
+        high, low = np.minimum(at + reach + 1, length), np.maximum(at - reach, 0)
+        mask = misses.take(high, axis) == misses.take(low, axis)
+    return mask
 
 
 def _push_pixels(pixels: Pixels, alpha: Pixels) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ No path returns a plain resize in place of a network's result: whatever fails is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lib_upscale.image.alpha import AlphaMode, drop_alpha, flatten_hidden_color
+from lib_upscale.image.alpha import AlphaMode, clean_alpha, drop_alpha, flatten_hidden_color
 from lib_upscale.image.channels import adapt_channels, restore_channels
 from lib_upscale.image.levels import row_bands, to_bits
 from lib_upscale.image.padding import pad_or_crop
@@ -36,6 +37,11 @@ __all__ = ["UpscaleResult", "plan_and_upscale", "upscale"]
 
 _RESAMPLE_SHARE = 0.03
 """How much of the progress the resample at the end takes."""
+
+_RESAMPLE_REACH = 4
+"""Pixels that the widest filter sees, one more added."""
+_USUAL_REACH = 18
+"""Pixels that a network sees of which it is not known: what a Compact network of 18 convolutions does."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,22 @@ class _PlanRun:
             opaque = np.broadcast_to(np.asarray(picture.levels, pixels.dtype), (size.height, size.width))
             return Picture(large, opaque, picture.metadata)
         if makes_alpha(picture, self._plan.settings):
-            return Picture(large, self._blend_models(alpha[..., None], picture.bits)[..., 0], picture.metadata)
+            made = self._blend_models(alpha[..., None], picture.bits)[..., 0]
+            return Picture(large, clean_alpha(made, alpha, self._reach()), picture.metadata)
         return Picture(large, self._resample(alpha), picture.metadata)
+
+    def _reach(self) -> int:
+        """How far the networks see, and the resample after them, in pixels of the source."""
+        return _RESAMPLE_REACH + max(map(self._reach_of, (self._plan.passes, self._plan.second)))
+
+    def _reach_of(self, passes: tuple[NetworkPass, ...]) -> int:
+        reach = 0.0
+        for network_pass in passes:
+            overlap = network_pass.tiling.overlap if network_pass.tiling is not None else 0
+            # Tiles share twice what the network sees; without an overlap that is not known.
+            sees = overlap / 2 or _USUAL_REACH
+            reach += sees * self._plan.source.width / network_pass.input_size.width
+        return math.ceil(reach)
 
     def _blend_models(self, pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         """Run the first model's passes, and blend the second's in."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from lib_upscale.image.alpha import drop_alpha, flatten_hidden_color
+from lib_upscale.image.alpha import clean_alpha, drop_alpha, flatten_hidden_color
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import pictures
 
@@ -59,3 +61,23 @@ def test_dropping_alpha_lays_it_on_a_color():
 def test_dropping_an_opaque_alpha_changes_no_pixel(picture):
     opaque = Picture(picture.pixels, np.full(picture.pixels.shape[:2], picture.levels, picture.pixels.dtype))
     assert (drop_alpha(opaque).pixels == picture.pixels).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(120, 120), (90, 75), (30, 33)])
+def test_alpha_is_exact_where_the_network_sees_nothing_else(dtype, size):
+    top = np.iinfo(dtype).max
+    y, x = np.mgrid[:60, :60]
+    source = (((y - 30) ** 2 + (x - 30) ** 2 < 20**2) * top).astype(dtype)
+    source[0, 0] = 7
+    noisy = np.where(np.asarray(Image.fromarray(source > 0).resize(size[::-1])), top - 1, 6).astype(dtype)
+    result = clean_alpha(noisy, source, 5)
+    middle = result[size[0] // 2, size[1] // 2]
+    assert (middle, result[-1, -1], result[size[0] // 2, 0]) == (top, 0, 0)
+    assert result[0, 0] == noisy[0, 0], "near the faint pixel nothing is known"
+    edge = round(size[1] * 11 / 60)
+    assert result[size[0] // 2, edge] == noisy[size[0] // 2, edge], "the edge is the network's"
+
+
+def test_alpha_of_one_level_becomes_that_level():
+    assert (clean_alpha(np.full((8, 8), 254, np.uint8), np.full((4, 4), 255, np.uint8), 100) == 255).all()

@@ -146,6 +146,15 @@ def test_alpha_is_made_as_asked(models: Models, mode: AlphaMode) -> None:
     assert result.alpha[40, 48] > 215
 
 
+def test_alpha_is_exact_far_from_its_edges(models: Models) -> None:
+    alpha = np.zeros((120, 160), np.uint8)
+    alpha[:, 80:] = 255
+    result = run(Picture(np.full((120, 160, 3), 200, np.uint8), alpha), X2, models)
+    assert result.alpha is not None
+    assert not result.alpha[:, :40].any()
+    assert (result.alpha[:, -40:] == 255).all()
+
+
 def test_what_hides_under_transparent_pixels_does_not_show(models: Models) -> None:
     """A white disc on transparent black must not get a dark edge."""
     disc = picture(48, 40, alpha=True)
