@@ -23,7 +23,6 @@ from lib_upscale.webui.upscalers.engine import engine, model_list
 __all__ = ["Enlarger", "resolve_name"]
 
 _FILTERS = {"None": "lanczos", "Lanczos": "lanczos", "Nearest": "nearest"}
-"""Of 16 bits, which the image has on its way: it is going to be worked on further."""
 
 _Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -80,7 +79,7 @@ class Enlarger:
         return enlarged
 
     def _enlarge(self, pixels: Pixels, size: Size) -> Pixels:
-        levels = to_levels(pixels, np.uint16)
+        levels = to_levels(pixels, np.uint16)  # 16 bits on its way: it is going to be worked on further
         if self.name in _FILTERS:
             return _to_rgb(resample(levels, size, _FILTERS[self.name], progress=self._progress))
         entry = next((entry for entry in list_upscalers() if entry.name == self.name), None)
