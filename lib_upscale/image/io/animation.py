@@ -18,7 +18,15 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.apng_writer import ApngWriter
 from lib_upscale.image.io.encoding import fit_to_format, quality_options
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
-from lib_upscale.image.io.opening import DEFAULT_LIMIT, decoding, load, open_file, open_image, upright_size
+from lib_upscale.image.io.opening import (
+    DEFAULT_LIMIT,
+    decoding,
+    load,
+    open_file,
+    open_image,
+    say_missing_end,
+    upright_size,
+)
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_chunks import SIGNATURE
 from lib_upscale.image.io.png_reader import is_animated, read_metadata
@@ -83,6 +91,7 @@ def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT
             if image.format not in _ANIMATED or count < 2:
                 return None
             size, plays = upright_size(image), _plays(image)
+        say_missing_end(path, stream)
     return Animation(size, count, plays, lambda: _frames(path, limit_pixels))
 
 

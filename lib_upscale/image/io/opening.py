@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -19,7 +20,16 @@ from lib_upscale.image.io.formats import has_signature, is_heif, is_jpeg_xl
 from lib_upscale.image.metadata import find_orientation, strip_exif_prefix
 from lib_upscale.image.pillow import extract_metadata
 
-__all__ = ["DEFAULT_LIMIT", "check_pixels", "decoding", "load", "open_file", "open_image", "upright_size"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "check_pixels",
+    "decoding",
+    "load",
+    "open_file",
+    "open_image",
+    "say_missing_end",
+    "upright_size",
+]
 
 DEFAULT_LIMIT = 2**28
 """The most pixels that are read unless told otherwise: 16384 x 16384."""
@@ -38,12 +48,23 @@ class _Strict(io.BufferedReader):
     """
 
     strict = False
+    may_lack_end = False
+    """Whether a single byte, such as the last one of a GIF that says that no more blocks follow, may be missing."""
+    lacks_end = False
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
         if self.strict and not data and size != 0:
-            raise OSError("it breaks off")
+            if size != 1 or not self.may_lack_end:
+                raise OSError("it breaks off")
+            self.lacks_end = True
         return data
+
+
+def say_missing_end(path: Path, stream: BinaryIO | None = None) -> None:
+    """Log that a file was read whose end is missing; with `stream`, only if it was found missing there."""
+    if stream is None or (isinstance(stream, _Strict) and stream.lacks_end):
+        logging.getLogger(__name__).warning("%s lacks its end, but all its pixels are there", path.name)
 
 
 @contextmanager
@@ -101,6 +122,7 @@ def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.
     check_pixels(path, Size(*image.size), limit_pixels)
     if isinstance(stream, _Strict):
         stream.strict = image.format in _STRICT
+        stream.may_lack_end = image.format == "GIF"
     return image
 
 

@@ -6,7 +6,9 @@ without an error and drops all metadata.
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -38,7 +40,7 @@ def read_png(stream: BinaryIO) -> tuple[Pixels, Pixels | None, Metadata]:
     palette = transparency = b""
     packed: list[bytes] = []
     metadata: list[tuple[bytes, bytes]] = []
-    for kind, body in chunks(stream):
+    for kind, body in _whole_chunks(stream):
         if kind == b"IHDR":
             header = Header.parse(body)
         elif kind == b"IDAT":
@@ -54,6 +56,37 @@ def read_png(stream: BinaryIO) -> tuple[Pixels, Pixels | None, Metadata]:
     samples = _read_samples(header, b"".join(packed))
     pixels, alpha = _interpret(header, samples, palette, transparency)
     return pixels, alpha, parse_metadata(metadata)
+
+
+def _whole_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """All chunks; where IEND is missing altogether, those before it if the pixels are all there, which is logged."""
+    header: Header | None = None
+    packed: list[bytes] = []
+    end = 0
+    try:
+        for kind, body in chunks(stream):
+            end = stream.tell()
+            if kind == b"IHDR":
+                header = Header.parse(body)
+            elif kind == b"IDAT":
+                packed.append(body)
+            yield kind, body
+    except PngError:
+        if header is None or stream.seek(0, 2) != end or not _is_complete(header, b"".join(packed)):
+            raise
+        logging.getLogger(__name__).warning("a PNG file lacks its end, but all its pixels are there")
+
+
+def _is_complete(header: Header, packed: bytes) -> bool:
+    """Whether compressed pixels end properly and are as many as the header says."""
+    unpacker, length, rest = zlib.decompressobj(), 0, packed
+    try:
+        while rest and not unpacker.eof:
+            length += len(unpacker.decompress(rest, 2**20))
+            rest = unpacker.unconsumed_tail
+    except zlib.error:
+        return False
+    return unpacker.eof and length == _expected_length(header)
 
 
 def is_animated(stream: BinaryIO) -> bool:

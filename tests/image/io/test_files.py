@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, ImageFile, features
 from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import FormatLimitError, OutputError, PictureError, PictureTooLargeError, SettingsError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io import Format, check_writable, is_picture, read_picture, read_size, write_picture
+from lib_upscale.image.io import Format, check_writable, is_picture, read_frames, read_picture, read_size, write_picture
 from lib_upscale.image.io.opening import check_pixels
 from lib_upscale.image.metadata import PARAMETERS, Metadata, apply_orientation
 from lib_upscale.image.picture import Picture
@@ -371,3 +371,25 @@ def test_orientation_wherever_it_stands(name, tmp_path):
     assert read_size(path) == found.size == Size(size[1], size[0])
     write_picture(found, tmp_path / "a.png")
     assert read_picture(tmp_path / "a.png").size == found.size, "it is not turned twice"
+
+
+def test_a_gif_without_its_last_byte_is_read_and_said(caplog, tmp_path):
+    path = Path(__file__).parent / "files/gif-without-trailer.gif"
+    animation = read_frames(path)
+    assert animation.count == len(list(animation.frames())) == 3
+    assert "lacks its end" in caplog.text
+    (tmp_path / "a.gif").write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(PictureError):
+        list(read_frames(tmp_path / "a.gif").frames())
+
+
+def test_a_png_without_its_last_chunk_is_read_and_said(caplog, tmp_path):
+    picture = Picture(noise((9, 8, 3), 8, 1))
+    write_picture(picture, tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(content[:-12])
+    assert same_pixels(read_picture(tmp_path / "b.png"), picture)
+    assert "lacks its end" in caplog.text
+    (tmp_path / "b.png").write_bytes(content[:-60])
+    with pytest.raises(PictureError):
+        read_picture(tmp_path / "b.png")
