@@ -28,6 +28,7 @@ __all__ = [
     "parameters_in_exif",
     "reset_orientation",
     "strip_exif_prefix",
+    "without_large_parts",
 ]
 
 PARAMETERS = "parameters"
@@ -35,6 +36,7 @@ PARAMETERS = "parameters"
 
 EXIF_ORIENTATION = 0x0112
 EXIF_IFD = 0x8769
+_GPS_IFD = 0x8825
 _USER_COMMENT = 0x9286
 _MARK = "Steps: "
 """What the WebUI's parameters have in them, and hardly any other comment."""
@@ -181,6 +183,27 @@ def exif_for_photo(metadata: Metadata) -> bytes | None:
     if text is None or (metadata.exif is not None and parameters_in_exif(metadata.exif) == text):
         return metadata.exif
     return add_exif_comment(metadata.exif, text)
+
+
+def without_large_parts(exif: bytes, most: int) -> bytes | None:
+    """An EXIF block without values of over `most` bytes and without its thumbnail; None if it is damaged."""
+    try:
+        block, kept = Image.Exif(), Image.Exif()
+        block.load(EXIF_PREFIX + exif)
+        for tag, value in block.items():
+            if tag not in (EXIF_IFD, _GPS_IFD) and not _is_larger(value, most):
+                kept[tag] = value
+        for tag in (EXIF_IFD, _GPS_IFD):
+            inner = {key: value for key, value in block.get_ifd(tag).items() if not _is_larger(value, most)}
+            if inner:
+                kept[tag] = inner
+        return bytes(kept.tobytes()).removeprefix(EXIF_PREFIX)
+    except BAD_EXIF:
+        return None
+
+
+def _is_larger(value: object, most: int) -> bool:
+    return isinstance(value, (bytes, str, tuple)) and len(value) > most
 
 
 def _user_comment(comment: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from typing import Any, BinaryIO, cast
 
 from typing_extensions import override
@@ -13,12 +14,14 @@ from lib_upscale.image.io.formats import Format, limits
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png_writer import write_png
 from lib_upscale.image.io.tiff_writer import write_tiff
-from lib_upscale.image.metadata import EXIF_PREFIX, XMP_PREFIX, exif_for_photo
+from lib_upscale.image.metadata import EXIF_PREFIX, XMP_PREFIX, Metadata, exif_for_photo, without_large_parts
 from lib_upscale.image.picture import Picture
 
 __all__ = ["encode", "fit_to_format", "quality_options"]
 
 _QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
+_LARGE = 8192
+"""Bytes above which a value, such as a camera's own notes, is left out of an EXIF block that JPEG can't hold."""
 _SEGMENT = 65533
 """The most bytes that a segment of a JPEG can hold."""
 
@@ -102,8 +105,8 @@ def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
     icc = metadata.icc_for(picture.channels)
     if icc and (format is Format.JPEG or picture.channels == 3):
         options["icc_profile"] = icc
-    exif = exif_for_photo(metadata)
-    if exif and (format is not Format.JPEG or len(exif) <= _SEGMENT - 6):
+    exif = _exif_in_segment(metadata) if format is Format.JPEG else exif_for_photo(metadata)
+    if exif:
         options["exif"] = EXIF_PREFIX + exif
     if metadata.xmp and format is not Format.JPEG:
         options["xmp"] = metadata.xmp
@@ -111,6 +114,21 @@ def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
         segment = XMP_PREFIX + metadata.xmp
         options["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
     return options
+
+
+def _exif_in_segment(metadata: Metadata) -> bytes | None:
+    """The EXIF block that JPEG can hold: what is too long for it is left out part by part, which is logged."""
+    most = _SEGMENT - len(EXIF_PREFIX)
+    whole = exif_for_photo(metadata)
+    if whole is None or len(whole) <= most:
+        return whole
+    log = logging.getLogger(__name__)
+    small = without_large_parts(whole, _LARGE)
+    if small is not None and len(small) <= most:
+        log.warning("The EXIF block is too long for JPEG: values of over %d bytes are left out", _LARGE)
+        return small
+    log.warning("The EXIF block is too long for JPEG and is left out")
+    return None
 
 
 class _WithoutFileNumber(io.RawIOBase):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lib_upscale.image.io import SUPPORTED_SUFFIXES, WRITABLE_SUFFIXES, is_picture, write_picture
+from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise
 
@@ -26,3 +29,16 @@ def test_other_files_folders_and_missing_ones_are_none(tmp_path):
 
 def test_what_can_be_written_can_be_read():
     assert WRITABLE_SUFFIXES < SUPPORTED_SUFFIXES
+
+
+def test_an_exif_block_too_long_for_jpeg_loses_only_its_largest_values(tmp_path, caplog):
+    exif = Image.Exif()
+    exif[0x010F] = "A maker"
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x927C: bytes(70000)}
+    picture = Picture(np.zeros((8, 8, 3), np.uint8), None, Metadata(exif=exif.tobytes()[6:]))
+    write_picture(picture, tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        found = image.getexif()
+        assert found[0x010F] == "A maker"
+        assert found.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+    assert "too long for JPEG" in caplog.text
