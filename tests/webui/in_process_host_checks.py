@@ -81,12 +81,18 @@ def check_a_result_that_cannot_be_saved_ends_no_batch(data: Path) -> None:
 
     saved: list[Any] = []
     original = host_images.save_image
-    images = [picture(seed=seed) for seed in range(3)]
+    folder, results = data / "unsaved", data / "unsaved-out"
+    folder.mkdir()
+    for seed in range(3):
+        picture(seed=seed).save(folder / f"{seed}.png")
     with replaced(host_images, "save_image", save_image):
-        pictures, text, *_rest = postprocessing.run_postprocessing(1, None, images, "", "", True, *extras_arguments())
+        pictures, text, *_rest = postprocessing.run_postprocessing(
+            2, None, None, str(folder), str(results), True, *extras_arguments()
+        )
     assert len(saved) == len(pictures) == 3
-    assert "1 image failed" in text
-    assert "image 2 of 3: the result could not be saved (No space left on device)" in text
+    assert "1 image failed" in text, text
+    assert sorted(path.name for path in results.iterdir()) == ["0.png", "2.png"]
+    assert "1.png: the result could not be saved (No space left on device)" in text
 
 
 def check_a_folder_without_images_is_said(data: Path) -> None:
