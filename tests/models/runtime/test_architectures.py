@@ -5,7 +5,9 @@ A precision is the one that was asked for where the network works in it, and flo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,13 @@ WIDTH, HEIGHT = 45, 37
 """Odd, and no multiple of any window."""
 
 
-@dataclass(frozen=True)
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    with networks.quick_init():
+        yield
+
+
+@dataclass
 class Own:
     """A network in a person's folder."""
 
@@ -50,9 +58,23 @@ class Own:
         waves = [np.sin(x / (3 + c)) * 60 + np.cos(y / (2 + c)) * 60 + 128 for c in range(self.input_channels)]
         return np.stack(waves, axis=2).astype(np.uint8)
 
+    @cached_property
+    def by_spandrel(self) -> torch.Tensor | str:
+        """What spandrel's own loader and call give, or why they give no image."""
+        descriptor = ModelLoader(registry=registry()).load_from_file(self.path)
+        descriptor.model.eval().float()
+        try:
+            with torch.inference_mode():
+                result: torch.Tensor = descriptor(as_batch(self.pixels()))
+        except Exception as error:
+            return f"spandrel's own call fails at this size: {type(error).__name__}: {error}"
+        if not bool(torch.isfinite(result).all()):
+            return "with random weights spandrel's own call gives values that are not numbers"
+        return result
 
-@pytest.fixture(params=[name for name in networks.IDS if name not in LARGE])
-def own(request: pytest.FixtureRequest, tmp_path: Path) -> Own:
+
+@pytest.fixture(scope="module", params=[name for name in networks.IDS if name not in LARGE])
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Own:
     """A small network of each architecture that enlarges or restores."""
     architecture: str = request.param
     if architecture in missing_architectures():
@@ -61,8 +83,8 @@ def own(request: pytest.FixtureRequest, tmp_path: Path) -> Own:
         weights = networks.weights(architecture)
     except TypeError as error:
         pytest.skip(f"the installed spandrel builds {architecture} otherwise: {error}")
-    path = networks.save(tmp_path / f"{architecture}.pth", weights)
-    models = models_in(tmp_path)
+    path = networks.save(tmp_path_factory.mktemp("own") / f"{architecture}.pth", weights)
+    models = models_in(path.parent)
     facts = models.find(architecture).identity.network
     assert facts is not None
     return Own(models, path, facts.input_channels)
@@ -73,23 +95,16 @@ def as_batch(pixels: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
-def expected(own: Own, batch: torch.Tensor) -> torch.Tensor:
-    """What spandrel's own loader and call give; a skip in words where they give no image."""
-    descriptor = ModelLoader(registry=registry()).load_from_file(own.path)
-    descriptor.model.eval().float()
-    try:
-        with torch.inference_mode():
-            result = descriptor(batch.clone())
-    except Exception as error:
-        pytest.skip(f"spandrel's own call fails at this size: {type(error).__name__}: {error}")
-    if not bool(torch.isfinite(result).all()):
-        pytest.skip("with random weights spandrel's own call gives values that are not numbers")
-    return result
+def expected(own: Own) -> torch.Tensor:
+    """What spandrel's own loader and call give for the image; a skip in words where they give none."""
+    if isinstance(own.by_spandrel, str):
+        pytest.skip(own.by_spandrel)
+    return own.by_spandrel
 
 
 def test_an_image_that_is_one_tile_is_what_the_network_gives(own: Own) -> None:
     pixels = own.pixels()
-    right = expected(own, as_batch(pixels))[0].permute(1, 2, 0).numpy() * 255
+    right = expected(own)[0].permute(1, 2, 0).numpy() * 255
     if own.input_channels not in (1, 3):
         pytest.skip(f"an image has no {own.input_channels} channels")
     picture = Picture(pixels)
@@ -101,7 +116,7 @@ def test_an_image_that_is_one_tile_is_what_the_network_gives(own: Own) -> None:
 @pytest.mark.parametrize("precision", ["half", "bfloat16"])
 def test_every_precision_gives_the_image_or_full_precision_with_a_word(own: Own, precision: str) -> None:
     batch = as_batch(own.pixels())
-    right = expected(own, batch)
+    right = expected(own)
     facts = own.models.find(own.path.stem).identity.network
     assert facts is not None
     if not (facts.supports_half if precision == "half" else facts.supports_bfloat16):
