@@ -160,7 +160,10 @@ def test_a_precision_that_the_network_lacks_is_refused(tmp_path: Path) -> None:
     models = models_in(tmp_path)
     with pytest.raises(UnusableModelError, match=r"clean\.pth can't compute in half"):
         models.cache.get(models.find("clean").identity, "half")
-    assert models.cache.get(models.find("fast").identity, "half").dtype == torch.float16
+    assert models.cache.get(models.find("fast").identity, "bfloat16").dtype == torch.bfloat16
+    half = models.cache.get(models.find("fast").identity, "half")
+    # torch 2.1 can't compute in half on a CPU, which the trial finds out.
+    assert half.dtype == torch.float16 or "fails in float16" in half.precision_note
 
 
 def test_an_absent_device_is_refused_in_words() -> None:
