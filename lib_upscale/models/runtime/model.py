@@ -83,9 +83,12 @@ class Model:
     @property
     def measured(self) -> Measurements:
         """What was measured of it, for reading and writing."""
-        precision = str(self.dtype).removeprefix("torch.")
-        key = f"{self.weight_hash}/{self.device.type}/{precision}{self._variant}"
+        key = f"{self.weight_hash}/{self.device.type}/{self._dtype_name}{self._variant}"
         return Measurements(self._store.scope(key), self._store.scope(self.weight_hash))
+
+    @property
+    def _dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
 
     @contextlib.contextmanager
     def full_precision(self) -> Iterator[Model]:
@@ -154,8 +157,11 @@ class Model:
             if is_out_of_memory(error) or isinstance(error, (UnusableModelError, CancelledError)):
                 raise
             if self.dtype != torch.float32:
-                self._fall_back()
-                return self(batch)
+                self.fall_back()
+                output = self(batch)
+                # Only now: what fails in float32 too says nothing about the precision.
+                self.measured.per_weights.put(needs_float32=True)
+                return output
             raise UnusableModelError(
                 self.path,
                 f"failed on a tile of {batch.shape[3]}x{batch.shape[2]} ({type(error).__name__}: {error})",
@@ -176,7 +182,13 @@ class Model:
                 if not self._channels_last or is_out_of_memory(error):
                     raise
             self._use_contiguous()
-            result = work()
+            try:
+                result = work()
+            except Exception:
+                # It was not the layout, which is the faster one for all that follows.
+                self._channels_last = True
+                set_memory_format(self._descriptor.model, torch.channels_last)
+                raise
             self.measured.per_weights.put(contiguous=True)
             return result
 
@@ -191,7 +203,8 @@ class Model:
             UnusableModelError: The output is not finite in float32 either.
         """
         if self.dtype != torch.float32:
-            self._fall_back()
+            self.measured.per_weights.put(needs_float32=True)
+            self.fall_back()
         # Also where it was in float32 already: a device is given the next batch before the last one is looked at.
         output = self(batch)
         if bool(torch.isfinite(output).all()):
@@ -202,10 +215,9 @@ class Model:
             "its weights are broken: download it again",
         )
 
-    def _fall_back(self) -> None:
-        name = str(self.dtype).removeprefix("torch.")
-        self.precision_note = f"{self.path.stem} computes in full precision: it fails in {name}"
-        self.measured.per_weights.put(needs_float32=True)
+    def fall_back(self) -> None:
+        """Compute in float32 from now on, and say so in `precision_note`. Raises what `to` raises."""
+        self.precision_note = f"{self.path.stem} computes in full precision: it fails in {self._dtype_name}"
         self.to(self.device, torch.float32)
 
     def memory_per_pixel(self) -> float:

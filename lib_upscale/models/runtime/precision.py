@@ -38,8 +38,7 @@ def choose_precision(model: Model, precision: str, device: torch.device) -> None
         model.to(device, dtype)
         if passes_trial(model):
             return
-        name = str(dtype).removeprefix("torch.")
-        model.precision_note = f"{model.path.stem} computes in full precision: it fails in {name}"
+        model.fall_back()
     model.to(device, torch.float32)
 
 

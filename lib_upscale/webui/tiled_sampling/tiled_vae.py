@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,31 +71,23 @@ def vae_by_tiles(
     _sweep(folder)
     spill = Spill(folder, free_memory(torch.device("cpu")) // 2)
 
-    def encode(images: Tensor, *_: object, **__: object) -> Tensor:
-        latents = vae.encode(
-            network.encoder,
-            images,
+    def by_tiles(run: Callable[..., Tensor], part: torch.nn.Module, values: Tensor) -> Tensor:
+        return run(
+            part,
+            values,
             tile=side,
             mode=mode,
             spill=spill,
-            device=images.device,
-            dtype=_precision(network.encoder, images),
+            device=values.device,
+            dtype=_precision(part, values),
             progress=progress,
         )
-        return latents.to(images)
+
+    def encode(images: Tensor, *_: object, **__: object) -> Tensor:
+        return by_tiles(vae.encode, network.encoder, images).to(images)
 
     def decode(latents: Tensor, *_: object, **__: object) -> Tensor:
-        images = vae.decode(
-            network.decoder,
-            latents,
-            tile=side,
-            mode=mode,
-            spill=spill,
-            device=latents.device,
-            dtype=_precision(network.decoder, latents),
-            progress=progress,
-        )
-        return images.to(latents.dtype)
+        return by_tiles(vae.decode, network.decoder, latents).to(latents.dtype)
 
     with replaced(network.encoder, "forward", encode), replaced(network.decoder, "forward", decode):
         yield

@@ -11,6 +11,7 @@ import torch
 
 from lib_upscale import UpscaleSettings, plan_upscale
 from lib_upscale.device import is_out_of_memory
+from lib_upscale.errors import UnusableModelError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.library import Models
 from lib_upscale.models.runtime import precision as rules
@@ -64,6 +65,17 @@ def test_a_network_that_works_keeps_its_precision(tmp_path: Path) -> None:
     models = models_in(tmp_path)
     model = models.cache.get(models.find("fast").identity, "bfloat16")
     assert (model.dtype, model.precision_note) == (torch.bfloat16, "")
+
+
+def test_what_fails_in_full_precision_too_is_not_held_against_a_precision(tmp_path: Path) -> None:
+    """A batch of the wrong channels fails whatever the precision; the next start must not be slow for it."""
+    write(tmp_path / "fast.safetensors", compact(2))
+    models = models_in(tmp_path, tmp_path / "notes.json")
+    model = models.cache.get(models.find("fast").identity, "bfloat16")
+    with pytest.raises(UnusableModelError):
+        model(torch.rand(1, 5, 16, 16))
+    again = models_in(tmp_path, tmp_path / "notes.json")
+    assert again.cache.get(again.find("fast").identity, "bfloat16").dtype == torch.bfloat16
 
 
 def test_measuring_beside_a_thread_that_computes_changes_nothing(tmp_path: Path) -> None:
