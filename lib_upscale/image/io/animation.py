@@ -15,7 +15,6 @@ from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import OutputError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.apng_writer import ApngWriter
 from lib_upscale.image.io.encoding import fit_to_format, quality_options
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
 from lib_upscale.image.io.opening import (
@@ -28,8 +27,9 @@ from lib_upscale.image.io.opening import (
     upright_size,
 )
 from lib_upscale.image.io.palette import palette_image
-from lib_upscale.image.io.png_chunks import SIGNATURE
-from lib_upscale.image.io.png_reader import is_animated, read_metadata
+from lib_upscale.image.io.png.apng import ApngWriter
+from lib_upscale.image.io.png.chunks import SIGNATURE
+from lib_upscale.image.io.png.reader import is_animated, read_metadata
 from lib_upscale.image.metadata import EXIF_PREFIX, exif_for_photo
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.pillow import extract_metadata, extract_pixels

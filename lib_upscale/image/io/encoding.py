@@ -12,8 +12,8 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.image.alpha import WHITE, drop_alpha
 from lib_upscale.image.io.formats import Format, limits
 from lib_upscale.image.io.palette import palette_image
-from lib_upscale.image.io.png_writer import write_png
-from lib_upscale.image.io.tiff_writer import write_tiff
+from lib_upscale.image.io.png.writer import write_png
+from lib_upscale.image.io.tiff.writer import write_tiff
 from lib_upscale.image.metadata import EXIF_PREFIX, XMP_PREFIX, Metadata, exif_for_photo, without_large_parts
 from lib_upscale.image.picture import Picture
 

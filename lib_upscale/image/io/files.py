@@ -25,10 +25,10 @@ from lib_upscale.image.io.opening import (
     open_image,
     upright_size,
 )
-from lib_upscale.image.io.png_chunks import SIGNATURE, PngError
-from lib_upscale.image.io.png_reader import read_png
-from lib_upscale.image.io.tiff_reader import TiffError, TiffHeader, read_deep_tiff, tiff_headers, tiff_metadata
-from lib_upscale.image.io.tiff_writer import write_tiff_pages
+from lib_upscale.image.io.png.chunks import SIGNATURE, PngError
+from lib_upscale.image.io.png.reader import read_png
+from lib_upscale.image.io.tiff.reader import TiffError, TiffHeader, read_deep_tiff, tiff_headers, tiff_metadata
+from lib_upscale.image.io.tiff.writer import write_tiff_pages
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.pillow import extract_pixels
 

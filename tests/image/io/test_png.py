@@ -14,9 +14,9 @@ from PIL import Image, ImageFile
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io import read_picture, write_picture
-from lib_upscale.image.io.png_chunks import SIGNATURE, Header, PngError, chunk, chunks
-from lib_upscale.image.io.png_reader import read_png
-from lib_upscale.image.io.png_writer import write_png
+from lib_upscale.image.io.png.chunks import SIGNATURE, Header, PngError, chunk, chunks
+from lib_upscale.image.io.png.reader import read_png
+from lib_upscale.image.io.png.writer import write_png
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, pictures, same_pixels

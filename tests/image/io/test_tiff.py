@@ -16,8 +16,9 @@ from PIL import Image
 
 from lib_upscale.errors import PictureError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io import read_pages, read_picture, tiff_writer, write_pages, write_picture
-from lib_upscale.image.io.tiff_writer import write_tiff
+from lib_upscale.image.io import read_pages, read_picture, write_pages, write_picture
+from lib_upscale.image.io.tiff import writer as tiff_writer
+from lib_upscale.image.io.tiff.writer import write_tiff
 from lib_upscale.image.metadata import PARAMETERS, Metadata
 from lib_upscale.image.picture import Picture
 from tests.image.strategies import noise, pictures, same_pixels

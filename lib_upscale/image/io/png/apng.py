@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.alpha import drop_alpha
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.image.io.png_chunks import SIGNATURE, Header, chunk, metadata_chunks
-from lib_upscale.image.io.png_writer import deflate_rows, header_for
+from lib_upscale.image.io.png.chunks import SIGNATURE, Header, chunk, metadata_chunks
+from lib_upscale.image.io.png.writer import deflate_rows, header_for
 from lib_upscale.image.picture import Picture
 
 __all__ = ["ApngWriter"]

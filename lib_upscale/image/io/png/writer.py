@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.png_chunks import SIGNATURE, Header, chunk, metadata_chunks
+from lib_upscale.image.io.png.chunks import SIGNATURE, Header, chunk, metadata_chunks
 from lib_upscale.image.io.threads import map_in_order
 from lib_upscale.image.metadata import Metadata
 

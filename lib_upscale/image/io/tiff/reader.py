@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.tiff_samples import Samples, TiffError, read_samples, scale_samples
+from lib_upscale.image.io.tiff.samples import Samples, TiffError, read_samples, scale_samples
 from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata
 from lib_upscale.image.pillow import float_levels
 

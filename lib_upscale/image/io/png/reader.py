@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_upscale.image.io.png_chunks import METADATA_KINDS, Header, PngError, chunks, parse_metadata
+from lib_upscale.image.io.png.chunks import METADATA_KINDS, Header, PngError, chunks, parse_metadata
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.spread import ceil_div
 

@@ -1,0 +1,5 @@
+"""TIFF with 16 bits and floats, page by page. The public names stand in `__init__.pyi`."""
+
+from lib_upscale._exports import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
