@@ -17,6 +17,7 @@ from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import fit_to_format, quality_options
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
+from lib_upscale.image.io.netpbm import is_netpbm
 from lib_upscale.image.io.opening import (
     DEFAULT_LIMIT,
     decoding,
@@ -78,7 +79,7 @@ def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT
     path = Path(path)
     with open_file(path) as stream:
         start = stream.read(8)
-        if start.startswith(TIFF_STARTS):
+        if start.startswith(TIFF_STARTS) or is_netpbm(start):
             return None  # of which Pillow can't open all
         if start == SIGNATURE:
             stream.seek(0)

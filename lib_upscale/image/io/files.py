@@ -16,6 +16,7 @@ from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import encode
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_pages, check_writable
+from lib_upscale.image.io.netpbm import NetpbmError, is_netpbm, read_netpbm, read_netpbm_header
 from lib_upscale.image.io.opening import (
     DEFAULT_LIMIT,
     check_pixels,
@@ -63,6 +64,10 @@ def read_picture(path: str | PathLike[str], *, limit_pixels: int | None = DEFAUL
         if start.startswith(TIFF_STARTS):
             with _reading_tiff(path):
                 return _read_page(path, stream, tiff_headers(stream)[0], limit_pixels)
+        if is_netpbm(start):
+            check_pixels(path, _netpbm_size(path, stream), limit_pixels)
+            with decoding(path), _naming(path):
+                return Picture(*read_netpbm(stream))
         image = open_image(path, stream, limit_pixels)
         with decoding(path), image:
             load(image)
@@ -78,11 +83,16 @@ def read_size(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_L
     """
     path = Path(path)
     with open_file(path) as stream:
-        if stream.read(4).startswith(TIFF_STARTS):
+        start = stream.read(4)
+        if start.startswith(TIFF_STARTS):
             with _reading_tiff(path):
                 header = tiff_headers(stream)[0]
             check_pixels(path, header.size, limit_pixels)
             return _upright(header)
+        if is_netpbm(start):
+            size = _netpbm_size(path, stream)
+            check_pixels(path, size, limit_pixels)
+            return size
         with open_image(path, stream, limit_pixels) as image, decoding(path):
             return upright_size(image)
 
@@ -172,12 +182,22 @@ def _read_png(path: Path, stream: BinaryIO, start: bytes, limit: int | None) -> 
         if width and height:
             check_pixels(path, Size(width, height), limit)
     stream.seek(0)
-    with decoding(path):
-        try:
-            pixels, alpha, metadata = read_png(stream)
-        except PngError as error:
-            raise PictureError(path, f"is damaged ({error.problem})", "get it again from where it came") from error
-        return Picture.oriented(pixels, alpha, metadata)
+    with decoding(path), _naming(path):
+        return Picture.oriented(*read_png(stream))
+
+
+def _netpbm_size(path: Path, stream: BinaryIO) -> Size:
+    with decoding(path), _naming(path):
+        return read_netpbm_header(stream).size
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in what its reader says of it."""
+    try:
+        yield
+    except (PngError, NetpbmError) as error:
+        raise PictureError(path, f"is damaged ({error.problem})", "get it again from where it came") from error
 
 
 def _upright(header: TiffHeader) -> Size:

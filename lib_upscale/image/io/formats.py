@@ -100,6 +100,7 @@ SUPPORTED_SUFFIXES = WRITABLE_SUFFIXES | {
     ".pgm",
     ".pbm",
     ".pnm",
+    ".pam",
     ".jp2",
     ".j2k",
     ".jpx",

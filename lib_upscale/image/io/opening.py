@@ -120,10 +120,24 @@ def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.
         except UnidentifiedImageError as error:
             raise _refuse(path, start) from error
     check_pixels(path, Size(*image.size), limit_pixels)
+    if image.format == "JPEG2000" and len(image.getbands()) > 1 and (bits := _jpeg_2000_bits(stream)) > 8:
+        # Pillow rounds them to 8 bits without a check for overflow: white becomes black.
+        raise PictureError(
+            path, f"is a JPEG 2000 with colors of {bits} bits, which can't be read", "convert it to TIFF"
+        )
     if isinstance(stream, _Strict):
         stream.strict = image.format in _STRICT
         stream.may_lack_end = image.format == "GIF"
     return image
+
+
+def _jpeg_2000_bits(stream: BinaryIO) -> int:
+    """The most bits of a component, by the marker SIZ (ITU-T T.800, A.5.1); 0 where it is not found."""
+    stream.seek(0)
+    head = stream.read(2**20)
+    at = head.find(b"\xff\x4f\xff\x51") + 40
+    count = int.from_bytes(head[at : at + 2], "big")
+    return max(((depth & 0x7F) + 1 for depth in head[at + 2 : at + 2 + 3 * count : 3]), default=0) if at >= 40 else 0
 
 
 def _register_plugins(start: bytes) -> None:
