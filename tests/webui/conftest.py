@@ -2,6 +2,7 @@
 
 SD_WEBUI_DIR     the folder of an installed WebUI (AUTOMATIC1111's, Forge, reForge)
 SD_WEBUI_PYTHON  the Python of its environment
+SD_WEBUI_NAME    optional: what the host is called in the table of hosts, else the name of its folder
 SD_WEBUI_DATA    optional: a data folder with a checkpoint in models/Stable-diffusion, for the tests that draw pictures
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,26 @@ def real_webui() -> tuple[Path, Path]:
     if not (Path(code) / "launch.py").is_file() or not Path(python).exists():
         pytest.skip(f"no real WebUI at {code} with {python}")
     return Path(code).resolve(), Path(python).absolute()
+
+
+_PACKAGES = "import importlib.metadata as m, platform; print('Python', platform.python_version()); " + (
+    "[print(n, m.version(n)) for n in ('torch', 'gradio', 'spandrel', 'pillow', 'numpy', 'pydantic')]"
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def noted_host(record_testsuite_property: Callable[[str, object], None]) -> None:
+    """Which host the run was in, for the table that host_table.py makes of the report."""
+    code, python = os.environ.get("SD_WEBUI_DIR"), os.environ.get("SD_WEBUI_PYTHON")
+    if not code or not python:
+        return
+    commit = ["git", "-C", code, "log", "-1", "--format=%h of %cs"]
+    packages = subprocess.run([python, "-c", _PACKAGES], capture_output=True, text=True, check=False).stdout
+    record_testsuite_property("host", os.environ.get("SD_WEBUI_NAME", Path(code).name))
+    record_testsuite_property("commit", subprocess.run(commit, capture_output=True, text=True, check=False).stdout.strip())
+    for line in packages.splitlines():
+        name, _, version = line.partition(" ")
+        record_testsuite_property(name, version)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,116 @@
+"""Writes the table of hosts and features in docs/hosts.md from what the tests marked webui said.
+
+Run the tests in each host with `pytest -m webui tests/webui --junitxml HOST.xml`, then
+
+    python -m tests.webui.host_table a1111.xml forge.xml ...
+
+The name of a host, its commit and its packages come from the run's own report (tests/webui/conftest.py notes them).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+__all__ = ["FEATURES", "feature_of", "read_run", "write_table"]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "hosts.md"
+BEGIN, END = "<!-- made by tests/webui/host_table.py -->", "<!-- end -->"
+
+FEATURES: dict[str, str] = {
+    "test_start": "Starts; updates; failures leave the host alone",
+    "test_in_process_checks": "Checks inside the host's process",
+    "test_upscalers": "Upscaler lists, take-over, Reload UI, settings",
+    "test_api": "API",
+    "test_extras.TestGenerations": "Upscalers in hires fix and img2img",
+    "test_extras": "Extras: single, batch, directory",
+    "test_extras_page": "Extras: the page in Chromium",
+    "test_sd_upscale": "SD upscale plus",
+    "test_sd_upscale_scripts": "SD upscale plus beside other scripts",
+    "test_sd_upscale_memory": "SD upscale plus when memory runs out",
+    "test_sd_upscale_page": "SD upscale plus: the page in Chromium",
+    "test_hires_fix": "Hires fix plus",
+    "test_hires_fix_page": "Hires fix plus: the page in Chromium",
+}
+"""Test module, or module and class -> the feature that it speaks for, in the order of the table."""
+
+_NOT_HAD = re.compile(r"no checkpoint|playwright|no gradio in|not set|set SD_WEBUI|no real", re.IGNORECASE)
+"""Reasons for a skip that speak of the machine and not of the host."""
+
+
+class Run:
+    """What one run of the tests said of one host."""
+
+    def __init__(self, name: str, facts: dict[str, str]) -> None:
+        self.name, self.facts = name, facts
+        self.outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+        self.reasons: dict[str, list[str]] = defaultdict(list)
+
+    def cell(self, feature: str) -> str:
+        """One word for a feature, with numbers where it is not simply "works"."""
+        outcome = self.outcomes[feature]
+        failed, passed = outcome["failed"], outcome["passed"]
+        words = f"fails ({failed} of {failed + passed} tests)" if failed else f"works ({passed})" if passed else "not run"
+        reasons = sorted(set(self.reasons[feature]))
+        return f"{words}; not supported: {'; '.join(reasons)}" if reasons else words
+
+
+def feature_of(classname: str) -> str | None:
+    """The feature that a test speaks for, by JUnit's name of its class; None for tests that need no host."""
+    parts = classname.split(".")
+    module = next((part for part in parts if part.startswith("test_")), "")
+    return FEATURES.get(f"{module}.{parts[-1]}", FEATURES.get(module))
+
+
+def read_run(report: Path) -> Run:
+    """Read one JUnit report.
+
+    Raises:
+        ValueError: It is of a run without a host.
+    """
+    suite = next(ElementTree.parse(report).iter("testsuite"))
+    facts = {entry.get("name", ""): entry.get("value", "") for entry in suite.iterfind("properties/property")}
+    if "host" not in facts:
+        raise ValueError(f"{report}: the tests ran without a host (SD_WEBUI_DIR, SD_WEBUI_PYTHON)")
+    run = Run(facts.pop("host"), facts)
+    for case in suite.iter("testcase"):
+        feature = feature_of(case.get("classname", ""))
+        if feature is None:
+            continue
+        skipped = case.find("skipped")
+        if skipped is not None:
+            reason = re.sub(r"^.*?: ", "", skipped.get("message", "")) if skipped.get("message") else ""
+            missing = _NOT_HAD.search(skipped.get("message", ""))
+            run.outcomes[feature]["not run" if missing else "not supported"] += 1
+            if not missing:
+                run.reasons[feature].append(reason)
+        elif case.find("failure") is not None or case.find("error") is not None:
+            run.outcomes[feature]["failed"] += 1
+        else:
+            run.outcomes[feature]["passed"] += 1
+    return run
+
+
+def write_table(runs: list[Run]) -> str:
+    """Return the table in Markdown: one column a host, one row a feature, and rows for what the hosts are."""
+    names = [run.name for run in runs]
+    rows = [["", *names], ["---"] * (len(runs) + 1)]
+    for fact in dict.fromkeys(key for run in runs for key in run.facts):
+        rows.append([fact, *(run.facts.get(fact, "") for run in runs)])
+    rows += [[feature, *(run.cell(feature) for run in runs)] for feature in FEATURES.values()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def main(reports: list[str]) -> None:
+    """Replace the table between the two marks in docs/hosts.md."""
+    table = write_table([read_run(Path(report)) for report in reports])
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
