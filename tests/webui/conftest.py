@@ -44,7 +44,9 @@ def noted_host(record_testsuite_property: Callable[[str, object], None]) -> None
     commit = ["git", "-C", code, "log", "-1", "--format=%h of %cs"]
     packages = subprocess.run([python, "-c", _PACKAGES], capture_output=True, text=True, check=False).stdout
     record_testsuite_property("host", os.environ.get("SD_WEBUI_NAME", Path(code).name))
-    record_testsuite_property("commit", subprocess.run(commit, capture_output=True, text=True, check=False).stdout.strip())
+    record_testsuite_property(
+        "commit", subprocess.run(commit, capture_output=True, text=True, check=False).stdout.strip()
+    )
     for line in packages.splitlines():
         name, _, version = line.partition(" ")
         record_testsuite_property(name, version)

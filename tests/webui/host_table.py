@@ -53,7 +53,9 @@ class Run:
         """One word for a feature, with numbers where it is not simply "works"."""
         outcome = self.outcomes[feature]
         failed, passed = outcome["failed"], outcome["passed"]
-        words = f"fails ({failed} of {failed + passed} tests)" if failed else f"works ({passed})" if passed else "not run"
+        words = (
+            f"fails ({failed} of {failed + passed} tests)" if failed else f"works ({passed})" if passed else "not run"
+        )
         reasons = sorted(set(self.reasons[feature]))
         return f"{words}; not supported: {'; '.join(reasons)}" if reasons else words
 

@@ -36,11 +36,21 @@ def report_of(folder: Path, files: dict[str, str]) -> Path:
 
 
 def test_each_feature_is_told_by_its_own_tests(tmp_path: Path) -> None:
-    good = TESTS.replace("assert False", "pass").replace('@pytest.mark.skip(reason="this host has no interrogator")', "")
-    unprepared = TESTS.replace("this host has no interrogator", "no checkpoint: set SD_WEBUI_DATA").replace("False", "True")
+    good = TESTS.replace("assert False", "pass").replace(
+        '@pytest.mark.skip(reason="this host has no interrogator")', ""
+    )
+    unprepared = TESTS.replace("this host has no interrogator", "no checkpoint: set SD_WEBUI_DATA").replace(
+        "False", "True"
+    )
     run = host_table.read_run(
         report_of(
-            tmp_path, {"test_api.py": good, "test_hires_fix.py": TESTS, "test_extras_page.py": unprepared, "test_other.py": TESTS}
+            tmp_path,
+            {
+                "test_api.py": good,
+                "test_hires_fix.py": TESTS,
+                "test_extras_page.py": unprepared,
+                "test_other.py": TESTS,
+            },
         )
     )
     assert run.name == "Some WebUI"
@@ -58,6 +68,10 @@ def test_a_run_without_a_host_makes_no_table(tmp_path: Path) -> None:
 
 def test_all_modules_that_need_a_host_have_a_row() -> None:
     folder = Path(__file__).parent
-    needing = [file.stem for file in folder.glob("test_*.py") if file != Path(__file__) and "pytest.mark.webui" in file.read_text()]
+    needing = [
+        file.stem
+        for file in folder.glob("test_*.py")
+        if file != Path(__file__) and "pytest.mark.webui" in file.read_text()
+    ]
     named = {key.split(".")[0] for key in host_table.FEATURES}
     assert sorted(set(needing) - named) == []
