@@ -47,20 +47,22 @@ def main() -> None:
 def install(folder: str, requirements: list[str]) -> str:
     """Install packages into a folder, all or none; return what went wrong, or ""."""
     import shutil
-    import subprocess
     import tempfile
 
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         with tempfile.TemporaryDirectory(dir=os.path.dirname(folder), prefix="new-") as new:
             target = os.path.join(new, "site-packages")
-            options = ["--no-deps", "--no-input", "--disable-pip-version-check", "--retries", "1", "--timeout", "15"]
-            command = [sys.executable, "-m", "pip", "install", *options, "--target", target, *requirements]
-            # A module in the host's folder might shadow one that pip imports.
-            environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
-            if done.returncode:
-                return reason(done.stderr or done.stdout)
+            wanted = ["--no-deps", "--target", target, *requirements]
+            pip = ["--no-input", "--disable-pip-version-check", "--retries", "1", "--timeout", "15"]
+            failed, output = run([sys.executable, "-m", "pip", "install", *pip, *wanted])
+            if failed and "No module named pip" in output:
+                uv = shutil.which("uv")  # which makes environments without pip
+                if uv is None:
+                    return "this Python has no pip, and uv was not found"
+                failed, output = run([uv, "pip", "install", "--python", sys.executable, *wanted])
+            if failed:
+                return reason(output)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(target, folder)
     except OSError as error:
@@ -68,13 +70,25 @@ def install(folder: str, requirements: list[str]) -> str:
     return ""
 
 
+def run(command: list[str]) -> tuple[bool, str]:
+    """Run an installer; return whether it failed, and what it said."""
+    import subprocess
+
+    # A module in the host's folder might shadow one that pip imports.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment.update(UV_HTTP_TIMEOUT="15", UV_HTTP_RETRIES="1")
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
+    return bool(done.returncode), done.stderr or done.stdout
+
+
 def reason(output: str) -> str:
-    """Return the most informative line of pip's output."""
-    if any(mark in output for mark in ("NewConnectionError", "Name or service", "getaddrinfo", "ConnectTimeout")):
+    """Return the most informative line of what pip or uv printed."""
+    unreachable = ("NewConnectionError", "Name or service", "getaddrinfo", "ConnectTimeout", "Failed to fetch")
+    if any(mark in output for mark in unreachable):
         return "no network"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    return (errors or lines or ["pip said nothing"])[-1]
+    errors = [line[len("error:") :].strip() for line in lines if line.lower().startswith("error:")]
+    return (errors or lines or ["the installer said nothing"])[-1]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -63,7 +65,9 @@ def digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-def launch(extension: Path, host: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def launch(
+    extension: Path, host: Path, python: str = sys.executable, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """install.py, whose Python finds packages in `host` before its own."""
     code = (
         "import runpy, sys; sys.path[:] = ['', sys.argv[1]] + [p for p in sys.path if 'packages' not in p];"
@@ -72,7 +76,7 @@ def launch(extension: Path, host: Path, **environment: str) -> subprocess.Comple
         "slow = {'subprocess', 'pathlib', 'torch', 'pip', 'importlib.metadata'};"
         "print('modules:', *sorted(slow & (set(sys.modules) - before)))"
     )
-    command = [sys.executable, "-c", code, str(host), str(extension / "install.py")]
+    command = [python, "-c", code, str(host), str(extension / "install.py")]
     quiet = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
     return subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **quiet, **environment}, check=False
@@ -120,6 +124,39 @@ def test_without_network_it_says_so_in_one_line(extension: Path, host: Path) -> 
     assert "could not be installed" in lines[0]
     assert done.stderr == ""
     assert list((extension / "private").iterdir()) == []
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> str:
+    """A Python without pip, as uv makes it."""
+    venv.create(tmp_path / "bare", with_pip=False)
+    return str(tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+
+def test_uv_serves_where_it_made_an_environment_without_pip(
+    extension: Path, host: Path, wheels: Path, bare_python: str
+) -> None:
+    uv = shutil.which("uv", path=os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"])))
+    if uv is None:
+        pytest.skip("uv is not installed: pip install uv")
+    path = os.pathsep.join((str(Path(uv).parent), os.environ["PATH"]))
+    there = {"PATH": path, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_NO_CONFIG": "1"}
+    done = launch(extension, host, bare_python, **there)
+    assert "0.4.2 installed" in done.stdout, done.stdout + done.stderr
+    found = sorted(path.name for path in private(extension).glob("*.dist-info"))
+    assert found == ["spandrel-0.4.2.dist-info", "spandrel_extra_arches-0.2.0.dist-info"]
+    assert [path.name for path in host.iterdir()] == ["spandrel-0.3.4.dist-info"], "the host's pin has moved"
+
+    shutil.rmtree(private(extension))
+    done = launch(extension, host, bare_python, PATH=path, UV_INDEX_URL="http://127.0.0.1:9/simple", UV_NO_CONFIG="1")
+    assert "could not be installed (no network)" in done.stdout
+
+
+def test_without_pip_and_uv_it_says_so_in_one_line(extension: Path, host: Path, bare_python: str) -> None:
+    done = launch(extension, host, bare_python, PATH=os.devnull)
+    assert done.returncode == 0
+    assert "has no pip, and uv was not found" in done.stdout
+    assert done.stderr == ""
 
 
 def test_an_older_private_version_is_replaced(extension: Path, host: Path, wheels: Path) -> None:

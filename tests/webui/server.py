@@ -96,7 +96,7 @@ class WebUI:
         )
         self.wait(timeout)
 
-    def wait(self, timeout: float = 120) -> None:
+    def wait(self, timeout: float = 300) -> None:
         deadline = time.monotonic() + timeout
         while True:
             assert self._server is not None
@@ -159,7 +159,7 @@ class WebUI:
         """Press "Reload UI" and wait for the page to be back."""
         before = self.log().count("Startup time")
         Page(self).press("settings_restart_gradio", wait=False)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while self.log().count("Startup time") == before:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the page did not come back: {self.log()[-2000:]}")
