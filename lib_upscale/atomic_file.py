@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lib_upscale.errors import OutputError
+from lib_upscale.errors import OutOfMemoryError, OutputError
 
 __all__ = ["atomic_file", "check_place", "sweep"]
 
@@ -28,14 +28,19 @@ _SAME_REASON = {
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a file to write and read that takes the place of `path` when the block ends without an error.
 
     Until then `path` is untouched. Whatever ends the block early, Ctrl-C included, what was written is removed. Where
     `path` is a symbolic link, the file it points to is replaced.
 
+    Args:
+        path: The file.
+        durable: Wait until it is on the disk, so that a power cut leaves no empty file. That takes milliseconds.
+
     Raises:
         OutputError: The system refuses to create, write or rename the file.
+        OutOfMemoryError: Memory ran out inside the block.
     """
     target = Path(os.path.realpath(path))
     # In the same folder, as only there os.replace is a rename. Short, for `path` may be as long as names get.
@@ -45,13 +50,18 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with temporary.open("x+b") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
             raise _refused(path, error) from error
+        if isinstance(error, MemoryError):
+            raise OutOfMemoryError(
+                f"Memory ran out while {path.name} was written", "close other programs or set a smaller target"
+            ) from error
         raise
 
 

@@ -7,6 +7,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import psutil
@@ -165,6 +166,7 @@ def retain_malloc_pages(device: torch.device) -> Iterator[None]:
         libc.malloc_trim(0)
 
 
+@cache
 def _glibc() -> Any:
     if not sys.platform.startswith("linux"):
         return None

@@ -7,7 +7,7 @@ import errno
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
@@ -24,6 +24,7 @@ from lib_upscale.errors import (
     UnsafeFileError,
     UpscalePlusError,
 )
+from lib_upscale.threads import Worker, is_thread_refused
 
 __all__ = ["ERRORS_OF_THE_MODEL", "Interrupt", "Outcome", "Result", "Steps", "run_jobs"]
 
@@ -149,7 +150,7 @@ class _Run(Generic[_T]):
         self._is_hopeless = False
 
     def all(self, jobs: Sequence[FileJob]) -> list[Result]:
-        with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+        with Worker("reader") as reader, Worker("writer") as writer:
             ahead: Future[_T] | None = None
             behind: Future[None] | None = None
             try:
@@ -210,7 +211,7 @@ def _reason(job: FileJob, error: Exception) -> str:
         return str(error).removeprefix(f"{job.source.name} ")
     if isinstance(error, UpscalePlusError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or is_thread_refused(error):
         return "does not fit into memory: close other programs or set a smaller target"
     return f"failed with an unexpected error ({type(error).__name__}: {error}): run it again with --debug"
 

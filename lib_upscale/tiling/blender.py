@@ -59,10 +59,11 @@ class TileBlender:
             source: Where `values` lie; contains `core`.
             values: Channels x height x width: whole levels (`quantize`) with hard cuts, else 0..1.
         """
-        if self._sums is None:
+        if self._sums is None or core.size == self.size:  # a single tile has nobody to fade into
             inner = core.moved(-source.x, -source.y)
             kept = values[:, inner.y : inner.bottom, inner.x : inner.right].permute(1, 2, 0)
-            self.pixels[core.rows, core.columns] = kept.cpu().numpy()
+            levels = kept if self._sums is None else quantize(kept, self.bits)
+            self.pixels[core.rows, core.columns] = levels.cpu().numpy()
             return
         blended = core.grown(self.feather, self.size).intersection(source)
         assert blended is not None, "a source contains its core"

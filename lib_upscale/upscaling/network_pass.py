@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
-from lib_upscale.device import is_out_of_memory, retain_malloc_pages
+from lib_upscale.device import free_memory, is_out_of_memory, retain_malloc_pages
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import SizeRequirements, TilingSupport
@@ -36,6 +37,21 @@ _SMALL, _TIMED = 16, 48
 
 _LEAST_TIMED = 64 * 64
 """Pixels from which on a run says how long a pixel takes: below, the time is that of the calls."""
+
+_SMALL_BYTES = 2**24
+"""Bytes of activations up to which giving memory back after each image costs more than keeping it within one gains."""
+
+_SAME_PACE = 0.25
+"""The share by which a pixel may take longer or shorter than known before it is stored anew: that writes a file."""
+
+_PATIENCE, _MOST_PATIENCE = 60.0, 24 * 3600.0
+"""Seconds after which a tile is tried again for which memory ran out: at first, and at most."""
+
+_MORE_ROOM = 1.1
+"""How many times the memory has to be free that was free then, for a larger tile to be tried at once."""
+
+_SURE = 0.2
+"""Seconds from which on a run may say that a pixel takes longer than known: shorter ones are held up by all else."""
 
 
 def size_constraint_of(model: Model) -> SizeConstraint:
@@ -88,9 +104,26 @@ def _automatic_tile(model: Model, size: Size, overlap: int, constraint: SizeCons
         constraint,
         model.memory_per_pixel(),
         model.device,
-        largest=model.measured.per_device.get("tile"),
+        largest=_fitting_tile(model),
         undivided=model.facts.tiling is TilingSupport.DISCOURAGED,
     )
+
+
+def _fitting_tile(model: Model) -> int | None:
+    """The tile that fitted after a larger one did not, as long as no more memory is free than then and not for good.
+
+    Another program may have taken the memory for a moment: the larger tile is tried again, after ever longer times.
+    """
+    tile, free, until, _ = model.measured.per_device.get("fitting_tile") or (None, 0, 0, 0)
+    holds = time.time() < until and free_memory(model.device) < free * _MORE_ROOM
+    return tile if holds else None
+
+
+def _store_fitting_tile(model: Model, tile: int) -> None:
+    known = model.measured.per_device.get("fitting_tile")
+    patience = _PATIENCE if known is None else min(_MOST_PATIENCE, 2 * known[3])
+    free = free_memory(model.device)
+    model.measured.per_device.put(fitting_tile=[tile, free, time.time() + patience, patience])
 
 
 def _configure(tile: int, field: ReceptiveField, settings: UpscaleSettings, constraint: SizeConstraint) -> TilingConfig:
@@ -153,17 +186,24 @@ def run_pass(
     """
     size = Size(pixels.shape[1], pixels.shape[0])
     blender = blender_for(size, model, tiling, model.facts.output_channels, bits)
-    with retain_malloc_pages(model.device):
+    large = min(size.pixels, tiling.tile**2) * model.memory_per_pixel() > _SMALL_BYTES
+    with retain_malloc_pages(model.device) if large else nullcontext():
         start = time.perf_counter()
         outcome = run_tiles(pixels, model, blender, tiling, progress)
         elapsed = time.perf_counter() - start
-    measured = model.measured.per_device
     if outcome.tried:
-        measured.put(tile=outcome.tile)
+        _store_fitting_tile(model, outcome.tile)
     computed = tiling.plan(size).computed_pixels
     if not outcome.tried and computed >= _LEAST_TIMED:
-        measured.put(seconds_per_pixel=elapsed / computed)
+        _store_pace(model, elapsed, computed)
     return blender.pixels, outcome
+
+
+def _store_pace(model: Model, elapsed: float, pixels: int) -> None:
+    known, pace = model.measured.per_device.get("seconds_per_pixel"), elapsed / pixels
+    changed = known is None or abs(pace - known) > _SAME_PACE * known
+    if changed and (known is None or pace < known or elapsed >= _SURE):
+        model.measured.per_device.put(seconds_per_pixel=pace)
 
 
 def seconds_per_pixel(model: Model, progress: Progress = SILENT) -> float:

@@ -239,8 +239,9 @@ def load_model(entry: Entry, settings: UpscaleSettings, models: Models, progress
     check(progress)
     precision, backend = settings.precision.value, settings.backend.value
     model = models.cache.loaded(entry.identity, precision, backend)
-    if model is None:
-        progress.report(0, f"loading {entry.name}")
+    if model is not None:
+        return model
+    progress.report(0, f"loading {entry.name}")
     return models.cache.get(entry.identity, precision, backend, accelerator(backend, models.cache.device))
 
 

@@ -6,7 +6,8 @@ No path returns a plain resize in place of a network's result: whatever fails is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lib_upscale.errors import OutOfMemoryError
 from lib_upscale.image.alpha import AlphaMode, clean_alpha, drop_alpha, flatten_hidden_color
 from lib_upscale.image.channels import adapt_channels, restore_channels
 from lib_upscale.image.levels import row_bands, to_bits
@@ -71,7 +73,7 @@ def upscale(picture: Picture, plan: UpscalePlan, models: Models, progress: Progr
     """
     check(progress)
     progress.report(0)
-    with models.cache.holding(plan.model_paths):
+    with models.cache.holding(plan.model_paths), _naming_memory(plan):
         plan = complete_plan(plan.for_picture(picture), models, progress=progress)
         if plan.settings.alpha is AlphaMode.DROP:
             picture = drop_alpha(picture)
@@ -80,6 +82,18 @@ def upscale(picture: Picture, plan: UpscalePlan, models: Models, progress: Progr
         progress.report(1, "done")
         result = pad_or_crop(scaled, plan.layout, plan.settings.padding).with_metadata(picture.metadata)
         return UpscaleResult(result, run.plan)
+
+
+@contextmanager
+def _naming_memory(plan: UpscalePlan) -> Iterator[None]:
+    """Say in a sentence that memory ran out elsewhere than in a tile."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"The result of {plan.output} pixels does not fit into memory",
+            "close other programs or set a smaller target",
+        ) from error
 
 
 def plan_and_upscale(

@@ -14,6 +14,7 @@ from lib_upscale.models.identity import TilingSupport as Word
 from lib_upscale.models.library import Models
 from lib_upscale.models.runtime.model import Model
 from lib_upscale.settings.upscale import UpscaleSettings
+from lib_upscale.upscaling import network_pass
 from lib_upscale.upscaling.network_pass import choose_tiling, run_pass, size_constraint_of
 from lib_upscale.upscaling.plan import plan_upscale
 from tests.helpers import compact, models_in, picture, write
@@ -60,16 +61,68 @@ def test_where_tiling_is_discouraged_tiles_are_as_large_as_fits_and_it_says_so(t
     assert "works best on the whole image" in line
 
 
-@pytest.mark.slow
-def test_the_tile_that_fitted_is_remembered(tmp_path: Path) -> None:
-    models, model = owned(tmp_path)
-    short_of_memory(model, 110 * 110)
-    source = picture(200, 150)
-    run_pass(source.pixels, model, choose_tiling(model, source.size, AUTO), 8)
-    again = models_in(tmp_path, tmp_path / "notes.json")
-    fresh = again.cache.get(again.find("net").identity)
-    assert max(choose_tiling(fresh, source.size, AUTO).plan(source.size).tile_size) <= 110
-    assert models.cache.loaded(models.find("net").identity) is model
+class TestTheTileThatFitted:
+    """It is remembered, and a larger one is tried again where there is more room, and from time to time."""
+
+    SIZE = Size(120, 90)
+
+    @pytest.fixture
+    def now(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+        """The time and the free memory, which stand still."""
+        values = {"time": 1000.0, "free": 8e9}
+        monkeypatch.setattr(network_pass.time, "time", lambda: values["time"])
+        monkeypatch.setattr(network_pass, "free_memory", lambda device: int(values["free"]))
+        return values
+
+    @staticmethod
+    def fail(model: Model) -> None:
+        usual = model._run
+        short_of_memory(model, 70 * 70)
+        source = picture(*TestTheTileThatFitted.SIZE)
+        run_pass(source.pixels, model, choose_tiling(model, source.size, AUTO), 8)
+        model._run = usual
+
+    def tile(self, model: Model) -> int:
+        return max(choose_tiling(model, self.SIZE, AUTO).plan(self.SIZE).tile_size)
+
+    def test_is_remembered(self, tmp_path: Path, now: dict[str, float]) -> None:
+        models, model = owned(tmp_path)
+        assert self.tile(model) == 120
+        self.fail(model)
+        again = models_in(tmp_path, tmp_path / "notes.json")
+        assert self.tile(again.cache.get(again.find("net").identity)) <= 70
+        assert models.cache.loaded(models.find("net").identity) is model
+
+    def test_not_where_there_is_more_room(self, tmp_path: Path, now: dict[str, float]) -> None:
+        _, model = owned(tmp_path)
+        self.fail(model)
+        now["free"] = 12e9
+        assert self.tile(model) == 120
+        now["free"] = 7e9
+        assert self.tile(model) <= 70
+
+    def test_not_for_good(self, tmp_path: Path, now: dict[str, float]) -> None:
+        _, model = owned(tmp_path)
+        waits = []
+        for _ in range(3):
+            self.fail(model)
+            start = now["time"]
+            while self.tile(model) <= 70:
+                now["time"] += 10
+            waits.append(now["time"] - start)
+        assert waits == [60, 120, 240], "the less often it helped, the less often it is tried"
+
+
+def test_short_runs_store_no_pace_that_other_programs_slowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time that is stored writes a file: fifty small images write it once or twice."""
+    _, model = owned(tmp_path)
+    clock = iter([0, 0.05, 1, 1.1, 2, 2.02, 3, 3.05, 4, 9])
+    monkeypatch.setattr(network_pass.time, "perf_counter", lambda: next(clock))
+    source, paces = picture(100, 100), []
+    for _ in range(5):
+        run_pass(source.pixels, model, choose_tiling(model, source.size, AUTO), 8)
+        paces.append(round(model.measured.per_device.get("seconds_per_pixel") * 100 * 100, 3))
+    assert paces == [0.05, 0.05, 0.02, 0.02, 5]
 
 
 def test_the_measured_radius_is_remembered_and_used(tmp_path: Path) -> None:

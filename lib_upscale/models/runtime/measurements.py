@@ -71,7 +71,7 @@ class MeasurementStore:
         # A store that can't be written (read-only folder, full disk) is no reason to fail.
         with contextlib.suppress(OSError, OutputError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(self._path) as stream:
+            with atomic_file(self._path, durable=False) as stream:  # a store that is lost is measured anew
                 stream.write(json.dumps(self._values).encode())
 
 

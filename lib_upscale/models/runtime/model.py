@@ -34,8 +34,8 @@ class Measurements:
     """What was measured of a model, in two scopes."""
 
     per_device: MeasurementScope
-    """What holds on this device, in this precision, with this backend: "tile", "seconds_per_pixel",
-    "bytes_per_pixel", "precision_works"."""
+    """What holds on this device, in this precision, with this backend: "seconds_per_pixel", "bytes_per_pixel",
+    "precision_works", and "fitting_tile": a side in pixels, the bytes that were free, until when, for how long."""
     per_weights: MeasurementScope
     """What holds for these weights anywhere: "radius", "needs_float32", "contiguous"."""
 

@@ -92,9 +92,9 @@ class ModelCache:
         assert facts is not None, "only files with a network are asked for"
         key = _Key.of(identity.path, precision, variant)
         with self._lock:
-            if key in self._loaded:
-                self._loaded.move_to_end(key)
-                return self._loaded[key]
+            model = self._find(key)
+            if model is not None:
+                return model
             self._make_room(_bytes_on_disk(key.fingerprint))
             model = self._load(identity.path, facts, precision)
             if accelerate is not None:
@@ -105,7 +105,7 @@ class ModelCache:
     def loaded(self, identity: Identity, precision: str = "auto", variant: str = "torch") -> Model | None:
         """Return the network of a file if it is loaded; arguments as for `get`."""
         with self._lock:
-            return self._loaded.get(_Key.of(identity.path, precision, variant))
+            return self._find(_Key.of(identity.path, precision, variant))
 
     @contextlib.contextmanager
     def holding(self, paths: Iterable[Path]) -> Iterator[None]:
@@ -133,6 +133,11 @@ class ModelCache:
 
     def __len__(self) -> int:
         return len(self._loaded)
+
+    def _find(self, key: _Key) -> Model | None:
+        if key in self._loaded:
+            self._loaded.move_to_end(key)
+        return self._loaded.get(key)
 
     def _load(self, path: Path, facts: NetworkFacts, precision: str) -> Model:
         model = Model(path, load_network(path), facts, torch.device("cpu"), self.measurements)

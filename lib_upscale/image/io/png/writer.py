@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.png.chunks import SIGNATURE, Header, chunk, metadata_chunks
-from lib_upscale.image.io.threads import map_in_order
 from lib_upscale.image.metadata import Metadata
+from lib_upscale.threads import map_in_order
 
 __all__ = ["deflate_rows", "header_for", "write_png"]
 

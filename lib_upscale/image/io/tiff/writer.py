@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from lib_upscale.image.io.threads import map_in_order
 from lib_upscale.image.io.tiff.reader import GPS_IFD, tags_shared_with_exif
 from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, EXIF_PREFIX, Metadata, exif_for_photo
 from lib_upscale.image.picture import Picture
+from lib_upscale.threads import map_in_order
 
 __all__ = ["write_tiff", "write_tiff_pages"]
 
