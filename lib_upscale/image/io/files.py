@@ -16,6 +16,7 @@ from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import encode
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_pages, check_writable
+from lib_upscale.image.io.jpeg_end import complete_jpeg, lacks_end
 from lib_upscale.image.io.netpbm import NetpbmError, is_netpbm, read_netpbm, read_netpbm_header
 from lib_upscale.image.io.opening import (
     DEFAULT_LIMIT,
@@ -24,6 +25,7 @@ from lib_upscale.image.io.opening import (
     load,
     open_file,
     open_image,
+    say_missing_end,
     upright_size,
 )
 from lib_upscale.image.io.png.chunks import SIGNATURE, PngError
@@ -68,10 +70,26 @@ def read_picture(path: str | PathLike[str], *, limit_pixels: int | None = DEFAUL
             check_pixels(path, _netpbm_size(path, stream), limit_pixels)
             with decoding(path), _naming(path):
                 return Picture(*read_netpbm(stream))
-        image = open_image(path, stream, limit_pixels)
+        return _read_by_pillow(path, stream, limit_pixels)
+
+
+def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
+    image = open_image(path, stream, limit)
+    try:
         with decoding(path), image:
             load(image)
-            return Picture.from_pil(image)
+            picture = Picture.from_pil(image)
+        if image.format == "JPEG" and lacks_end(stream):
+            say_missing_end(path)
+        return picture
+    except PictureTooLargeError:
+        raise
+    except PictureError:
+        whole = complete_jpeg(stream) if image.format == "JPEG" else None
+        if whole is None:
+            raise
+    say_missing_end(path)
+    return Picture.from_pil(whole)
 
 
 def read_size(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Size:
