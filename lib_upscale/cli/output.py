@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from tqdm import tqdm
 from lib_upscale.cli.app import printable, say
 from lib_upscale.cli.batch import Interrupt, Outcome, Result
 from lib_upscale.cli.inputs import FileJob
+from lib_upscale.image.io.notes import LOGGER, NOTE
 from lib_upscale.progress import Callback, duration
 
-__all__ = ["Bar", "model_progress", "table"]
+__all__ = ["Bar", "Notes", "model_progress", "table"]
 
 _FORMAT = "{desc} |{bar}| {percentage:3.0f}% {elapsed}<{remaining}"
 
@@ -73,10 +75,48 @@ def model_progress() -> Callback:
     return Callback(show)
 
 
+class Notes(logging.Handler):
+    """Collects what the library logs of files (`image.io.notes`) while it is attached, inside `with`."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._files: dict[str, list[str]] = {}
+        """By what there is to know."""
+
+    def __enter__(self) -> Notes:
+        logging.getLogger(LOGGER).addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger(LOGGER).removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of a record."""
+        if record.msg == NOTE and isinstance(record.args, tuple) and len(record.args) == 2:
+            file, text = map(str, record.args)
+        else:
+            file, text = "", record.getMessage()
+        self._files.setdefault(text, []).append(file)
+
+    def lines(self) -> list[str]:
+        """One for each thing to know, however many files it is true of."""
+        lines = []
+        for text, files in self._files.items():
+            distinct = list(dict.fromkeys(files))
+            others = len(distinct) - 1
+            more = f" and {others} other file{'s' if others > 1 else ''}" if others else ""
+            lines.append(f"{printable(distinct[0])}{more}: {printable(text)}" if distinct[0] else printable(text))
+        return lines
+
+
 def table(
-    results: Sequence[Result], total: int, missing: Sequence[tuple[str, str]], left_out: Sequence[tuple[str, str]] = ()
+    results: Sequence[Result],
+    total: int,
+    missing: Sequence[tuple[str, str]],
+    left_out: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
 ) -> list[str]:
-    """The closing lines: how many files were done, skipped and not, and why; and which were left out."""
+    """The closing lines: how many files were done, skipped and not, and why; which were left out; what else to know."""
     failed = [(str(result.job.source), result.reason) for result in results if result.outcome is Outcome.FAILED]
     failed += list(missing)
     counts = {outcome: sum(result.outcome is outcome for result in results) for outcome in Outcome}
@@ -91,6 +131,7 @@ def table(
     failed += [(name, f"left out, {reason}") for name, reason in left_out if reason]
     width = max((len(printable(name)) for name, _ in failed), default=0)
     lines += [f"  {printable(name):<{width}}  {printable(reason)}" for name, reason in failed]
+    lines += [f"  {line}" for line in notes]
     if no_images:
         lines.append(
             f"  left out: {no_images} file{'s' if no_images > 1 else ''} that no image format was recognized in"

@@ -17,7 +17,7 @@ from lib_upscale.cli.batch import Interrupt, Outcome, Result, run_jobs
 from lib_upscale.cli.directories import cache_folder, open_catalog
 from lib_upscale.cli.inputs import FileJob, FileJobs, find_jobs, output_place
 from lib_upscale.cli.manifest import Manifest, State
-from lib_upscale.cli.output import Bar, model_progress, table
+from lib_upscale.cli.output import Bar, Notes, model_progress, table
 from lib_upscale.cli.settings_options import settings_from, settings_options
 from lib_upscale.errors import UnknownModelError
 from lib_upscale.image.io.formats import Format
@@ -97,10 +97,11 @@ def upscale(
     todo, results = _sort_out(work, manifest, overwrite)
     run = _Run(settings, catalog, manifest, writing, device, round(limit_megapixels * 1e6))
     interrupted = False
-    if todo:
-        made, interrupted = run(todo)
-        results += made
-    _close(work, results, interrupted)
+    with Notes() as notes:
+        if todo:
+            made, interrupted = run(todo)
+            results += made
+    _close(work, results, interrupted, notes)
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ class _Run:
         )
 
 
-def _close(work: FileJobs, results: list[Result], interrupted: bool) -> None:
+def _close(work: FileJobs, results: list[Result], interrupted: bool, notes: Notes) -> None:
     """Print the closing table and end the program with its code."""
     if debugging():
         for result in results:
             if result.error is not None:
                 say("".join(traceback.format_exception(result.error)))
-    for line in table(results, len(work.jobs), work.missing, work.left_out):
+    for line in table(results, len(work.jobs), work.missing, work.left_out, notes.lines()):
         click.echo(line)
     failed = work.missing or any(result.outcome is Outcome.FAILED for result in results)
     click.get_current_context().exit(INTERRUPTED if interrupted else 1 if failed else 0)

@@ -14,6 +14,7 @@ from PIL import Image
 
 __all__ = [
     "BAD_EXIF",
+    "COMMENT",
     "EXIF_IFD",
     "EXIF_ORIENTATION",
     "EXIF_PREFIX",
@@ -29,8 +30,11 @@ __all__ = [
     "reset_orientation",
     "strip_exif_prefix",
     "without_large_parts",
+    "without_xmp_padding",
 ]
 
+COMMENT = "Comment"
+"""The key under which the comment of a JPEG or GIF is kept: PNG's own word for it."""
 PARAMETERS = "parameters"
 """The key of the PNG text chunk in which the WebUI writes how a picture was made."""
 
@@ -200,6 +204,11 @@ def without_large_parts(exif: bytes, most: int) -> bytes | None:
         return bytes(kept.tobytes()).removeprefix(EXIF_PREFIX)
     except BAD_EXIF:
         return None
+
+
+def without_xmp_padding(xmp: bytes) -> bytes:
+    """An XMP packet without the kilobytes of spaces that programs leave for editing it in place."""
+    return re.sub(rb"\s+(?=<\?xpacket end=)", b"\n", xmp)
 
 
 def _is_larger(value: object, most: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from lib_upscale.image.metadata import XMP_PREFIX, Metadata
+from lib_upscale.image.metadata import COMMENT, XMP_PREFIX, Metadata
 
 __all__ = ["Pixels", "extract_metadata", "extract_pixels", "float_levels"]
 
@@ -18,6 +18,7 @@ Pixels = NDArray[Any]
 _NO_TEXT = frozenset(("XML:com.adobe.xmp", "compression", "xmp", "exif", "icc_profile"))
 """Keys of `Image.info` whose value may be a str without being a text of the picture."""
 
+_COMMENTED = ("JPEG", "MPO", "GIF")
 _PLAIN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
 _WITHOUT_LOSS = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
 
@@ -56,6 +57,8 @@ def extract_metadata(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
     exif = info.get("exif")
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or _xmp_in_jpeg(image)
     text = {k: str(v) for k, v in info.items() if isinstance(k, str) and isinstance(v, str) and k not in _NO_TEXT}
+    if image.format in _COMMENTED and (comment := _comment(info.get("comment"))):
+        text = {COMMENT: comment}
     dpi = info.get("dpi")
     return Metadata(
         icc=info.get("icc_profile") or None if icc_holds else None,
@@ -64,6 +67,15 @@ def extract_metadata(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
         text=text,
         dpi=(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 and min(dpi) > 0 else None,
     )
+
+
+def _comment(comment: object) -> str:
+    """The comment of a JPEG or GIF: bytes in an encoding that nothing says, up to a zero byte that C programs add."""
+    raw = bytes(comment).rstrip(b"\0") if isinstance(comment, (bytes, bytearray)) else b""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _xmp_in_jpeg(image: Image.Image) -> bytes | None:

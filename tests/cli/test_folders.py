@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lib_upscale import atomic_file as atomic_file_module
 from lib_upscale.cli import process_file
@@ -39,6 +40,20 @@ class TestEveryFileIsAccountedFor:
         assert f"{name}  left out, " in result.stdout
         assert package.replace("_", "-") in result.stdout
         assert package.replace("_", "-") in upscale(f"in/{name}", "-o", "out").stdout
+
+
+def test_what_is_not_kept_is_said_once_for_all_files(upscale: Upscale) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A maker"
+    for name in "abc":
+        photo(Path(f"in/{name}.jpg"), exif=exif)
+    content = Path("in/b.jpg").read_bytes()
+    Path("in/d.jpg").write_bytes(content[:-2])
+    result = upscale("in", "-o", "out", "--format", "bmp")
+    assert (result.exit_code, counts(result)) == (0, {"done": 4, "skipped": 0, "failed": 0})
+    assert "  a.bmp and 3 other files: written without its EXIF, which BMP can't hold" in result.stdout.splitlines()
+    assert "  d.jpg: lacks its end, but all its pixels are there" in result.stdout.splitlines()
+    assert "EXIF" not in result.stderr
 
 
 class TestKnownBeforeTheWork:

@@ -15,10 +15,12 @@ from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import OutputError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.encoding import fit_to_format, quality_options
+from lib_upscale.image.io.encoding import metadata_options, quality_options
+from lib_upscale.image.io.fitting import fit_to_format, note_lost
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
 from lib_upscale.image.io.netpbm import is_netpbm
 from lib_upscale.image.io.opening import (
+    ANIMATED,
     DEFAULT_LIMIT,
     decoding,
     load,
@@ -31,13 +33,10 @@ from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png.apng import ApngWriter
 from lib_upscale.image.io.png.chunks import SIGNATURE
 from lib_upscale.image.io.png.reader import is_animated, read_metadata
-from lib_upscale.image.metadata import EXIF_PREFIX, exif_for_photo
 from lib_upscale.image.picture import Picture
 from lib_upscale.image.pillow import extract_metadata, extract_pixels
 
 __all__ = ["Animation", "Frame", "read_frames", "write_animation"]
-
-_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "JXL")
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def read_frames(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT
         with decoding(path), image:
             skipped = int(bool(image.info.get("default_image")))
             count = int(getattr(image, "n_frames", 1)) - skipped
-            if image.format not in _ANIMATED or count < 2:
+            if image.format not in ANIMATED or count < 2:
                 return None
             size, plays = upright_size(image), _plays(image)
         say_missing_end(path, stream)
@@ -142,6 +141,7 @@ def write_animation(
             _write_gif(stream, alike, plays)
         else:
             _write_photos(stream, alike, plays, chosen, options)
+    note_lost(path, chosen, fit_to_format(first.picture, chosen, background).lost)
 
 
 def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
@@ -183,7 +183,7 @@ def _unify(frames: Iterable[Frame], size: Size, format: Format, background: tupl
     for frame in frames:
         if frame.picture.size != size:
             raise ValueError(f"a frame has {frame.picture.size} pixels, the first one {size}")
-        yield Frame(fit_to_format(frame.picture, format, background), frame.duration)
+        yield Frame(fit_to_format(frame.picture, format, background).picture, frame.duration)
 
 
 def _write_apng(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:
@@ -195,8 +195,11 @@ def _write_apng(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:
 
 
 def _write_gif(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:
-    options: dict[str, Any] = {} if plays == 1 else {"loop": max(0, plays - 1)}
-    images = _gif_images(frames)
+    first = next(frames)
+    options = metadata_options(first.picture.metadata, Format.GIF)
+    if plays != 1:
+        options["loop"] = max(0, plays - 1)
+    images = _gif_images(chain((first,), frames))
     next(images).save(stream, "GIF", save_all=True, append_images=images, disposal=2, **options)
 
 
@@ -223,9 +226,7 @@ def _write_photos(
         images.append(image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if "A" in image.mode else "RGB"))
         ends.append(ends[-1] + frame.duration)
     if metadata is not None:
-        exif, icc = exif_for_photo(metadata), metadata.icc_for(3)
-        blocks = {"exif": exif and EXIF_PREFIX + exif, "icc_profile": icc, "xmp": metadata.xmp}
-        options |= {key: value for key, value in blocks.items() if value}
+        options |= metadata_options(metadata, format)
     durations = [round(end) - round(start) for start, end in pairwise(ends)]
     if format is Format.WEBP:
         options["loop"] = plays  # Pillow's AVIF runs for ever

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import io
-import logging
 from typing import Any, BinaryIO, cast
 
 from typing_extensions import override
 
 from lib_upscale.errors import SettingsError
-from lib_upscale.image.alpha import WHITE, drop_alpha
-from lib_upscale.image.io.formats import Format, limits
+from lib_upscale.image.alpha import WHITE
+from lib_upscale.image.io.fitting import fit_to_format
+from lib_upscale.image.io.formats import Format
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png.writer import write_png
 from lib_upscale.image.io.tiff.writer import write_tiff
-from lib_upscale.image.metadata import EXIF_PREFIX, XMP_PREFIX, Metadata, exif_for_photo, without_large_parts
+from lib_upscale.image.metadata import COMMENT, EXIF_PREFIX, XMP_PREFIX, Metadata
 from lib_upscale.image.picture import Picture
 
-__all__ = ["encode", "fit_to_format", "quality_options"]
+__all__ = ["encode", "metadata_options", "quality_options"]
 
 _QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
-_LARGE = 8192
-"""Bytes above which a value, such as a camera's own notes, is left out of an EXIF block that JPEG can't hold."""
-_SEGMENT = 65533
-"""The most bytes that a segment of a JPEG can hold."""
+_MOST_COMMENT = 65533
+"""The most bytes that a comment of a JPEG can have."""
 
 
 def encode(
@@ -33,7 +31,7 @@ def encode(
     quality: int | None = None,
     lossless: bool = False,
     background: tuple[int, int, int] = WHITE,
-) -> None:
+) -> tuple[str, ...]:
     """Write `picture` to `stream`.
 
     Args:
@@ -44,11 +42,15 @@ def encode(
         lossless: For WebP.
         background: Red, green, blue: what it is laid on where the format has no alpha.
 
+    Returns:
+        What of the metadata the file does not hold, in words for users (`Fitted.lost`).
+
     Raises:
         SettingsError: The quality is out of range, or the format can't do without loss.
     """
     options = quality_options(format, quality, lossless)
-    picture = fit_to_format(picture, format, background)
+    fitted = fit_to_format(picture, format, background)
+    picture = fitted.picture
     if format is Format.PNG:
         channels = picture.channels + (picture.alpha is not None)
         write_png(stream, picture.size, picture.bands(), picture.metadata, bits=picture.bits, channels=channels)
@@ -56,20 +58,13 @@ def encode(
         write_tiff(stream, picture)
     elif format is Format.GIF:
         image = palette_image(picture)
-        image.save(cast(BinaryIO, _WithoutFileNumber(stream)), "GIF")
+        image.save(cast(BinaryIO, _WithoutFileNumber(stream)), "GIF", **metadata_options(picture.metadata, format))
     else:
         image = picture.to_pil()
         image.info.clear()  # Pillow writes some of it by itself; what is written is said below
-        image.save(
-            cast(BinaryIO, _WithoutFileNumber(stream)), _PILLOW[format], **options, **_metadata_options(picture, format)
-        )
-
-
-def fit_to_format(picture: Picture, format: Format, background: tuple[int, int, int] = WHITE) -> Picture:
-    """Bring a picture to what the format can hold: 16 bits are rounded to 8, alpha is laid on `background`."""
-    bound = limits(format)
-    picture = picture if bound.alpha else drop_alpha(picture, background)
-    return picture if bound.sixteen else picture.with_bits(8)
+        options |= metadata_options(picture.metadata, format)
+        image.save(cast(BinaryIO, _WithoutFileNumber(stream)), _PILLOW[format], **options)
+    return fitted.lost
 
 
 def quality_options(format: Format, quality: int | None, lossless: bool) -> dict[str, Any]:
@@ -96,39 +91,19 @@ def quality_options(format: Format, quality: int | None, lossless: bool) -> dict
 _PILLOW = {Format.JPEG: "JPEG", Format.WEBP: "WEBP", Format.AVIF: "AVIF", Format.BMP: "BMP"}
 
 
-def _metadata_options(picture: Picture, format: Format) -> dict[str, Any]:
-    metadata = picture.metadata
-    options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi else {}
-    if format is Format.BMP:
-        return options
-    # WebP and AVIF are written as RGB even where the picture is gray; a profile for gray would be wrong there.
-    icc = metadata.icc_for(picture.channels)
-    if icc and (format is Format.JPEG or picture.channels == 3):
-        options["icc_profile"] = icc
-    exif = _exif_in_segment(metadata) if format is Format.JPEG else exif_for_photo(metadata)
-    if exif:
-        options["exif"] = EXIF_PREFIX + exif
-    if metadata.xmp and format is not Format.JPEG:
-        options["xmp"] = metadata.xmp
-    elif metadata.xmp and len(metadata.xmp) + len(XMP_PREFIX) <= _SEGMENT:
+def metadata_options(metadata: Metadata, format: Format) -> dict[str, Any]:
+    """Pillow's options for metadata of which the format can hold everything (`fit_to_format`)."""
+    blocks: dict[str, Any] = {"dpi": metadata.dpi, "icc_profile": metadata.icc, "exif": metadata.exif}
+    if metadata.exif:
+        blocks["exif"] = EXIF_PREFIX + metadata.exif
+    if format is not Format.JPEG:
+        blocks["xmp"] = metadata.xmp
+    elif metadata.xmp:
         segment = XMP_PREFIX + metadata.xmp
-        options["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
-    return options
-
-
-def _exif_in_segment(metadata: Metadata) -> bytes | None:
-    """The EXIF block that JPEG can hold: what is too long for it is left out part by part, which is logged."""
-    most = _SEGMENT - len(EXIF_PREFIX)
-    whole = exif_for_photo(metadata)
-    if whole is None or len(whole) <= most:
-        return whole
-    log = logging.getLogger(__name__)
-    small = without_large_parts(whole, _LARGE)
-    if small is not None and len(small) <= most:
-        log.warning("The EXIF block is too long for JPEG: values of over %d bytes are left out", _LARGE)
-        return small
-    log.warning("The EXIF block is too long for JPEG and is left out")
-    return None
+        blocks["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
+    comment = metadata.text.get(COMMENT)
+    blocks["comment"] = comment and comment.encode("utf-8", "replace")[:_MOST_COMMENT]
+    return {key: value for key, value in blocks.items() if value}
 
 
 class _WithoutFileNumber(io.RawIOBase):

@@ -15,10 +15,13 @@ from lib_upscale.errors import OutputError, PictureError, PictureTooLargeError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import encode
+from lib_upscale.image.io.fitting import fit_to_format, note_lost
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_pages, check_writable
 from lib_upscale.image.io.jpeg_end import complete_jpeg, lacks_end
 from lib_upscale.image.io.netpbm import NetpbmError, is_netpbm, read_netpbm, read_netpbm_header
+from lib_upscale.image.io.notes import note
 from lib_upscale.image.io.opening import (
+    ANIMATED,
     DEFAULT_LIMIT,
     check_pixels,
     decoding,
@@ -79,6 +82,9 @@ def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
         with decoding(path), image:
             load(image)
             picture = Picture.from_pil(image)
+            count = int(getattr(image, "n_frames", 1))
+        if count > 1 and image.format not in ANIMATED:
+            note(path, f"holds {count} images, of which the first is read")
         if image.format == "JPEG" and lacks_end(stream):
             say_missing_end(path)
         return picture
@@ -151,11 +157,21 @@ def write_pages(pictures: Iterable[Picture], path: str | PathLike[str], sizes: S
     """
     path = Path(path)
     check_pages(path)
+    lost: dict[str, None] = {}
     with atomic_file(path) as stream:
         try:
-            write_tiff_pages(stream, pictures, sum(size.pixels for size in sizes) * 8)
+            most_bytes = sum(size.pixels for size in sizes) * 8
+            write_tiff_pages(stream, (_fit_page(picture, lost) for picture in pictures), most_bytes)
         except (ValueError, struct.error) as error:
             raise OutputError(path, f"can't be written as TIFF ({error})") from error
+    note_lost(path, Format.TIFF, list(lost))
+
+
+def _fit_page(picture: Picture, lost: dict[str, None]) -> Picture:
+    """What TIFF can hold of a page; what it can't is added to `lost`, once for all pages."""
+    fitted = fit_to_format(picture, Format.TIFF)
+    lost.update(dict.fromkeys(fitted.lost))
+    return fitted.picture
 
 
 def write_picture(
@@ -169,8 +185,8 @@ def write_picture(
 ) -> None:
     """Write an image, atomically: until it is whole on disk, `path` stays what it was.
 
-    Formats without 16 bits get 8, rounded. ICC profile, EXIF, XMP and resolution are kept where the format can; of the
-    texts PNG keeps all, TIFF, JPEG, WebP and AVIF the WebUI's `parameters`, in the EXIF user comment.
+    Formats without 16 bits get 8, rounded, and those without profiles sRGB. Of the texts PNG keeps all, TIFF, JPEG,
+    WebP and AVIF the WebUI's `parameters`, in the EXIF user comment. What metadata a format can't hold is logged.
 
     Args:
         picture: What to write.
@@ -189,9 +205,10 @@ def write_picture(
     chosen = check_writable(path, picture.size, picture.bits, picture.alpha is not None, format)
     with atomic_file(path) as stream:
         try:
-            encode(stream, picture, chosen, quality, lossless, background)
+            lost = encode(stream, picture, chosen, quality, lossless, background)
         except (ValueError, struct.error) as error:
             raise OutputError(path, f"can't be written as {chosen.name} ({error})", "write it as .png") from error
+    note_lost(path, chosen, lost)
 
 
 def _read_png(path: Path, stream: BinaryIO, start: bytes, limit: int | None) -> Picture:

@@ -20,6 +20,7 @@ __all__ = [
     "WRITABLE_SUFFIXES",
     "Format",
     "Limits",
+    "Part",
     "check_pages",
     "check_writable",
     "format_of",
@@ -44,6 +45,18 @@ class Format(str, Enum):
     BMP = "bmp"
 
 
+class Part(Enum):
+    """A kind of metadata. `COMMENT` is the one text that formats without texts may have."""
+
+    PROFILE = "ICC profile"
+    EXIF = "EXIF"
+    XMP = "XMP"
+    TEXTS = "texts by name"
+    COMMENT = "comment"
+    RESOLUTION = "print resolution"
+    PNG_COLOR = "PNG's color chunks"
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a format can hold.
@@ -54,6 +67,7 @@ class Limits:
         alpha: Whether there is transparency; without it images are laid on a background when written.
         sixteen: Whether 16 bits a channel stay; else they are rounded to 8.
         animated: Whether it can hold several frames with durations.
+        holds: The metadata that has a place in it. What is to be written elsewhere takes another form or is named.
     """
 
     side: int
@@ -61,18 +75,21 @@ class Limits:
     alpha: bool = True
     sixteen: bool = False
     animated: bool = False
+    holds: frozenset[Part] = frozenset()
 
 
+_BLOCKS = frozenset((Part.PROFILE, Part.EXIF, Part.XMP))
 _LIMITS: Mapping[Format, Limits] = {
-    Format.PNG: Limits(2**31 - 1, sixteen=True, animated=True),
-    Format.JPEG: Limits(65500, alpha=False),  # JPEG_MAX_DIMENSION of libjpeg; the standard's own is 65535
-    Format.WEBP: Limits(16383, animated=True),
-    Format.AVIF: Limits(
-        32768, pixels=16384 * 16384, animated=True
-    ),  # what libavif's decoder accepts unless told otherwise
-    Format.TIFF: Limits(2**31 - 1, sixteen=True),
-    Format.GIF: Limits(65535, animated=True),
-    Format.BMP: Limits(2**31 - 1, pixels=2**32 // 3 - 2**20, alpha=False),  # the file's length is a 32-bit number
+    Format.PNG: Limits(2**31 - 1, sixteen=True, animated=True, holds=frozenset(Part)),
+    # JPEG_MAX_DIMENSION of libjpeg; the standard's own is 65535
+    Format.JPEG: Limits(65500, alpha=False, holds=_BLOCKS | {Part.COMMENT, Part.RESOLUTION}),
+    Format.WEBP: Limits(16383, animated=True, holds=_BLOCKS),
+    # what libavif's decoder accepts unless told otherwise
+    Format.AVIF: Limits(32768, pixels=16384 * 16384, animated=True, holds=_BLOCKS),
+    Format.TIFF: Limits(2**31 - 1, sixteen=True, holds=_BLOCKS | {Part.RESOLUTION}),
+    Format.GIF: Limits(65535, animated=True, holds=frozenset((Part.COMMENT,))),
+    # the file's length is a 32-bit number
+    Format.BMP: Limits(2**31 - 1, pixels=2**32 // 3 - 2**20, alpha=False, holds=frozenset((Part.RESOLUTION,))),
 }
 
 _SUFFIXES: Mapping[str, Format] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -17,10 +16,12 @@ from PIL import Image, UnidentifiedImageError
 from lib_upscale.errors import PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.formats import has_signature, is_heif, is_jpeg_xl
+from lib_upscale.image.io.notes import LACKS_END, note
 from lib_upscale.image.metadata import find_orientation, strip_exif_prefix
 from lib_upscale.image.pillow import extract_metadata
 
 __all__ = [
+    "ANIMATED",
     "DEFAULT_LIMIT",
     "check_pixels",
     "decoding",
@@ -34,6 +35,9 @@ __all__ = [
 DEFAULT_LIMIT = 2**28
 """The most pixels that are read unless told otherwise: 16384 x 16384."""
 
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "JXL")
+"""The formats, as Pillow calls them, whose frames are those of an animation. Others hold other images: both eyes' views
+(MPO), brightness for HDR, a burst (HEIF)."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "DDS", "QOI", "HEIF", "JXL")
 _STRICT = ("JPEG", "MPO", "BMP", "DIB", "PPM", "GIF", "TGA", "QOI", "DDS")
 _lifting = Lock()
@@ -62,9 +66,9 @@ class _Strict(io.BufferedReader):
 
 
 def say_missing_end(path: Path, stream: BinaryIO | None = None) -> None:
-    """Log that a file was read whose end is missing; with `stream`, only if it was found missing there."""
+    """Note that a file was read whose end is missing; with `stream`, only if it was found missing there."""
     if stream is None or (isinstance(stream, _Strict) and stream.lacks_end):
-        logging.getLogger(__name__).warning("%s lacks its end, but all its pixels are there", path.name)
+        note(path, LACKS_END)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def test_without_its_last_marker(
     (tmp_path / "b.jpg").write_bytes(content[:-lost])
     whole, found = read_picture(tmp_path / "a.jpg"), read_picture(tmp_path / "b.jpg")
     assert same_pixels(found, whole)
-    assert "b.jpg lacks its end" in caplog.text
+    assert "b.jpg: lacks its end" in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,6 @@ without an error and drops all metadata.
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lib_upscale.image.io.notes import LACKS_END, note
 from lib_upscale.image.io.png.chunks import METADATA_KINDS, Header, PngError, chunks, parse_metadata
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.spread import ceil_div
@@ -74,7 +74,7 @@ def _whole_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     except PngError:
         if header is None or stream.seek(0, 2) != end or not _is_complete(header, b"".join(packed)):
             raise
-        logging.getLogger(__name__).warning("a PNG file lacks its end, but all its pixels are there")
+        note(getattr(stream, "name", "a PNG file"), LACKS_END)
 
 
 def _is_complete(header: Header, packed: bytes) -> bool:

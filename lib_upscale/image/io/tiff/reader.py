@@ -34,8 +34,10 @@ _XMP, _ICC, GPS_IFD = 700, 34675, 34853
 _ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _SAMPLE_FORMAT, _SUBFILE, _OLD_SUBFILE = 339, 254, 255
 _PREMULTIPLIED, _STRAIGHT = 1, 2
-_WORDS = (270, 271, 272, 305, 306, 315, 33432)
-"""Description, make, model, software, date, artist, copyright: what a TIFF's own directory shares with EXIF."""
+_WORDS = (270, 271, 272, 305, 306, 315, 316, 33432)
+"""Description, make, model, software, date, artist, computer, copyright: what a TIFF has as EXIF does."""
+_BY_WINDOWS: Mapping[int, type] = {18246: int, 18249: int, **dict.fromkeys(range(40091, 40096), bytes)}
+"""The rating, and title, comment, author, keywords and subject, as Windows writes them into both, with their types."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,7 @@ def _unpremultiply(pixels: Pixels, alpha: Pixels) -> Pixels:
 def tags_shared_with_exif(block: Image.Exif) -> dict[int, Any]:
     """Tags that both EXIF and a TIFF's directory have, and the two inner directories as dictionaries."""
     shared: dict[int, Any] = {tag: block[tag] for tag in _WORDS if block.get(tag)}
+    shared |= {tag: block[tag] for tag, kind in _BY_WINDOWS.items() if isinstance(block.get(tag), kind)}
     inner = {tag: dict(block.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD) if tag in block}
     return shared | {tag: values for tag, values in inner.items() if values}
 

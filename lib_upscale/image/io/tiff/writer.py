@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from lib_upscale.image.io.tiff.reader import GPS_IFD, tags_shared_with_exif
-from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, EXIF_PREFIX, Metadata, exif_for_photo
+from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, EXIF_PREFIX, Metadata
 from lib_upscale.image.picture import Picture
 from lib_upscale.threads import map_in_order
 
-__all__ = ["write_tiff", "write_tiff_pages"]
+__all__ = ["is_big_tiff", "loses_exif", "write_tiff", "write_tiff_pages"]
 
 _STRIP = 2**20
 """Bytes of pixels in a strip."""
@@ -29,11 +29,14 @@ _CLASSIC_LIMIT = 2**32 - 2**26
 _PLACEHOLDERS = {EXIF_IFD: EXIF_IFD - 1, GPS_IFD: GPS_IFD - 1}
 """Tags that mean nothing and sort to the places of those that tifffile refuses to write."""
 
-_BYTE, _ASCII, _LONG, _UNDEFINED = 1, 2, 4, 7
+_OF_THE_PIXELS = frozenset((254, 256, 257, 258, 259, 262, 274, 277, 282, 283, 284, 296, 530, 531))
+"""Tags of EXIF that say how pixels are stored, which a TIFF says of its own; and the resolution, kept apart."""
+
+_BYTE, _ASCII, _SHORT, _LONG, _UNDEFINED = 1, 2, 3, 4, 7
 
 
 def write_tiff(stream: BinaryIO, picture: Picture) -> None:
-    """Write a picture in its own depth with all its metadata but text chunks; the WebUI's parameters go into the EXIF.
+    """Write a picture in its own depth with all its metadata but texts.
 
     Over 4 GB of pixels it becomes a BigTIFF, without the EXIF directories.
 
@@ -43,6 +46,21 @@ def write_tiff(stream: BinaryIO, picture: Picture) -> None:
     """
     channels = picture.channels + (picture.alpha is not None)
     write_tiff_pages(stream, [picture], picture.size.pixels * channels * picture.pixels.itemsize)
+
+
+def is_big_tiff(most_bytes: int) -> bool:
+    """Whether so many bytes of pixels make a BigTIFF, which is written without the EXIF directories."""
+    return most_bytes >= _CLASSIC_LIMIT
+
+
+def loses_exif(exif: bytes) -> bool:
+    """Whether an EXIF block has values that are not written to a TIFF."""
+    try:
+        block = Image.Exif()
+        block.load(EXIF_PREFIX + exif)
+        return bool(set(block) - set(tags_shared_with_exif(block)) - _OF_THE_PIXELS)
+    except BAD_EXIF:
+        return True
 
 
 def write_tiff_pages(stream: BinaryIO, pictures: Iterable[Picture], most_bytes: int) -> None:
@@ -55,7 +73,7 @@ def write_tiff_pages(stream: BinaryIO, pictures: Iterable[Picture], most_bytes: 
     """
     import tifffile
 
-    big = most_bytes >= _CLASSIC_LIMIT
+    big = is_big_tiff(most_bytes)
     with tifffile.TiffWriter(stream, bigtiff=big, byteorder="<") as writer:
         directories = [_write_page(writer, picture, big) for picture in pictures]
     for page, values in enumerate(directories):
@@ -85,7 +103,7 @@ def _write_page(writer: Any, picture: Picture, big: bool) -> dict[int, Any]:
         resolution=picture.metadata.dpi,
         resolutionunit="inch" if picture.metadata.dpi else None,
         extratags=[
-            *((code, _ASCII, 0, str(text).encode("latin-1", "replace"), True) for code, text in texts.items()),
+            *(_extra_tag(code, value) for code, value in texts.items()),
             *((_PLACEHOLDERS[code], _LONG, 1, 0, True) for code in directories),
             *_blocks(picture),
         ],
@@ -93,6 +111,14 @@ def _write_page(writer: Any, picture: Picture, big: bool) -> dict[int, Any]:
         software=False,
     )
     return directories
+
+
+def _extra_tag(code: int, value: Any) -> tuple[int, int, int, Any, bool]:
+    if isinstance(value, bytes):
+        return code, _BYTE, len(value), value, True
+    if isinstance(value, int):
+        return code, _SHORT, 1, value, True
+    return code, _ASCII, 0, str(value).encode("latin-1", "replace"), True
 
 
 def _blocks(picture: Picture) -> Iterator[tuple[int, int, int, bytes, bool]]:
@@ -112,12 +138,11 @@ def _compress(strip: NDArray[Any]) -> bytes:
 
 def _exif_tags(metadata: Metadata) -> dict[int, Any]:
     """What of the EXIF block has a place in a TIFF: texts, and the inner directories as dictionaries."""
-    exif = exif_for_photo(metadata)
-    if exif is None:
+    if metadata.exif is None:
         return {}
     try:
         block = Image.Exif()
-        block.load(EXIF_PREFIX + exif)
+        block.load(EXIF_PREFIX + metadata.exif)
         return tags_shared_with_exif(block)
     except BAD_EXIF:
         return {}
