@@ -31,13 +31,16 @@ _LISTS: Mapping[str, Callable[[], list[str]]] = {
 }
 """Id of a list of upscalers that the refresh button fills -> what it offers."""
 
+_IMAGES = ("extras_image", "extras_image_batch", "extras_batch_input_dir")
+"""Ids of what the tabs of Extras hold, the single image first."""
+
 
 class UpscalePlusCallbacks:
     """The host's events, in the order in which it calls them. Events of the page are connected once all parts exist."""
 
     def __init__(self) -> None:
         self._accordion: Accordion | None = None
-        self._image: Component | None = None
+        self._images: list[Component] = []
         self._lists: dict[str, UpscalerList] = {}
         self._tabs = 0
 
@@ -68,14 +71,14 @@ class UpscalePlusCallbacks:
     def after_component(self, component: Component, **arguments: object) -> None:
         """Take note of a component that was made anywhere on the page."""
         elem_id = str(arguments.get("elem_id") or getattr(component, "elem_id", None))
-        if elem_id == "extras_image":
-            self._image = component
+        if elem_id in _IMAGES:
+            self._images.append(component)
         elif elem_id in _LISTS:
             # The API builds some of the page again, after the page: the first is the one that is seen.
             self._lists.setdefault(elem_id, UpscalerList(component, _LISTS[elem_id]))
-        elif elem_id == "extras_generate" and self._accordion is not None and self._image is not None:
+        elif elem_id == "extras_generate" and self._accordion is not None and self._images:
             accordion, self._accordion = self._accordion, None
-            accordion.connect(self._image, _builtin_controls(), list(self._lists.values()))
+            accordion.connect(self._images, _builtin_controls(), list(self._lists.values()))
 
     def app_started(self, app: FastAPI) -> None:
         """Add the API to the host's FastAPI application, and say which architectures are missing."""

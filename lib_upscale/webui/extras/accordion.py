@@ -14,6 +14,8 @@ from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.host import page
 from lib_upscale.webui.ui import upscale_controls
+from lib_upscale.webui.ui.follower import Follower
+from lib_upscale.webui.ui.open_tab import find_tabs, open_tab_script, parse_open_tab
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.engine import model_list
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Accordion", "UpscalerList"]
 
 _PREFIX = "upscale_plus_extras"
+_TABS = "mode_extras"
+"""Id of the tabs for one image, for several and for a folder."""
 _NO_CONTROLS: Mapping[str, Component] = {}
 
 
@@ -49,6 +53,9 @@ class Accordion:
         self._controls: upscale_controls.Controls | None = None
         self._line: Component = None
         self._size: Component = None
+        self._open_tab: Component = None
+        self._line_follower: Follower | None = None
+        self._image_follower: Follower | None = None
 
     def build(self) -> dict[str, Component]:
         """Make the components; name of an input -> its component, as the host expects them."""
@@ -61,7 +68,9 @@ class Accordion:
             self._line = gr.HTML(
                 plan_summary(None, None, {}), elem_id=f"{self._prefix}_plan", elem_classes=["upscale-plus-plan"]
             )
-            self._size = gr.State(None)
+            self._size, self._open_tab = gr.State(None), gr.Textbox("", visible=False)
+            self._line_follower = Follower(self._prefix)
+            self._image_follower = Follower(f"{self._prefix}_image")
         self._controls = controls
         self.inputs = {"enabled": enabled, **controls.inputs}
         kind, preset_fields = controls.inputs["target_kind"], upscale_controls.preset_fields()
@@ -76,61 +85,53 @@ class Accordion:
 
     def connect(
         self,
-        image: Component | None = None,
+        images: Sequence[Component] = (),
         builtin_controls: Mapping[str, Component] = _NO_CONTROLS,
         other_lists: Sequence[UpscalerList] = (),
     ) -> None:
         """Have the line follow the image and all controls, and the lists the files in the folders.
 
         Args:
-            image: The image of the page.
+            images: The image of the page; then what lies in its other tabs.
             builtin_controls: Name of a control of the host's accordion -> its component.
             other_lists: Lists that the refresh button and a new page fill too.
         """
         assert self._controls is not None
+        assert self._line_follower is not None
+        assert self._image_follower is not None
         builtin_names = [name for name in CONTROL_NAMES if name in builtin_controls]
         names = list(self.inputs)
 
-        def own_values(values: Sequence[object]) -> dict[str, object]:
-            return dict(zip(names, values[len(builtin_names) :], strict=True))
-
-        def line(size: tuple[int, int] | None, *values: object) -> str:
+        def line(size: tuple[int, int] | None, open_tab: str, *values: object) -> str:
             host_values = dict(zip(builtin_names, values[: len(builtin_names)], strict=True))
-            return plan_summary(size, host_values, own_values(values), in_generation=self._in_generation)
+            own_values = dict(zip(names, values[len(builtin_names) :], strict=True))
+            tab = parse_open_tab(open_tab)
+            is_batch = tab is not None and "batch" in tab.elem_id
+            return plan_summary(size, host_values, own_values, in_generation=self._in_generation, is_batch=is_batch)
 
-        def image_changed(image: object, *values: object) -> tuple[tuple[int, int] | None, str]:
-            size = image.size if isinstance(image, Image.Image) else None
-            return size, line(size, *values)
-
-        def refresh(size: tuple[int, int] | None, *values: object) -> list[object]:
-            own_lists = _refresh_lists(own_values(values))
-            others = [gr.update(choices=other.choices()) for other in other_lists]
-            return [*own_lists, *others, line(size, *values)]
-
+        follower = self._line_follower
         inputs = [*(builtin_controls[name] for name in builtin_names), *self.inputs.values()]
-        if image is not None:
-            image.change(image_changed, inputs=[image, *inputs], outputs=[self._size, self._line], show_progress=False)
-        for component in inputs:
-            if component is not self.inputs["enabled"]:
-                component.change(line, inputs=[self._size, *inputs], outputs=[self._line], show_progress=False)
-        all_lists = [*self._controls.model_lists, *(other.component for other in other_lists)]
+        follower.answer(line, [self._size, self._open_tab, *inputs], [self._line], open_tab_script(_TABS))
+        follower.listen(*(component.change for component in inputs), *(t.select for t in find_tabs(images, _TABS)))
+        if images:
+            self._image_follower.answer(_size_of, [images[0]], [self._size], next_one=follower)
+            self._image_follower.listen(images[0].change)
+        own_lists = self._controls.model_lists
+
+        def refresh(*chosen: object) -> list[object]:
+            registry.refresh()
+            own = upscale_controls.refresh_lists(model_list.upscalers(), chosen)
+            return [*own, *(gr.update(choices=other.choices()) for other in other_lists)]
+
         event: dict[str, Any] = {
-            "inputs": [self._size, *inputs],
-            "outputs": [*all_lists, self._line],
+            "inputs": own_lists,
+            "outputs": [*own_lists, *(other.component for other in other_lists)],
             "show_progress": False,
         }
         # A file that came meanwhile is there when somebody opens the accordion or the page, and at the button.
-        self._controls.refresh.click(refresh, **event)
-        self.inputs["enabled"].change(refresh, **event)
-        page.on_page_load(refresh, **event)
+        for when in (self._controls.refresh.click, self.inputs["enabled"].change, page.on_page_load):
+            when(refresh, **event).then(None, **follower.script)
 
 
-def _refresh_lists(values: Mapping[str, Any]) -> list[object]:
-    """Updates for the accordion's own lists after reading the folders again; a list without a choice gets one."""
-    registry.refresh()
-    entries = model_list.upscalers()
-    updates = [gr.update(choices=choices) for choices in upscale_controls.model_choices(entries)]
-    if not upscale_controls.name_of(values.get("model")):
-        first = upscale_controls.first_choice(entries)
-        updates[0] = gr.update(choices=upscale_controls.titles(entries), value=first)
-    return updates
+def _size_of(image: object) -> tuple[int, int] | None:
+    return image.size if isinstance(image, Image.Image) else None

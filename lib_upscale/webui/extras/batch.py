@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from lib_upscale.errors import CancelledError, UpscalePlusError
+from lib_upscale.errors import CancelledError, SettingsError, UpscalePlusError
 from lib_upscale.webui.extras import builtin_upscale
 from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
 from lib_upscale.webui.extras.inputs import Inputs, Mode, list_below, problem_of
@@ -123,7 +123,8 @@ class _ExtrasJob:
             except Exception as error:
                 self._say(str(error))
                 environment.state().end()  # the host forgets to, and would seem busy
-                if self._is_on_page and isinstance(error, UpscalePlusError):
+                # The host asserts that there is an image, or a folder.
+                if self._is_on_page and isinstance(error, (UpscalePlusError, AssertionError)):
                     # Raised, it would be in the console again, with a traceback, and on the page with its class.
                     return [], self._report.as_html(), error_as_html(error)
                 raise
@@ -147,6 +148,8 @@ class _ExtrasJob:
         """In place of `shared.listfiles`: with the folders below, without what is done already."""
         is_on = bool(self._values.get("enabled"))
         recurse = is_on and self._values.get("recurse")
+        if not Path(folder).is_dir():
+            raise SettingsError(f"The input directory {folder} does not exist", "check its path")
         files = list_below(folder, self._output_dir) if recurse else self._shared.listfiles(folder)
         files = [path for path in files if not self._outputs.is_own_result(path)]
         if not files:

@@ -28,6 +28,7 @@ def plan_summary(
     values: Mapping[str, object],
     *,
     in_generation: bool = False,
+    is_batch: bool = False,
     as_html: bool = True,
 ) -> str:
     """Say what will happen, or why it can't. Never raises.
@@ -37,17 +38,22 @@ def plan_summary(
         host_values: Name of a control of the host's accordion -> its value.
         values: Name of a control of ours -> its value.
         in_generation: The controls are in txt2img or img2img, where the image does not exist yet.
+        is_batch: A tab for several images is open.
         as_html: As the page shows it, with the files that can't be used.
     """
-    text, good = _summarize(size, host_values or {}, values, in_generation)
-    problems = model_list.problems() if size is None or not good else []
+    text, good = _summarize(size, host_values or {}, values, in_generation, is_batch)
+    problems = model_list.problems()
     if not as_html:
         return " ".join([text, *(f"{problem}." for problem in problems)])
     return f"{plan_line.to_html(text, good=good)}{_list_problems(problems)}"
 
 
 def _summarize(
-    size: tuple[int, int] | None, host_values: Mapping[str, object], values: Mapping[str, object], in_generation: bool
+    size: tuple[int, int] | None,
+    host_values: Mapping[str, object],
+    values: Mapping[str, object],
+    in_generation: bool,
+    is_batch: bool,
 ) -> tuple[str, bool]:
     try:
         count = len(model_list.upscalers())
@@ -61,6 +67,8 @@ def _summarize(
         model = model_list.find(settings.model)
         if in_generation:
             return f"Every generated image is then upscaled with {model.name}. {available}", True
+        if is_batch:
+            return f"Every image of the batch gets its own size and tiles, with {model.name}. {available}", True
         if size is None:
             return f"Choose an image to see its size and number of tiles here. {available}", True
         return _describe_both(Size(*size), BuiltinUpscale.from_values(host_values), settings), True
@@ -95,7 +103,7 @@ def _list_problems(problems: Sequence[str]) -> str:
     """The files among the models that can't be used; folded away where they are many."""
     if not problems:
         return ""
-    count = f"{len(problems)} file{'s' if len(problems) != 1 else ''} there can't be used"
+    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} with files and folders of models"
     items = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
     unfolded = " open" if len(problems) <= _FEW else ""
     return f"<details class='upscale-plus-problems'{unfolded}><summary>{count}</summary><ul>{items}</ul></details>"

@@ -9,7 +9,7 @@ from lib_upscale.webui.upscalers import registry
 
 __all__ = ["AXES", "with_axes"]
 
-AXES = Axes(TITLE, "AxisOptionTxt2Img", setting_axes(RedrawSettings, Page.HIRES, registry.names))
+AXES = Axes(TITLE, "AxisOptionTxt2Img", setting_axes(Page.HIRES, registry.names, registry.check))
 
 
 def with_axes(p: object, request: HiresRequest) -> HiresRequest:

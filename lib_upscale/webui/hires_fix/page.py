@@ -20,6 +20,7 @@ from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import input_accordion
 from lib_upscale.webui.ui.control_factory import ControlFactory
+from lib_upscale.webui.ui.follower import Follower
 from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls
 from lib_upscale.webui.upscalers import registry
@@ -64,6 +65,7 @@ class HiresPage:
     def __init__(self) -> None:
         self.inputs: dict[str, Component] = {}
         self._line: Any = None
+        self._follower: Follower | None = None
 
     def build(self) -> list[Component]:
         """Make them, in the order of `FIELDS`."""
@@ -75,6 +77,7 @@ class HiresPage:
             with factory.fold():
                 inputs.update(factory.rows(item for item in _OFFERED.values() if item.group.folded))
             self._line = gr.HTML("", elem_id=f"{_ID}_plan", elem_classes=["upscale-plus-plan"])
+            self._follower = Follower(_ID)
         return [inputs[name] for name in FIELDS]
 
     def infotext_fields(self) -> list[tuple[Component, Callable[[Mapping[str, str]], object]]]:
@@ -89,8 +92,9 @@ class HiresPage:
         def line(*values: object) -> str:
             return plan_summary(dict(zip(names, values, strict=False)), values[len(names) :])
 
-        for component in inputs:
-            component.change(line, inputs=inputs, outputs=[self._line], show_progress=False)
+        assert self._follower is not None
+        self._follower.answer(line, inputs, [self._line])
+        self._follower.listen(*(component.change for component in inputs))
 
 
 def plan_summary(host_values: Mapping[str, object], values: Sequence[object]) -> str:

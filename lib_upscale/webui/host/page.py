@@ -47,9 +47,9 @@ def latent_upscalers() -> list[str]:
     return list(getattr(shared, "latent_upscale_modes", {}))
 
 
-def on_page_load(function: Callable[..., object], **arguments: object) -> None:
-    """Call `function` whenever somebody opens the page that is being built."""
+def on_page_load(function: Callable[..., object], **arguments: object) -> Any:
+    """Call `function` whenever somebody opens the page that is being built; return the event, as a component's does."""
     from gradio.context import Context
 
-    if Context.root_block is not None:
-        Context.root_block.load(function, **arguments)
+    assert Context.root_block is not None, "a page is being built"
+    return Context.root_block.load(function, **arguments)

@@ -6,7 +6,7 @@ of its cell, and the script's always-on half then redraws that cell, with the pa
 
 from __future__ import annotations
 
-from lib_upscale.settings.redraw import Page, RedrawSettings
+from lib_upscale.settings.redraw import Page
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScript
 from lib_upscale.webui.sd_upscale import page as redraw_page
@@ -15,13 +15,14 @@ from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
 from lib_upscale.webui.sd_upscale.request import TITLE
 from lib_upscale.webui.ui.xyz_axes import Axes, Axis, setting_axes
 from lib_upscale.webui.upscalers import registry
+from lib_upscale.webui.upscalers.enlarger import resolve_name
 
 __all__ = ["AXES", "redraw_cell"]
 
 AXES = Axes(
     TITLE,
     "AxisOptionImg2Img",
-    setting_axes(RedrawSettings, Page.SCRIPT, registry.names),
+    setting_axes(Page.SCRIPT, registry.names, lambda name: registry.check(resolve_name(name))),
     fields=(Axis("Strength", "denoising_strength", float),),
 )
 

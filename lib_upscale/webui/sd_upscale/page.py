@@ -13,13 +13,14 @@ from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host.page import javascript
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
-from lib_upscale.webui.sd_upscale.source import OPEN_TAB_SCRIPT, Source, describe_image, find_tabs, parse_open_tab
+from lib_upscale.webui.sd_upscale.source import TABS, Source, describe_image, source_in
 from lib_upscale.webui.sd_upscale.timings import seconds_per_megapixel
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.control_factory import ControlFactory, show_target_rows
+from lib_upscale.webui.ui.follower import Follower
+from lib_upscale.webui.ui.open_tab import find_tabs, open_tab_script, parse_open_tab
 from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls, target_kinds, target_values
 from lib_upscale.webui.upscalers import registry
@@ -65,6 +66,8 @@ class RedrawPage:
     def __init__(self) -> None:
         self.inputs: dict[str, Component] = {}
         self._line: Any = None
+        self._line_follower: Follower | None = None
+        self._image_follower: Follower | None = None
 
     def build(self) -> list[Component]:
         """Make them, in the order of `FIELDS`."""
@@ -95,6 +98,7 @@ class RedrawPage:
             inputs["test"] = factory.check("test", "Test one tile", _TEST_TIP, False)
             inputs["test_tile"] = factory.number("test_tile", "Tile to test", _TEST_TILE_TIP, 0)
         self._line = gr.HTML("", elem_id=f"{_ID}_plan", elem_classes=["upscale-plus-plan"])
+        self._line_follower, self._image_follower = Follower(_ID), Follower(f"{_ID}_image")
         inputs["target"].change(_show_rows, inputs=[inputs["target"]], outputs=rows, show_progress=False)
         return [inputs[name] for name in FIELDS]
 
@@ -110,37 +114,25 @@ class RedrawPage:
             images: Those of `source.IMAGE_IDS`, and one that changes with a result: then the time is known. None of
                 them is a `gr.HTML`: with gradio 4 that "changes" whenever it is drawn, and so without end.
         """
+        assert self._line_follower is not None
+        assert self._image_follower is not None
         first, where = gr.State(None), gr.Textbox("", visible=False)
         names = [name for name in host_controls if name != "image"]
         inputs = [*(host_controls[name] for name in names), *(self.inputs[name] for name in FIELDS)]
 
         def line(known: Source | None, open_tab: str, *values: object) -> str:
             host_values = dict(zip(names, values[: len(names)], strict=True))
-            source = parse_open_tab(open_tab, known or Source())
+            source = source_in(parse_open_tab(open_tab), known or Source())
             return plan_summary(source, host_values, dict(zip(FIELDS, values[len(names) :], strict=True)))
 
-        def image_changed(image: object, open_tab: str, *values: object) -> tuple[Source, str]:
-            known = describe_image(image)
-            return known, line(known, open_tab, *values)
-
-        script = javascript(OPEN_TAB_SCRIPT, len(inputs) + 2)
-        if "image" in host_controls:
-            host_controls["image"].change(
-                image_changed,
-                inputs=[host_controls["image"], where, *inputs],
-                outputs=[first, self._line],
-                show_progress=False,
-                **script,
-            )
-        tabs = find_tabs([*images, *([host_controls["image"]] if "image" in host_controls else [])])
-        for event in [*(c.change for c in inputs), *map(_arrival, images), *(tab.select for tab in tabs)]:
-            event(
-                line,
-                inputs=[first, where, *inputs],
-                outputs=[self._line],
-                show_progress=False,
-                **script,
-            )
+        follower = self._line_follower
+        follower.answer(line, [first, where, *inputs], [self._line], open_tab_script(TABS))
+        image = host_controls.get("image")
+        if image is not None:
+            self._image_follower.answer(describe_image, [image], [first], next_one=follower)
+            self._image_follower.listen(image.change)
+        tabs = find_tabs([*images, *([] if image is None else [image])], TABS)
+        follower.listen(*(c.change for c in inputs), *map(_arrival, images), *(tab.select for tab in tabs))
 
 
 def _arrival(image: Component) -> Callable[..., object]:
@@ -161,7 +153,7 @@ def plan_summary(source: Source, host_values: Mapping[str, object], values: Mapp
 def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, object]) -> str:
     request = parse_request(values)
     check_sampler(host_values.get("sampler"))
-    resolve_name(request.settings.upscaler)
+    registry.check(resolve_name(request.settings.upscaler))
     if source.batch:
         return "Every image of the batch gets its own size and tiles. img2img's own width and height are ignored."
     if source.size is None:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from lib_upscale.redrawing.tiles import Plane
+from lib_upscale.webui.ui.open_tab import OpenTab
 
-if TYPE_CHECKING:
-    from gradio.components import Component
-
-__all__ = ["IMAGE_IDS", "OPEN_TAB_SCRIPT", "Source", "describe_image", "find_tabs", "parse_open_tab"]
+__all__ = ["IMAGE_IDS", "TABS", "Source", "describe_image", "source_in"]
 
 IMAGE_IDS = ("img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img2img_batch_input_dir")
 """Ids of the host's components that hold an image, or the folder of many, in the tabs after the first."""
-_TABS = "mode_img2img"
-
-OPEN_TAB_SCRIPT = """async (...values) => {
-    const wait = (time) => new Promise((done) => setTimeout(done, time));
-    await wait(100);
-    const tab = document.querySelector('#mode_img2img > div[style="display: block;"]');
-    const image = tab && tab.querySelector('img');
-    for (let tries = 0; image && !image.naturalWidth && tries < 20; tries++) await wait(50);
-    values[1] = tab ? `${tab.id} ${image ? image.naturalWidth : 0}x${image ? image.naturalHeight : 0}` : '';
-    return values;
-}"""
-"""Runs on the page before the line is made: puts the open tab and the size of its image into the second input."""
+TABS = "mode_img2img"
+"""Id of the tabs of img2img."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,32 +38,14 @@ def describe_image(image: object) -> Source:
     return Source(image.size, np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255))
 
 
-def parse_open_tab(text: str, first: Source) -> Source:
-    """Read what `OPEN_TAB_SCRIPT` says.
+def source_in(open_tab: OpenTab | None, first: Source) -> Source:
+    """Return the image of the tab that is open.
 
     Args:
-        text: What it says; may be empty.
-        first: The image in the first tab: the result where that is open or nothing is said.
+        open_tab: None where nothing is known of it.
+        first: The image in the first tab: the result where that is open or nothing is known.
     """
-    match = re.match(r"^(\w+) (\d+)x(\d+)$", text or "")
-    if match is None or match[1] == "img2img_img2img_tab":
+    if open_tab is None or open_tab.elem_id == "img2img_img2img_tab":
         return first
-    width, height = int(match[2]), int(match[3])
-    return Source(
-        (width, height) if width and height else None, masked="inpaint" in match[1], batch="batch" in match[1]
-    )
-
-
-def find_tabs(components: Sequence[Component]) -> list[Component]:
-    """Return the tabs of img2img in which components are, each once."""
-    tabs = {id(tab): tab for component in components if (tab := _tab_of(component)) is not None}
-    return list(tabs.values())
-
-
-def _tab_of(component: Component | None) -> Component | None:
-    while component is not None:
-        parent = getattr(component, "parent", None)
-        if getattr(parent, "elem_id", None) == _TABS:
-            return component if hasattr(component, "select") else None
-        component = parent
-    return None
+    name = open_tab.elem_id
+    return Source(open_tab.size, masked="inpaint" in name, batch="batch" in name)

@@ -29,6 +29,7 @@ __all__ = [
     "name_of",
     "preset_fields",
     "preset_values",
+    "refresh_lists",
     "settings_of",
     "target_rows",
     "titles",
@@ -112,7 +113,7 @@ def build(entries: Sequence[Entry], prefix: str, *, for_batches: bool = False) -
         for_batches: Whether there is a tab for whole directories, which has controls of its own.
     """
     models = {item.name: choices for item, choices in zip(_model_options(), model_choices(entries), strict=True)}
-    first = {name: first_choice(entries) if name in _upscalers() else NONE for name in models}
+    first = {item.name: _first_value(item, entries) for item in _model_options()}
     factory = ControlFactory(prefix, UpscaleSettings, models, first)
     inputs: dict[str, Component] = {}
     with gr.Row():
@@ -169,6 +170,19 @@ def model_choices(entries: Sequence[Entry]) -> list[list[str]]:
     ]
 
 
+def refresh_lists(entries: Sequence[Entry], chosen: Sequence[object]) -> list[object]:
+    """Updates of `Controls.model_lists` for the models that there are now.
+
+    A list that has nothing chosen, or a model that is gone, begins anew: its first value is what the person sees.
+    """
+    return [
+        gr.update(choices=choices)
+        if value in choices
+        else gr.update(choices=choices, value=_first_value(item, entries))
+        for item, choices, value in zip(_model_options(), model_choices(entries), chosen, strict=True)
+    ]
+
+
 def preset_values(chosen: str | None) -> list[object]:
     """Updates for the target's kind and its numbers, in the order of `preset_fields`."""
     values = PRESETS.get(chosen or "", {})
@@ -205,6 +219,10 @@ def _batch_controls(factory: ControlFactory) -> dict[str, Component]:
 
 def _model_options() -> list[Option]:
     return [item for item in options(UpscaleSettings).values() if item.names_model]
+
+
+def _first_value(item: Option, entries: Sequence[Entry]) -> str | None:
+    return first_choice(entries) if item.name in _upscalers() else NONE
 
 
 def _upscalers() -> list[str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from lib_upscale.settings.base import Settings
+from lib_upscale.image.geometry import Size
+from lib_upscale.redrawing import plan_redraw
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.fields import Kind, Option
+from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.patching import Marks
 from lib_upscale.webui.host.scripts import xyz_plot
@@ -19,6 +23,8 @@ __all__ = ["Axes", "Axis", "setting_axes"]
 _Apply = Callable[[Any, Any, Any], None]
 """(cell, value, all values): what the plot calls."""
 _Choices = Callable[[], list[str]]
+_Check = Callable[[Any], object]
+"""Raises what is wrong with a value."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,35 @@ class Axis:
     kind: type
     """int, float or str: how the plot reads what a person writes."""
     choices: _Choices | None = None
+    check: _Check | None = None
+    """Asked of every value before the plot begins, as the host does with its own."""
 
 
-def setting_axes(settings: type[Settings], page: Enum, models: _Choices) -> list[Axis]:
-    """The axes that settings have on a page; `models` lists what can be chosen where a model is named."""
-    return [_axis(item, models) for item in offered(settings, page).values() if item.axis]
+def setting_axes(page: Enum, models: _Choices, check_model: Callable[[str], object]) -> list[Axis]:
+    """The axes that the settings of redraws have on a page.
+
+    Args:
+        page: The page.
+        models: Lists what can be chosen where a model is named.
+        check_model: Raises what is wrong with a model of that name.
+    """
+    return [_axis(item, models, check_model) for item in offered(RedrawSettings, page).values() if item.axis]
 
 
-def _axis(item: Option, models: _Choices) -> Axis:
+def _axis(item: Option, models: _Choices, check_model: Callable[[str], object]) -> Axis:
     kind = {Kind.WHOLE: int, Kind.DECIMAL: float}.get(item.kind, str)
     if item.names_model:
-        return Axis(item.label, item.name, kind, models)
-    return Axis(item.label, item.name, kind, (lambda: item.values) if item.kind is Kind.CHOICE else None)
+        return Axis(item.label, item.name, kind, models, check_model)
+    choices = (lambda: item.values) if item.kind is Kind.CHOICE else None
+    return Axis(item.label, item.name, kind, choices, partial(_check_value, item.name))
+
+
+def _check_value(name: str, value: object) -> None:
+    """Raise `SettingsError` for a value that can't be right, whatever the other axes are."""
+    settings = RedrawSettings.from_dict({name: value})
+    if name == "tile":
+        any_image = Size(256, 256)
+        plan_redraw(any_image, settings.changed(overlap=0), native=settings.tile or 512, multiple=LATENT, strength=1.0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +92,10 @@ class Axes:
         for axes, applier in ((self.settings, self._set), (self.fields, self._set_field)):
             for axis in axes:
                 label = self._label(axis.label)
-                plot.axis_options.append(make(label, axis.kind, applier(axis.name), choices=axis.choices))
+                confirm = None if axis.check is None else _confirm(axis.check)
+                plot.axis_options.append(
+                    make(label, axis.kind, applier(axis.name), confirm=confirm, choices=axis.choices)
+                )
 
     def remove(self) -> None:
         """Take them out again."""
@@ -96,6 +122,16 @@ class Axes:
 
     def _mark(self, p: object, values: Mapping[str, Any]) -> None:
         self._marks.put(p, {**(self._marks.get(p) or {}), **values})
+
+
+def _confirm(check: _Check) -> Callable[[Any, Sequence[Any]], None]:
+    """What the plot calls with a cell and all values of the axis."""
+
+    def confirm(_: Any, values: Sequence[Any]) -> None:
+        for value in values:
+            check(value)
+
+    return confirm
 
 
 def _plot() -> Any:

@@ -9,7 +9,7 @@ from lib_upscale.errors import ModelFileError, UnknownModelError
 from lib_upscale.models.catalog.catalog import Catalog, Entry
 from lib_upscale.models.model_files import file_fingerprint
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.webui.host import environment
+from lib_upscale.webui.host import console, environment
 from lib_upscale.webui.host.upscalers import scaler_folders
 from lib_upscale.webui.upscalers import settings_page
 
@@ -31,6 +31,8 @@ class ModelList:
         self._loose: tuple[Entry, ...] = ()
         """Models in `models` itself, beside its folders: old WebUIs had GFPGAN's there. The catalog lacks them."""
         self._loose_problems: tuple[str, ...] = ()
+        self._missing: list[str] = []
+        """What was said in the console of folders that do not exist."""
 
     @property
     def catalog(self) -> Catalog:
@@ -47,6 +49,11 @@ class ModelList:
         catalog = self.catalog
         catalog.refresh()
         self._read_loose_files(catalog)
+        missing = _missing_folders()
+        for problem in missing:
+            if problem not in self._missing:
+                console.say(problem)
+        self._missing = missing
 
     def forget(self) -> None:
         """Read everything anew when it is next asked for."""
@@ -62,13 +69,14 @@ class ModelList:
         return tuple(entry for entry in self.entries() if entry.identity.usable)
 
     def problems(self) -> list[str]:
-        """Return what is wrong, and what to do, with each file among the upscalers that is not one."""
+        """Return what is wrong, and what to do, with each file among the upscalers that is not one, and each folder."""
         from lib_upscale.models.identification.identifier import problem_of
 
         unusable = [entry for entry in self.catalog.entries() if not entry.identity.usable]
         # Models that restore faces belong in models/GFPGAN.
         misplaced = [entry for entry in unusable if "GFPGAN" not in entry.path.parts]
-        return [*(str(problem_of(entry.identity)) for entry in misplaced), *self._loose_problems]
+        problems = (str(problem_of(entry.identity)) for entry in misplaced)
+        return [*_missing_folders(), *problems, *self._loose_problems]
 
     def find(self, name: str) -> Entry:
         """Return the usable model of that name, or of that path.
@@ -116,6 +124,12 @@ def _model_folders() -> tuple[Path, ...]:
     flagged = [Path(str(value)) for flag, value in flags if value and _is_for_upscalers(flag)]
     below = [environment.models_path() / family for family in _FAMILIES]
     return tuple(dict.fromkeys([*below, *flagged, *scaler_folders(), *settings_page.folders()]))
+
+
+def _missing_folders() -> list[str]:
+    """What is wrong with each folder of the settings page that does not exist."""
+    missing = [folder for folder in settings_page.folders() if not folder.is_dir()]
+    return [f"the folder {folder} does not exist: correct it in the settings of Upscale Plus" for folder in missing]
 
 
 def _is_for_upscalers(flag: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_upscale.errors import CancelledError, ModelFileError, UpscalePlusError
+from lib_upscale.errors import CancelledError, ModelFileError, UnknownModelError, UpscalePlusError
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.webui.host import console, jobs
 from lib_upscale.webui.host.protocols import HostUpscalerEntry
@@ -87,6 +87,8 @@ class Scaler:
     def file(self) -> Path:
         """Return the model's file, downloaded by the host's loader first where it is still an address."""
         if isinstance(self.path, Path):
+            if not self.path.is_file():
+                raise UnknownModelError(self.name, (), f"{self.path} is gone: put it back, or choose another upscaler")
             return self.path
         assert self.original is not None, "models that were added have a file"
         self.path = _download(self.path, self.original)
@@ -98,7 +100,7 @@ class Scaler:
     def check(self) -> None:
         """Raise what would prevent it from running, as far as that is known without a download."""
         if isinstance(self.path, Path):
-            model_list.catalog.find(str(self.path))
+            model_list.catalog.find(str(self.file()))
 
     def _works_at_1x(self) -> bool:
         model = _identify(self.path) if isinstance(self.path, Path) else None
@@ -128,6 +130,7 @@ class Scaler:
 def publish() -> None:
     """Bring the host's list in line with the catalog and the settings. May be called any number of times."""
     listed = list_upscalers()
+    _remove_gone(listed)
     for place, entry in enumerate(listed):
         if settings_page.takes_over():
             listed[place] = _take_over(entry)
@@ -143,7 +146,7 @@ def publish() -> None:
 
 
 def refresh() -> None:
-    """Read the folders again and add what is new."""
+    """Read the folders again, add what is new and take out what is gone."""
     model_list.refresh()
     publish()
 
@@ -181,6 +184,24 @@ def is_run_by_us(name: str) -> bool:
 def _scaler_of(name: str | None) -> Scaler | None:
     scalers = (entry.scaler for entry in list_upscalers() if entry.name == name)
     return next((scaler for scaler in scalers if isinstance(scaler, Scaler)), None)
+
+
+def _remove_gone(listed: list[HostUpscalerEntry]) -> None:
+    """Take out the entries of ours whose file is gone, or lies in no folder of models any more."""
+    known = {model.path for model in model_list.upscalers()}
+    for place in reversed(range(len(listed))):
+        scaler = listed[place].scaler
+        if not isinstance(scaler, Scaler) or not isinstance(scaler.path, Path):
+            continue
+        if scaler.original is None:
+            if scaler.path not in known:
+                del listed[place]
+        elif not scaler.path.is_file():
+            # What the host offers for download is downloaded anew; "Reload UI" has it list the rest again.
+            if str(scaler.original.data_path).startswith("http"):
+                listed[place] = scaler.original
+            else:
+                del listed[place]
 
 
 def _take_over(entry: HostUpscalerEntry) -> HostUpscalerEntry:
