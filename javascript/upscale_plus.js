@@ -3,7 +3,7 @@
    An answer is asked for by a hidden button: once for any number of changes in a row, never while one is under way,
    and again where something changed meanwhile. gradio 3 drops what is asked while an answer is pending. */
 globalThis.upscalePlus = (() => {
-    const PAUSE = 150, LONGEST = 1000, LOST = 60000; // milliseconds
+    const PAUSE = 150, LONGEST = 1000, LOST = 60000, DRAWN = 100, AGAIN = 1000; // milliseconds
     const states = {};
 
     function stateOf(name) {
@@ -36,6 +36,22 @@ globalThis.upscalePlus = (() => {
         const state = stateOf(name);
         state.asked = 0;
         if (state.changed) changed(name);
+        else setTimeout(() => read(name), DRAWN);
+    }
+
+    /* What the line says to the page: what automatic values are, and whether more will be known in a moment. */
+    function read(name) {
+        const line = document.getElementById(`${name}_plan`);
+        if (!line) return;
+        const said = line.querySelector("[data-automatic]");
+        const chosen = said ? JSON.parse(said.dataset.automatic) : {};
+        for (const field of document.querySelectorAll(`[id^="${name}_"] [placeholder^="automatic"]`)) {
+            const control = field.closest(`[id^="${name}_"]`), value = chosen[control.id.slice(name.length + 1)];
+            control.dataset.tip = control.dataset.tip || control.title;
+            field.placeholder = value ? `automatic: ${value}` : "automatic";
+            control.title = control.dataset.tip + (value ? ` For this image: ${value}.` : "");
+        }
+        if (line.querySelector("[data-again]")) setTimeout(() => changed(name), AGAIN);
     }
 
     /* A number that is emptied is no change to gradio. */

@@ -29,6 +29,7 @@ def automatic_tile(
     *,
     largest: int | None = None,
     undivided: bool = False,
+    reserved: int = 0,
 ) -> int:
     """Choose the side of the tiles for an image, in source pixels.
 
@@ -40,8 +41,10 @@ def automatic_tile(
         device: Where it computes.
         largest: The largest side that is known to fit, from an earlier image; None if none is known.
         undivided: Whether the network should see as much at once as memory allows, whatever it costs.
+        reserved: Bytes of the free memory that will be taken before.
     """
-    affordable = math.isqrt(int(free_memory(device) * _SHARE.get(device.type, 0.8) / max(1.0, bytes_per_pixel)))
+    free = max(0, free_memory(device) - reserved)
+    affordable = math.isqrt(int(free * _SHARE.get(device.type, 0.8) / max(1.0, bytes_per_pixel)))
     limit = min(affordable, largest or affordable)
     enough = limit if undivided else max(_ENOUGH.get(device.type, 2048), 3 * overlap)
     pixels = constraint.ceil(size.width) * constraint.ceil(size.height)

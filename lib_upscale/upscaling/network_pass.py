@@ -13,6 +13,7 @@ from lib_upscale.device import free_memory, is_out_of_memory, retain_malloc_page
 from lib_upscale.errors import TileTooSmallError
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import SizeRequirements, TilingSupport
+from lib_upscale.models.runtime.known_model import KnownModel, NotMeasuredError
 from lib_upscale.models.runtime.model import Model
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.settings.upscale import UpscaleSettings
@@ -54,20 +55,22 @@ _SURE = 0.2
 """Seconds from which on a run may say that a pixel takes longer than known: shorter ones are held up by all else."""
 
 
-def size_constraint_of(model: Model) -> SizeConstraint:
+def size_constraint_of(model: Model | KnownModel) -> SizeConstraint:
     """Return what the network demands of its tiles."""
     needs: SizeRequirements = model.facts.size_requirements
     return SizeConstraint(model.align, max(1, needs.minimum), needs.square)
 
 
-def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress: Progress = SILENT) -> TilingConfig:
+def choose_tiling(
+    model: Model | KnownModel, size: Size, settings: UpscaleSettings, progress: Progress = SILENT
+) -> TilingConfig:
     """Choose how to tile an image for a model.
 
     Measures the model's receptive field if the tiles depend on it and it was never measured: up to ten seconds, or as
     long as one tile takes.
 
     Args:
-        model: The loaded network.
+        model: The network, loaded or as far as it is known.
         size: The image's size, in pixels.
         settings: Tile and overlap, or that they are automatic.
         progress: Hears that the receptive field is being measured, and can stop that.
@@ -75,6 +78,7 @@ def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress:
     Raises:
         TileTooSmallError: Tile and overlap were set by hand and don't fit each other.
         CancelledError: The person asked to stop, while measuring.
+        NotMeasuredError: The network is not loaded, and it is not known what the tiles depend on.
     """
     constraint = size_constraint_of(model)
     side = max(constraint.ceil(size.width), constraint.ceil(size.height))
@@ -97,7 +101,7 @@ def choose_tiling(model: Model, size: Size, settings: UpscaleSettings, progress:
     return tiling
 
 
-def _automatic_tile(model: Model, size: Size, overlap: int, constraint: SizeConstraint) -> int:
+def _automatic_tile(model: Model | KnownModel, size: Size, overlap: int, constraint: SizeConstraint) -> int:
     return automatic_tile(
         size,
         overlap,
@@ -105,11 +109,12 @@ def _automatic_tile(model: Model, size: Size, overlap: int, constraint: SizeCons
         model.memory_per_pixel(),
         model.device,
         largest=_fitting_tile(model),
+        reserved=model.unloaded_bytes,
         undivided=model.facts.tiling is TilingSupport.DISCOURAGED,
     )
 
 
-def _fitting_tile(model: Model) -> int | None:
+def _fitting_tile(model: Model | KnownModel) -> int | None:
     """The tile that fitted after a larger one did not, as long as no more memory is free than then and not for good.
 
     Another program may have taken the memory for a moment: the larger tile is tried again, after ever longer times.
@@ -133,7 +138,7 @@ def _configure(tile: int, field: ReceptiveField, settings: UpscaleSettings, cons
     return TilingConfig(tile, overlap, not exact, constraint)
 
 
-def _known_field(model: Model) -> ReceptiveField | None:
+def _known_field(model: Model | KnownModel) -> ReceptiveField | None:
     radius = model.measured.per_weights.get("radius")
     if radius is not None:
         return ReceptiveField(None if radius < 0 else int(radius))
@@ -141,7 +146,7 @@ def _known_field(model: Model) -> ReceptiveField | None:
 
 
 def _receptive_field(
-    model: Model, constraint: SizeConstraint, settings: UpscaleSettings, progress: Progress
+    model: Model | KnownModel, constraint: SizeConstraint, settings: UpscaleSettings, progress: Progress
 ) -> ReceptiveField:
     known = _known_field(model)
     if known is not None:
@@ -149,6 +154,8 @@ def _receptive_field(
     if settings.overlap is not None:
         # Set by hand: a hard cut would show where it is too narrow, a feathered one never does.
         return ReceptiveField(None)
+    if isinstance(model, KnownModel):
+        raise NotMeasuredError(model.path)
     check(progress)
     progress.report(0, f"measuring the receptive field of {model.path.name}, once")
     try:

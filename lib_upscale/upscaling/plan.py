@@ -15,13 +15,14 @@ from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.models.identity import NetworkFacts, TilingSupport
 from lib_upscale.models.library import Models
 from lib_upscale.models.runtime.backends import accelerator
+from lib_upscale.models.runtime.known_model import KnownModel, NotMeasuredError
 from lib_upscale.models.runtime.model import Model
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.tiling.run import TilingConfig
 from lib_upscale.upscaling.network_pass import choose_tiling, seconds_per_pixel
 
-__all__ = ["NetworkPass", "UpscalePlan", "complete_plan", "load_model", "makes_alpha", "plan_upscale"]
+__all__ = ["NetworkPass", "UpscalePlan", "complete_plan", "load_model", "makes_alpha", "plan_upscale", "recall_plan"]
 
 _MOST_PASSES = 8
 """Passes of one model. 2x eight times is 256x: more is a slip."""
@@ -219,13 +220,45 @@ def complete_plan(
         if network_pass.tiling is not None and not timed:
             return network_pass
         model = load_model(network_pass.entry, plan.settings, models, progress)
-        tiling = network_pass.tiling or choose_tiling(model, network_pass.input_size, plan.settings, progress)
-        completed = replace(network_pass, tiling=tiling, note=model.precision_note)
-        pace = seconds_per_pixel(model, progress) if timed else model.measured.per_device.get("seconds_per_pixel")
-        return replace(completed, seconds=None if pace is None else float(pace) * completed.computed_pixels)
+        completed = _with_tiling(network_pass, model, plan.settings, progress)
+        if not timed:
+            return completed
+        return replace(completed, seconds=seconds_per_pixel(model, progress) * completed.computed_pixels)
 
     with models.cache.holding(plan.model_paths):
         return replace(plan, passes=tuple(map(complete, plan.passes)), second=tuple(map(complete, plan.second)))
+
+
+def _with_tiling(
+    network_pass: NetworkPass, model: Model | KnownModel, settings: UpscaleSettings, progress: Progress = SILENT
+) -> NetworkPass:
+    tiling = network_pass.tiling or choose_tiling(model, network_pass.input_size, settings, progress)
+    completed = replace(network_pass, tiling=tiling, note=model.precision_note)
+    pace = model.measured.per_device.get("seconds_per_pixel")
+    return replace(completed, seconds=None if pace is None else float(pace) * completed.computed_pixels)
+
+
+def recall_plan(plan: UpscalePlan, models: Models) -> UpscalePlan:
+    """Choose the tiles of those passes of which earlier loadings tell enough: nothing is loaded, nothing measured.
+
+    Args:
+        plan: One that was made without loading. The other passes stay without tiling.
+        models: Where its models are.
+
+    Raises:
+        SettingsError: The settings can't be carried out.
+    """
+    settings = plan.settings
+
+    def recall(network_pass: NetworkPass) -> NetworkPass:
+        identity, precision, backend = network_pass.entry.identity, settings.precision.value, settings.backend.value
+        known = models.cache.known(identity, precision, backend)
+        try:
+            return network_pass if known is None else _with_tiling(network_pass, known, settings)
+        except NotMeasuredError:
+            return network_pass
+
+    return replace(plan, passes=tuple(map(recall, plan.passes)), second=tuple(map(recall, plan.second)))
 
 
 def load_model(entry: Entry, settings: UpscaleSettings, models: Models, progress: Progress = SILENT) -> Model:

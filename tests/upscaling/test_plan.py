@@ -19,7 +19,7 @@ from lib_upscale.models.library import Models
 from lib_upscale.models.runtime import model_cache
 from lib_upscale.progress import Callback
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.plan import UpscalePlan, plan_upscale
+from lib_upscale.upscaling.plan import UpscalePlan, plan_upscale, recall_plan
 from lib_upscale.upscaling.run import plan_and_upscale, upscale
 from tests.helpers import compact, models_in, picture, write
 
@@ -55,6 +55,26 @@ def test_every_network_is_loaded_once_and_none_for_the_second_image(models: Mode
     loads.clear()
     plan_and_upscale(picture(30, 40, seed=1), THREE, models)
     assert loads == []
+
+
+def test_a_plan_is_recalled_without_loading_what_was_loaded_once(models: Models, loads: list[str]) -> None:
+    chosen = THREE.changed(tile=64, scale=3)
+    unknown = plan_upscale(Size(150, 110), chosen, models, load=False)
+    assert recall_plan(unknown, models).tiles is None
+    assert loads == []
+    loaded = plan_upscale(Size(150, 110), chosen, models)
+    loads.clear()
+    later = Models(models.catalog, model_cache.ModelCache("cpu", measurements=models.cache.measurements))
+    assert recall_plan(unknown, later) == loaded
+    assert loads == []
+
+
+def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_is_known(models: Models, tmp_path: Path) -> None:
+    plan = plan_upscale(Size(30, 20), X2, models, load=False)
+    plan_upscale(Size(30, 20), X2, models)
+    assert recall_plan(plan, models).complete
+    write(tmp_path / "x2.safetensors", compact(2, convolutions=3))
+    assert not recall_plan(plan, models).complete
 
 
 def test_every_network_is_loaded_once_for_all_frames(models: Models, loads: list[str]) -> None:

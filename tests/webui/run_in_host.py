@@ -47,9 +47,15 @@ def main(host: str, data: Path) -> None:
     script_callbacks.before_ui_callback()
     ui.create_ui()
     sys.path.append(str(ROOT))
-    from tests.webui import in_process_checks, in_process_host_checks, in_process_page_checks
+    from tests.webui import (
+        in_process_checks,
+        in_process_host_checks,
+        in_process_page_checks,
+        in_process_plan_checks,
+    )
 
-    checks = {**vars(in_process_checks), **vars(in_process_host_checks), **vars(in_process_page_checks)}
+    modules = (in_process_checks, in_process_host_checks, in_process_page_checks, in_process_plan_checks)
+    checks = {name: check for module in modules for name, check in vars(module).items()}
     for name in sorted(name for name in checks if name.startswith("check_")):
         line = json.dumps({"name": name, "problem": run(checks[name], data)})
         sys.stdout.write(f"\n{line}\n")

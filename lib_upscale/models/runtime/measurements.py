@@ -16,7 +16,7 @@ from typing import Any
 from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import OutputError
 
-__all__ = ["MeasurementScope", "MeasurementStore"]
+__all__ = ["MeasurementScope", "MeasurementStore", "Measurements", "measurements_of"]
 
 
 class MeasurementStore:
@@ -54,6 +54,11 @@ class MeasurementStore:
         """Return the part of the store under one key."""
         return MeasurementScope(self, key)
 
+    def all(self, key: str) -> dict[str, Any]:
+        """Return all values stored under one key."""
+        with self._lock:
+            return dict(self._values.get(key, {}))
+
     def _read(self) -> dict[str, dict[str, Any]]:
         if self._path is None:
             return {}
@@ -89,3 +94,29 @@ class MeasurementScope:
     def put(self, **values: Any) -> None:
         """Store plain JSON values by name."""
         self.store.put(self.key, **values)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured of a model, in two scopes."""
+
+    per_device: MeasurementScope
+    """What holds on this device, in this precision, with this backend: "seconds_per_pixel", "bytes_per_pixel",
+    "precision_works", and "fitting_tile": a side in pixels, the bytes that were free, until when, for how long."""
+    per_weights: MeasurementScope
+    """What holds for these weights anywhere: "radius", "needs_float32", "contiguous"."""
+
+
+def measurements_of(
+    store: MeasurementStore, weight_hash: str, device: str, dtype: str, variant: str = ""
+) -> Measurements:
+    """Return what was measured of the network with those weights.
+
+    Args:
+        store: Where it is kept.
+        weight_hash: What tells the weights apart.
+        device: The type of the device that it computes on.
+        dtype: What it computes in, without "torch.".
+        variant: "/" and the name of a backend other than torch, or "".
+    """
+    return Measurements(store.scope(f"{weight_hash}/{device}/{dtype}{variant}"), store.scope(weight_hash))

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,28 +15,17 @@ import torch
 from lib_upscale.device import fixed_precision, is_out_of_memory
 from lib_upscale.errors import CancelledError, UnusableModelError
 from lib_upscale.models.identity import NetworkFacts
-from lib_upscale.models.runtime.measurements import MeasurementScope, MeasurementStore
+from lib_upscale.models.runtime.measurements import Measurements, MeasurementStore, measurements_of
 from lib_upscale.models.runtime.prepare import activation_bytes, alignment, prepare, set_memory_format
 from lib_upscale.progress import Progress, check
 from lib_upscale.spread import ceil_div
 
-__all__ = ["Measurements", "Model"]
+__all__ = ["Model"]
 
 _T = TypeVar("_T")
 
 _SAMPLE_SIDE = 32
 """Pixels a side of what is run to estimate the memory: every layer works, and it takes milliseconds."""
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured of a model, in two scopes."""
-
-    per_device: MeasurementScope
-    """What holds on this device, in this precision, with this backend: "seconds_per_pixel", "bytes_per_pixel",
-    "precision_works", and "fitting_tile": a side in pixels, the bytes that were free, until when, for how long."""
-    per_weights: MeasurementScope
-    """What holds for these weights anywhere: "radius", "needs_float32", "contiguous"."""
 
 
 class Model:
@@ -69,6 +57,8 @@ class Model:
         """Why it computes in float32 although a faster precision was wanted, or ""."""
         self.dtype = torch.float32
         self.align = alignment(descriptor.model, facts)
+        self.unloaded_bytes = 0
+        """What its weights will still take on the device: none, as for a `KnownModel` they do."""
         self.bytes = sum(p.numel() * p.element_size() for p in descriptor.model.state_dict().values())
         prepare(descriptor.model)
         self._channels_last = True
@@ -83,8 +73,19 @@ class Model:
     @property
     def measured(self) -> Measurements:
         """What was measured of it, for reading and writing."""
-        key = f"{self.weight_hash}/{self.device.type}/{self._dtype_name}{self._variant}"
-        return Measurements(self._store.scope(key), self._store.scope(self.weight_hash))
+        return measurements_of(self._store, self.weight_hash, self.device.type, self._dtype_name, self._variant)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What `KnownModel` reads, as plain values."""
+        return {
+            "weights": self.weight_hash,
+            "dtype": self._dtype_name,
+            "variant": self._variant,
+            "align": self.align,
+            "bytes": self.bytes,
+            "precision_note": self.precision_note,
+        }
 
     @property
     def _dtype_name(self) -> str:

@@ -20,6 +20,7 @@ from lib_upscale.device import (
 )
 from lib_upscale.models.identity import Identity, NetworkFacts
 from lib_upscale.models.model_files import Fingerprint, file_fingerprint
+from lib_upscale.models.runtime.known_model import KnownModel
 from lib_upscale.models.runtime.loader import load_network
 from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.models.runtime.model import Model
@@ -40,6 +41,10 @@ class _Key:
     @classmethod
     def of(cls, path: Path, precision: str, variant: str) -> _Key:
         return cls(path, file_fingerprint(path), precision, variant)
+
+    def notes(self, device: torch.device) -> str:
+        """The key under which it is noted what the network is, for `KnownModel`."""
+        return f"{self.path}/{self.fingerprint}/{device.type}/{self.precision}/{self.variant}"
 
 
 class ModelCache:
@@ -99,6 +104,7 @@ class ModelCache:
             model = self._load(identity.path, facts, precision)
             if accelerate is not None:
                 model.accelerate(variant, accelerate)
+            self.measurements.put(key.notes(self.device), **model.notes)
             self._loaded[key] = model
             return model
 
@@ -106,6 +112,13 @@ class ModelCache:
         """Return the network of a file if it is loaded; arguments as for `get`."""
         with self._lock:
             return self._find(_Key.of(identity.path, precision, variant))
+
+    def known(self, identity: Identity, precision: str = "auto", variant: str = "torch") -> KnownModel | None:
+        """Return what earlier loadings tell of the network of a file, which is not read; arguments as for `get`."""
+        facts = identity.network
+        assert facts is not None, "only files with a network are asked for"
+        notes = self.measurements.all(_Key.of(identity.path, precision, variant).notes(self.device))
+        return KnownModel.read(notes, identity.path, facts, self.device, self.measurements)
 
     @contextlib.contextmanager
     def holding(self, paths: Iterable[Path]) -> Iterator[None]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.plan import UpscalePlan
 from lib_upscale.webui.extras import builtin_upscale
 from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
 from lib_upscale.webui.extras.postprocess import NAME
-from lib_upscale.webui.host import console, environment
+from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.ui import plan_line, upscale_controls
+from lib_upscale.webui.ui.plan_line import Line
 from lib_upscale.webui.upscalers.engine import engine, model_list
 
 __all__ = ["plan_summary"]
@@ -41,11 +42,11 @@ def plan_summary(
         is_batch: A tab for several images is open.
         as_html: As the page shows it, with the files that can't be used.
     """
-    text, good = _summarize(size, host_values or {}, values, in_generation, is_batch)
+    line = plan_line.make_line(lambda: _summarize(size, host_values or {}, values, in_generation, is_batch))
     problems = model_list.problems()
     if not as_html:
-        return " ".join([text, *(f"{problem}." for problem in problems)])
-    return f"{plan_line.to_html(text, good=good)}{_list_problems(problems)}"
+        return " ".join([line.text, *(f"{problem}." for problem in problems)])
+    return f"{line.to_html()}{_list_problems(problems)}"
 
 
 def _summarize(
@@ -54,49 +55,48 @@ def _summarize(
     values: Mapping[str, object],
     in_generation: bool,
     is_batch: bool,
-) -> tuple[str, bool]:
-    try:
-        count = len(model_list.upscalers())
-        if not count:
-            folder = environment.models_path() / "ESRGAN"
-            return f"No upscaler model was found. Put one into {folder} and press the button above.", False
-        available = f"{count} model{'s' if count != 1 else ''} found."
-        if not values.get("enabled"):
-            return available, True
-        settings = upscale_controls.settings_of(values)
-        model = model_list.find(settings.model)
-        if in_generation:
-            return f"Every generated image is then upscaled with {model.name}. {available}", True
-        if is_batch:
-            return f"Every image of the batch gets its own size and tiles, with {model.name}. {available}", True
-        if size is None:
-            return f"Choose an image to see its size and number of tiles here. {available}", True
-        return _describe_both(Size(*size), BuiltinUpscale.from_values(host_values), settings), True
-    except UpscalePlusError as error:
-        return str(error), False
-    except Exception as error:  # a line of text must not break the page
-        console.report("the plan could not be made")
-        return f"The plan could not be made ({type(error).__name__}: {error})", False
+) -> Line:
+    count = len(model_list.upscalers())
+    if not count:
+        folder = environment.models_path() / "ESRGAN"
+        return Line(f"No upscaler model was found. Put one into {folder} and press the button above.", good=False)
+    available = f"{count} model{'s' if count != 1 else ''} found."
+    if not values.get("enabled"):
+        return Line(available)
+    settings = upscale_controls.settings_of(values)
+    model = model_list.find(settings.model)
+    if in_generation:
+        return Line(f"Every generated image is then upscaled with {model.name}. {available}")
+    if is_batch:
+        return Line(f"Every image of the batch gets its own size and tiles, with {model.name}. {available}")
+    if size is None:
+        return Line(f"Choose an image to see its size and number of tiles here. {available}")
+    return _describe_both(Size(*size), BuiltinUpscale.from_values(host_values), settings)
 
 
-def _describe_both(size: Size, builtin: BuiltinUpscale | None, settings: UpscaleSettings) -> str:
+def _describe_both(size: Size, builtin: BuiltinUpscale | None, settings: UpscaleSettings) -> Line:
     if builtin is None:
         return _describe(engine.plan(size, settings))
     if builtin_upscale.runs_before(NAME):
         between = builtin.output(size)
         plan = engine.plan(between, settings)
-        final, steps = plan.output, f"Upscale to {between} with {builtin.upscaler}, then {_describe(plan)}"
+        line = _describe(plan)
+        final, steps = plan.output, f"Upscale to {between} with {builtin.upscaler}, then {line.text}"
     else:
         plan = engine.plan(size, settings)
+        line = _describe(plan)
         final = builtin.output(plan.output)
-        steps = f"{_describe(plan)}; then Upscale to {final} with {builtin.upscaler}"
-    return f"{size} -> {final} in all, as both accordions are on: first {steps}"
+        steps = f"{line.text}; then Upscale to {final} with {builtin.upscaler}"
+    return replace(line, text=f"{size} -> {final} in all, as both accordions are on: first {steps}")
 
 
-def _describe(plan: UpscalePlan) -> str:
+def _describe(plan: UpscalePlan) -> Line:
     time = "" if plan.seconds is None else f", about {max(1, round(plan.seconds))} s"
-    chosen = plan_line.automatic_values(plan.settings, plan_line.tiles_of_model(plan))
-    return plan.describe() + time + (f"; {chosen}" if chosen else "")
+    automatic = plan_line.automatic_values(plan.settings, plan_line.tiles_of_model(plan))
+    text = f"{plan.describe()}{time}{plan_line.describe_automatic(plan.settings, automatic)}"
+    if not plan.complete:
+        text += "; the number of tiles is not known yet"
+    return Line(text, automatic=automatic, unfinished=not plan.complete and not jobs.is_busy())
 
 
 def _list_problems(problems: Sequence[str]) -> str:

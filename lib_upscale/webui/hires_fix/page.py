@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import plan_redraw
 from lib_upscale.redrawing.tiles import LATENT
@@ -21,7 +21,7 @@ from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import input_accordion
 from lib_upscale.webui.ui.control_factory import ControlFactory
 from lib_upscale.webui.ui.follower import Follower
-from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
+from lib_upscale.webui.ui.plan_line import Line, automatic_values, describe_automatic, make_line, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls
 from lib_upscale.webui.upscalers import registry
 
@@ -99,15 +99,18 @@ class HiresPage:
 
 def plan_summary(host_values: Mapping[str, object], values: Sequence[object]) -> str:
     """The line under the controls: what the second pass will do, or why it can't. Never raises."""
-    return show_plan(lambda: _plan(host_values, values))
+    return make_line(lambda: _plan(host_values, values)).to_html()
 
 
-def _plan(host_values: Mapping[str, object], values: Sequence[object]) -> str:
+def _plan(host_values: Mapping[str, object], values: Sequence[object]) -> Line:
     request = parse_request(values)
     if not request.enabled:
-        return ""
+        return Line("")
     if not host_values.get("enable_hr", True):
-        raise SettingsError("Hires. fix is off", "enable it: this section only changes its second pass")
+        return Line(
+            "Hires. fix is off: this section changes its second pass. Enable it, or press the upscale button under the "
+            "gallery, which runs that pass alone."
+        )
     p = SimpleNamespace(**{**dict.fromkeys(HOST_CONTROLS.values()), **host_values})
     hires_rules.check(p, request.settings)
     if not hires_rules.is_latent(p):
@@ -116,15 +119,16 @@ def _plan(host_values: Mapping[str, object], values: Sequence[object]) -> str:
     native = base_model.native_side(_checkpoint(p.hr_checkpoint_name))
     start = f"{Size(int(p.width), int(p.height))} -> {size.final}"
     notes = hires_rules.notes(p, request.settings)
-    return f"{'. '.join([f'{start}: {_described(request.settings, size, native)}', *notes])}."
+    line = _describe(request.settings, size, native)
+    return replace(line, text=f"{'. '.join([f'{start}: {line.text}', *notes])}.")
 
 
-def _described(settings: RedrawSettings, size: HiresSize, native: int) -> str:
+def _describe(settings: RedrawSettings, size: HiresSize, native: int) -> Line:
     canvas = size.canvas if settings.method is RedrawMethod.JOINT else size.final
     plan = plan_redraw(canvas, tiles_settings(settings), native=native, multiple=LATENT, strength=1.0)
-    text = plan.describe().partition(", ")[2]
-    chosen = automatic_values(settings, tiles_of(plan.passes[-1]))
-    return f"{text}; {chosen}" if chosen else text
+    automatic = automatic_values(settings, tiles_of(plan.passes[-1]))
+    text = plan.describe().partition(", ")[2] + describe_automatic(settings, automatic)
+    return Line(text, automatic=automatic)
 
 
 def _checkpoint(name: object) -> str | None:

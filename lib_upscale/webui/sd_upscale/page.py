@@ -21,7 +21,7 @@ from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.control_factory import ControlFactory, show_target_rows
 from lib_upscale.webui.ui.follower import Follower
 from lib_upscale.webui.ui.open_tab import find_tabs, open_tab_script, parse_open_tab
-from lib_upscale.webui.ui.plan_line import automatic_values, show_plan, tiles_of
+from lib_upscale.webui.ui.plan_line import Line, automatic_values, describe_automatic, make_line, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls, target_kinds, target_values
 from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.enlarger import resolve_name
@@ -147,25 +147,24 @@ def _arrival(image: Component) -> Callable[..., object]:
 
 def plan_summary(source: Source, host_values: Mapping[str, object], values: Mapping[str, object]) -> str:
     """The line under the controls: what will happen, or why it can't. Never raises."""
-    return show_plan(lambda: _plan(source, host_values, values))
+    return make_line(lambda: _plan(source, host_values, values)).to_html()
 
 
-def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, object]) -> str:
+def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, object]) -> Line:
     request = parse_request(values)
     check_sampler(host_values.get("sampler"))
     registry.check(resolve_name(request.settings.upscaler))
     if source.batch:
-        return "Every image of the batch gets its own size and tiles. img2img's own width and height are ignored."
+        return Line("Every image of the batch gets its own size and tiles. img2img's own width and height are ignored.")
     if source.size is None:
-        return "Put an image into img2img to see the output size and the tiles."
+        return Line("Put an image into img2img to see the output size and the tiles.")
     strength = float(host_values.get("strength") or 0.0)
     size = Size(*source.size)
     plan = plan_redraw(size, request.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
     skipped = _forecast(source, plan)
     rate = seconds_per_megapixel(base_model.selected_name(), int(host_values.get("steps") or 20), strength)
-    text = f"{size} -> {plan.describe(skipped, rate)}"
-    if chosen := automatic_values(request.settings, tiles_of(plan.passes[-1])):
-        text += f"; {chosen}"
+    automatic = automatic_values(request.settings, tiles_of(plan.passes[-1]))
+    text = f"{size} -> {plan.describe(skipped, rate)}{describe_automatic(request.settings, automatic)}"
     text += ". img2img's own width and height are ignored"
     if source.masked:
         text += "; only the tiles that the mask touches are redrawn"
@@ -174,7 +173,7 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
     if count := count_unfinished():
         jobs = f"{count} unfinished job{'s' if count > 1 else ''}"
         text += f"; {jobs}: generating the same image with the same settings resumes it"
-    return f"{text}."
+    return Line(f"{text}.", automatic=automatic)
 
 
 def _forecast(source: Source, plan: RedrawPlan) -> int | None:

@@ -1,10 +1,12 @@
 from lib_upscale.webui.ui.control_factory import ControlFactory as ControlFactory
 from lib_upscale.webui.ui.control_factory import show_target_rows as show_target_rows
+from lib_upscale.webui.ui.follower import Follower as Follower
+from lib_upscale.webui.ui.plan_line import Line as Line
 from lib_upscale.webui.ui.plan_line import automatic_values as automatic_values
-from lib_upscale.webui.ui.plan_line import show_plan as show_plan
+from lib_upscale.webui.ui.plan_line import describe_automatic as describe_automatic
+from lib_upscale.webui.ui.plan_line import make_line as make_line
 from lib_upscale.webui.ui.plan_line import tiles_of as tiles_of
 from lib_upscale.webui.ui.plan_line import tiles_of_model as tiles_of_model
-from lib_upscale.webui.ui.plan_line import to_html as to_html
 from lib_upscale.webui.ui.upscale_controls import PRESETS as PRESETS
 from lib_upscale.webui.ui.upscale_controls import Controls as Controls
 from lib_upscale.webui.ui.upscale_controls import settings_of as settings_of

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
@@ -15,35 +17,56 @@ from lib_upscale.settings.fields import AUTOMATIC, options
 from lib_upscale.upscaling.plan import UpscalePlan
 from lib_upscale.webui.host import console
 
-__all__ = ["automatic_values", "show_plan", "tiles_of", "tiles_of_model", "to_html"]
+__all__ = ["Line", "automatic_values", "describe_automatic", "make_line", "tiles_of", "tiles_of_model"]
 
 
-def show_plan(plan: Callable[[], str]) -> str:
-    """What `plan` says, or what it raises, as HTML. Never raises: a line of text must not break the page."""
+@dataclass(frozen=True)
+class Line:
+    """What the line says."""
+
+    text: str
+    good: bool = True
+    """Whether it tells what will happen; if not, why it can't."""
+    automatic: Mapping[str, str] = field(default_factory=dict)
+    """What automatic settings came to for this image, by name of the field."""
+    unfinished: bool = False
+    """Whether more will be known in a moment: the page asks again."""
+
+    def to_html(self) -> str:
+        """The line as the page shows it; the page's script reads what else is in it (javascript/upscale_plus.js)."""
+        chosen = f" data-automatic='{html.escape(json.dumps(dict(self.automatic)))}'" if self.automatic else ""
+        again = " data-again='1'" if self.unfinished else ""
+        return (
+            f"<div class='upscale-plus-{'good' if self.good else 'bad'}'{chosen}{again}>{html.escape(self.text)}</div>"
+        )
+
+
+def make_line(plan: Callable[[], Line]) -> Line:
+    """What `plan` says, or what it raises. Never raises: a line of text must not break the page."""
     try:
-        return to_html(plan(), good=True)
+        return plan()
     except UpscalePlusError as error:
-        return to_html(str(error), good=False)
+        return Line(str(error), good=False)
     except Exception as error:
         console.report("the plan could not be made")
-        return to_html(f"The plan could not be made ({type(error).__name__}: {error})", good=False)
+        return Line(f"The plan could not be made ({type(error).__name__}: {error})", good=False)
 
 
-def to_html(text: str, *, good: bool) -> str:
-    """The text as HTML, in the color of what will happen or of what can't."""
-    return f"<div class='upscale-plus-{'good' if good else 'bad'}'>{html.escape(text)}</div>"
-
-
-def automatic_values(settings: Settings, chosen: Mapping[str, object]) -> str:
-    """What automatic settings came to for this image, such as "tile 512 (automatic)"; "" where all are set by hand.
+def automatic_values(settings: Settings, chosen: Mapping[str, object]) -> dict[str, str]:
+    """What automatic settings came to for this image, by name of the field.
 
     Args:
         settings: What the person set.
         chosen: What the plan uses, by name of the field.
     """
-    labels = {name: options(type(settings))[name].label.lower() for name in chosen}
-    words = [f"{labels[name]} {value}" for name, value in chosen.items() if getattr(settings, name) is None]
-    return f"{', '.join(words)} ({AUTOMATIC})" if words else ""
+    return {name: str(value) for name, value in chosen.items() if getattr(settings, name) is None}
+
+
+def describe_automatic(settings: Settings, values: Mapping[str, str]) -> str:
+    """Say what `automatic_values` are, such as "; tile 512 (automatic)"; "" where all are set by hand."""
+    known = options(type(settings))
+    words = [f"{known[name].label.lower()} {value}" for name, value in values.items()]
+    return f"; {', '.join(words)} ({AUTOMATIC})" if words else ""
 
 
 def tiles_of(step: PassPlan) -> dict[str, object]:

@@ -14,14 +14,18 @@ from lib_upscale.models.runtime.measurements import MeasurementStore
 from lib_upscale.models.runtime.model_cache import ModelCache
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.settings.upscale import UpscaleSettings
-from lib_upscale.upscaling.plan import UpscalePlan, plan_upscale
+from lib_upscale.upscaling.plan import UpscalePlan, complete_plan, plan_upscale, recall_plan
 from lib_upscale.upscaling.run import UpscaleResult, plan_and_upscale
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.host.model import give_memory_back, make_room, upscaler_device
 from lib_upscale.webui.upscalers import settings_page
 from lib_upscale.webui.upscalers.model_list import ModelList
+from lib_upscale.webui.upscalers.plan_worker import PlanWorker
 
 __all__ = ["Engine", "engine", "model_list"]
+
+_PATIENCE = 0.7
+"""Seconds that a plan waits for models to be loaded and measured."""
 
 _PLANNED_FOR = 20.0
 """Seconds for which a model that was loaded for a plan stays on a graphics card."""
@@ -35,6 +39,7 @@ class Engine:
         self._lock = threading.RLock()
         self._model_cache: ModelCache | None = None
         self._timer: threading.Timer | None = None
+        self._worker = PlanWorker(self._load_for, jobs.is_busy)
 
     @property
     def models(self) -> Models:
@@ -48,11 +53,23 @@ class Engine:
             return Models(self._list.catalog, self._model_cache)
 
     def plan(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
-        """Return what would be done. Models are loaded for it unless a job is running, which needs the memory."""
-        plan = plan_upscale(size, self._list.with_paths(settings), self.models, load=not jobs.is_busy())
-        if not jobs.is_busy() and self.models.cache.device.type != "cpu":
-            self._release_soon()
-        return plan
+        """Return what would be done, within a second.
+
+        What is known of the models is not loaded again. The rest is loaded and measured in the background, unless a
+        job is running, which needs the memory: the plan is not complete then, and asked for again it may be.
+        """
+        plan = plan_upscale(size, self._list.with_paths(settings), self.models, load=False)
+        plan = recall_plan(plan, self.models)
+        if plan.complete or jobs.is_busy():
+            return plan
+        return self._worker.ask(plan, _PATIENCE) or plan
+
+    def _load_for(self, plan: UpscalePlan, progress: Progress) -> UpscalePlan:
+        try:
+            return complete_plan(plan, self.models, progress=progress)
+        finally:
+            if not jobs.is_busy() and self.models.cache.device.type != "cpu":
+                self._release_soon()
 
     def plan_size(self, size: Size, settings: UpscaleSettings) -> Size:
         """Return only the size of the result, without loading anything."""
