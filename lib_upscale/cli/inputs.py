@@ -6,8 +6,10 @@ import glob
 import os
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from lib_upscale.errors import OutputError
@@ -21,6 +23,9 @@ from lib_upscale.image.io.formats import (
 )
 
 __all__ = ["FileJob", "FileJobs", "Output", "find_jobs", "output_place"]
+
+
+_OTHER_PLACE = "choose another folder, or add a --suffix such as -x4"
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class FileJobs:
     """Each with the reason."""
     left_out: tuple[tuple[str, str], ...] = ()
     """Each with the reason, which is "" for a file that is no image."""
+    refused: tuple[tuple[FileJob, str], ...] = ()
+    """Jobs that are not done, each with the reason."""
+    renamed: tuple[FileJob, ...] = ()
+    """Those of the jobs whose result is not called as their image, since that is the name of another result."""
 
 
 def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | None) -> Output:
@@ -92,13 +101,13 @@ def find_jobs(
         is_result: Whether a file is an earlier result, which is left out too.
 
     Raises:
-        OutputError: Two images have one result, or a result would replace one of the images.
+        OutputError: Every result would replace one of the images.
     """
     jobs: dict[tuple[str, str], FileJob] = {}
     missing = []
     left_out: dict[str, str] = {}
     for name in inputs:
-        count = 0
+        found = 0
         for source, relative in _find_images(name, output.folder, is_result):
             reason = _reason_to_leave_out(source, name)
             if reason is not None:
@@ -106,11 +115,22 @@ def find_jobs(
                 continue
             job = FileJob(source, output.path_for(relative))
             jobs.setdefault((_key(source), _key(job.output)), job)
-            count += 1
-        if not count:
+            found += 1
+        if not found:
             missing.append((name, _explain_nothing(name)))
-    _check_outputs(list(jobs.values()))
-    return FileJobs(tuple(jobs.values()), tuple(missing), tuple(left_out.items()))
+    distinct = _give_distinct_names(list(jobs.values()))
+    refused = _find_replacing(distinct)
+    if refused and len(refused) == len(distinct):
+        job, reason = refused[0]
+        raise OutputError(job.output, reason, _OTHER_PLACE)
+    left = [job for job in distinct if job not in dict(refused)]
+    return FileJobs(
+        tuple(left),
+        tuple(missing),
+        tuple(left_out.items()),
+        tuple((job, f"{job.output.name} {reason}: {_OTHER_PLACE}") for job, reason in refused),
+        tuple(job for job in left if job not in jobs.values()),
+    )
 
 
 def _find_images(name: str, results: Path, is_result: Callable[[Path], bool]) -> Iterator[tuple[Path, Path]]:
@@ -179,24 +199,48 @@ def _explain_nothing(name: str) -> str:
     return "matches no image" if glob.has_magic(name) else "does not exist"
 
 
-def _check_outputs(jobs: Sequence[FileJob]) -> None:
-    sources = {_key(job.source): job.source for job in jobs}
-    first: dict[str, FileJob] = {}
+def _give_distinct_names(jobs: Sequence[FileJob]) -> list[FileJob]:
+    """Add to the names of results that two images would have: the image's ending, else its folder, else a number.
+
+    The names of others do not change by that, so that running the command again finds what is done.
+    """
+    for rename in (_add_ending, _add_folder):
+        counts = Counter(_key(job.output) for job in jobs)
+        jobs = [rename(job) if counts[_key(job.output)] > 1 else job for job in jobs]
+    taken: set[str] = set()
+    distinct = []
     for job in jobs:
-        key = _key(job.output)
-        other = first.setdefault(key, job)
-        if other is not job:
-            raise OutputError(
-                job.output,
-                f"would be the result of both {other.source} and {job.source}",
-                "rename one of them, or run them one after the other into different folders",
-            )
-        if key in sources:
-            raise OutputError(
-                job.output,
-                f"would replace the image {sources[key]}, which is never overwritten",
-                "choose another folder, or add a --suffix such as -x4",
-            )
+        names = chain([job.output.stem], (f"{job.output.stem}-{number}" for number in count(2)))
+        outputs = (job.output.with_name(f"{name}{job.output.suffix}") for name in names)
+        output = next(output for output in outputs if _key(output) not in taken)
+        taken.add(_key(output))
+        distinct.append(replace(job, output=output))
+    return distinct
+
+
+def _add_ending(job: FileJob) -> FileJob:
+    """a.jpg beside a.png, both written as PNG: a-jpg.png."""
+    ending = job.source.suffix[1:]
+    return job if ending.lower() == job.output.suffix[1:].lower() else _add_to_name(job, ending)
+
+
+def _add_folder(job: FileJob) -> FileJob:
+    return _add_to_name(job, Path(os.path.realpath(job.source)).parent.name)
+
+
+def _add_to_name(job: FileJob, part: str) -> FileJob:
+    name = f"{job.output.stem}-{part}{job.output.suffix}" if part else job.output.name
+    return replace(job, output=job.output.with_name(name))
+
+
+def _find_replacing(jobs: Sequence[FileJob]) -> list[tuple[FileJob, str]]:
+    """The jobs whose result would replace one of the images, with what to say."""
+    sources = {_key(job.source): job.source for job in jobs}
+    return [
+        (job, f"would replace the image {source}, which is never overwritten")
+        for job in jobs
+        if (source := sources.get(_key(job.output))) is not None
+    ]
 
 
 def _key(path: Path) -> str:

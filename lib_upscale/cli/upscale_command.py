@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lib_upscale.atomic_file import sweep
-from lib_upscale.cli.app import INTERRUPTED, Command, FolderList, debugging, models_dir, say
+from lib_upscale.cli.app import INTERRUPTED, Command, FolderList, debugging, models_dir, printable, say
 from lib_upscale.cli.batch import Interrupt, Outcome, Result, run_jobs
 from lib_upscale.cli.directories import cache_folder, open_catalog
 from lib_upscale.cli.inputs import FileJob, FileJobs, find_jobs, output_place
@@ -95,6 +95,7 @@ def upscale(
     for folder in {job.output.parent for job in work.jobs}:
         sweep(folder)
     todo, results = _sort_out(work, manifest, overwrite)
+    results += [Result(job, Outcome.FAILED, reason) for job, reason in work.refused]
     run = _Run(settings, catalog, manifest, writing, device, round(limit_megapixels * 1e6))
     interrupted = False
     with Notes() as notes:
@@ -153,10 +154,16 @@ def _close(work: FileJobs, results: list[Result], interrupted: bool, notes: Note
         for result in results:
             if result.error is not None:
                 say("".join(traceback.format_exception(result.error)))
-    for line in table(results, len(work.jobs), work.missing, work.left_out, notes.lines()):
+    total = len(work.jobs) + len(work.refused)
+    for line in table(results, total, work.missing, work.left_out, [*_renamed(work), *notes.lines()]):
         click.echo(line)
     failed = work.missing or any(result.outcome is Outcome.FAILED for result in results)
     click.get_current_context().exit(INTERRUPTED if interrupted else 1 if failed else 0)
+
+
+def _renamed(work: FileJobs) -> Iterator[str]:
+    for job in work.renamed:
+        yield f"{printable(job.source)}: the result is {printable(job.output.name)}, as another image has its name"
 
 
 def _find_models(catalog: Catalog, settings: UpscaleSettings) -> list[Entry]:

@@ -109,14 +109,31 @@ class TestInputs:
 
 
 class TestNothingIsLost:
-    def test_two_pictures_with_one_result_are_an_error(self, photos: Path) -> None:
-        with pytest.raises(OutputError, match=r"both photos/a\.jpg and photos/trip/a\.jpg"):
-            results(["photos/a.jpg", "photos/trip/a.jpg"], "out")
+    def test_two_pictures_of_one_name_take_that_of_their_folder(self, photos: Path) -> None:
+        assert results(["photos/a.jpg", "photos/trip/a.jpg", "photos/b.png"], "out") == {
+            "photos/a.jpg": "out/a-photos.jpg",
+            "photos/trip/a.jpg": "out/a-trip.jpg",
+            "photos/b.png": "out/b.png",
+        }
 
-    def test_also_when_only_the_endings_differ(self, photos: Path) -> None:
-        photo(photos / "b.webp")
-        with pytest.raises(OutputError, match="result of both"):
-            results(["photos"], "out", format=Format.PNG)
+    def test_two_of_one_format_take_their_own_ending(self, photos: Path) -> None:
+        for name in ("b.webp", "B2.jpeg", "B2.jpg"):
+            photo(photos / name)
+        found = results(["photos"], "out", format=Format.JPEG)
+        assert {source: found[source] for source in found if source[7] in "bB"} == {
+            "photos/b.png": "out/b-png.jpg",
+            "photos/b.webp": "out/b-webp.jpg",
+            "photos/B2.jpeg": "out/B2-jpeg.jpg",
+            "photos/B2.jpg": "out/B2.jpg",
+        }
+
+    def test_all_names_differ_in_the_end(self, photos: Path) -> None:
+        inputs = []
+        for name in ("x/p/a.png", "y/p/a.png", "x/p/a.jpg", "z/a-p.png", "z/a-jpg.png", "z/a-p-2.png"):
+            inputs.append(str(photo(photos / name).relative_to(photos.parent)))
+        found = results(inputs, "out", format=Format.PNG)
+        assert len(set(found.values())) == len(inputs)
+        assert found["photos/z/a-jpg.png"] == "out/a-jpg-z.png"
 
     def test_a_source_is_never_replaced(self, photos: Path) -> None:
         with pytest.raises(OutputError, match=r"would replace .*never overwritten"):
@@ -133,6 +150,9 @@ class TestNothingIsLost:
         assert results(["photos/b.png"], "photos/hard.png") == {"photos/b.png": "photos/hard.png"}
 
     def test_one_source_is_not_replaced_by_the_result_of_another(self, photos: Path) -> None:
+        """The others are done."""
         photo(photos / "b.jpg")
-        with pytest.raises(OutputError, match=r"would replace the image photos/b\.jpg"):
-            results(["photos/b.png", "photos/b.jpg"], "photos", format=Format.JPEG)
+        work = find_jobs(["photos/b.png", "photos/a.jpg", "photos/b.jpg"], Output(Path("photos"), format=Format.JPEG))
+        assert [job.source.as_posix() for job in work.jobs] == ["photos/b.png"]
+        assert [job.source.as_posix() for job, _ in work.refused] == ["photos/a.jpg", "photos/b.jpg"]
+        assert "would replace the image photos/b.jpg, which is never overwritten" in work.refused[1][1]

@@ -216,13 +216,24 @@ class TestBadInput:
         assert result.exit_code == 1
         assert "page.pth is a web page" in result.stderr
 
-    def test_one_result_for_two_is_an_error_before_any_work(self, upscale: Upscale) -> None:
+    def test_results_of_one_name_are_told_apart(self, upscale: Upscale) -> None:
+        for name in ("x/a.png", "y/a.png", "y/b.png", "y/b.jpg"):
+            photo(Path(name))
+        command = ("x/a.png", "y", "-o", "out", "--format", "png")
+        result = upscale(*command)
+        assert (result.exit_code, counts(result)) == (0, {"done": 4, "skipped": 0, "failed": 0})
+        made = {path.name for path in Path("out").iterdir() if path.name != MANIFEST_NAME}
+        assert made == {"a-x.png", "a-y.png", "b.png", "b-jpg.png"}
+        assert "  y/b.jpg: the result is b-jpg.png, as another image has its name" in result.stdout.splitlines()
+        assert counts(upscale(*command))["skipped"] == 4
+
+    def test_a_source_that_would_be_replaced_ends_no_run(self, upscale: Upscale) -> None:
         photo(Path("x/a.png"))
-        photo(Path("y/a.png"))
-        result = upscale("x/a.png", "y/a.png", "-o", "out")
-        assert result.exit_code == 1
-        assert "result of both" in result.stderr
-        assert not Path("out").exists()
+        before = photo(Path("y/b.png")).read_bytes()
+        result = upscale("x/a.png", "y/b.png", "-o", "y")
+        assert (result.exit_code, counts(result)) == (1, {"done": 1, "skipped": 0, "failed": 1})
+        assert "would replace the image y/b.png, which is never overwritten: choose another folder" in result.stdout
+        assert Path("y/b.png").read_bytes() == before
 
     def test_a_folder_that_refuses_is_found_out_before_the_work(self, upscale: Upscale) -> None:
         photo(Path("in/a.png"))
