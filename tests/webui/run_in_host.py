@@ -1,14 +1,16 @@
 """Runs the checks inside a process of a host: `python run_in_host.py emulation|WEBUI_DIR DATA_DIR`.
 
-Prints one JSON object a line: {"name": ..., "problem": null or a traceback}.
+Prints one JSON object a line: {"name": ..., "problem": null or a traceback, "lacks": what the host has not}.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
 import traceback
+import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,12 @@ def main(host: str, data: Path) -> None:
     from modules import shared_cmd_options  # noqa: F401, I001 (extensions are preloaded before anything else)
     from modules import initialize
 
+    if Path("modules_forge").is_dir():
+        # Where the Forge family looks for packages that it brings along. Neo's version notes its time.
+        from modules import timer
+        from modules_forge.initialization import initialize_forge
+
+        initialize_forge(*[timer.startup_timer][: len(inspect.signature(initialize_forge).parameters)])
     initialize.imports()
     initialize.initialize()
     from modules import script_callbacks, ui
@@ -57,19 +65,21 @@ def main(host: str, data: Path) -> None:
     modules = (in_process_checks, in_process_host_checks, in_process_page_checks, in_process_plan_checks)
     checks = {name: check for module in modules for name, check in vars(module).items()}
     for name in sorted(name for name in checks if name.startswith("check_")):
-        line = json.dumps({"name": name, "problem": run(checks[name], data)})
+        line = json.dumps({"name": name, **run(checks[name], data)})
         sys.stdout.write(f"\n{line}\n")
         sys.stdout.flush()
     os._exit(0)  # threads of the host would keep the process
 
 
-def run(check: object, data: Path) -> str | None:
-    """The traceback of one check, or None."""
+def run(check: object, data: Path) -> dict[str, str | None]:
+    """What one check met: nothing, a problem, or something that this host lacks."""
     try:
         check(data)  # type: ignore[operator]
+    except unittest.SkipTest as lacking:
+        return {"problem": None, "lacks": str(lacking)}
     except BaseException:
-        return traceback.format_exc()
-    return None
+        return {"problem": traceback.format_exc(), "lacks": None}
+    return {"problem": None, "lacks": None}
 
 
 if __name__ == "__main__":
