@@ -18,7 +18,8 @@ def preload(parser: ArgumentParser) -> None:
     root = os.path.dirname(os.path.abspath(__file__))
     private = ModuleType("upscale_plus_private")
     SourceFileLoader(private.__name__, os.path.join(root, "lib_upscale", "webui", "private.py")).exec_module(private)
-    private.put_first(root)
+    if private.host_is_known():
+        private.put_first(root)
     if "--hat-models-path" not in parser._option_string_actions:
         parser.add_argument(
             "--hat-models-path", type=str, help="Path to directory with HAT model file(s).", default=None

@@ -9,28 +9,30 @@ if Path(lib_upscale.__file__).resolve().parents[1] != Path(__file__).resolve().p
         f"Upscale Plus: another 'lib_upscale' was imported from {lib_upscale.__file__}: disable that extension"
     )
 
-from modules import script_callbacks, scripts
+from lib_upscale.webui.host.environment import is_supported
 
-from lib_upscale.webui.callbacks.upscale_plus import callbacks
+if is_supported():
+    from modules import script_callbacks, scripts
 
-script_callbacks.on_script_unloaded(callbacks.unload)
-script_callbacks.on_ui_settings(callbacks.add_settings)
-script_callbacks.on_before_ui(callbacks.before_ui)
-script_callbacks.on_after_component(callbacks.after_component)
-script_callbacks.on_app_started(lambda demo, app: callbacks.app_started(app))
+    from lib_upscale.webui.callbacks.upscale_plus import callbacks
 
+    script_callbacks.on_script_unloaded(callbacks.unload)
+    script_callbacks.on_ui_settings(callbacks.add_settings)
+    script_callbacks.on_before_ui(callbacks.before_ui)
+    script_callbacks.on_after_component(callbacks.after_component)
+    script_callbacks.on_app_started(lambda demo, app: callbacks.app_started(app))
 
-class UpscalePlusHiresCheck(scripts.Script):
-    """Checks the upscaler of hires fix before the first pass; has no controls."""
+    class UpscalePlusHiresCheck(scripts.Script):
+        """Prepares upscalers for a generation, and checks that of hires fix; has no controls."""
 
-    def title(self):
-        """Return the name in the API's list of scripts."""
-        return "Upscale Plus: hires check"
+        def title(self):
+            """Return the name in the API's list of scripts."""
+            return "Upscale Plus: hires check"
 
-    def show(self, is_img2img):
-        """Always run in txt2img."""
-        return False if is_img2img else scripts.AlwaysVisible
+        def show(self, is_img2img):
+            """Always run."""
+            return scripts.AlwaysVisible
 
-    def process(self, p, *args):
-        """Run before anything is computed."""
-        callbacks.process_generation(p)
+        def process(self, p, *args):
+            """Run before anything is computed."""
+            callbacks.process_generation(p)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 
 __all__ = [
     "REQUIRED",
     "cache_folder",
+    "host_is_known",
     "host_is_new_enough",
     "installed_version",
     "is_complete",
@@ -56,6 +58,14 @@ def host_is_new_enough(folders: list[str]) -> bool:
         if version is not None:
             return version >= _parse_version(REQUIRED["spandrel"])
     return False
+
+
+def host_is_known() -> bool:
+    """Whether the host is none that lacks what the extension needs: there nothing of it is changed.
+
+    It has the modules that the extension imports first, or it is not a WebUI.
+    """
+    return "modules" not in sys.modules or find_spec("modules.rng") is not None
 
 
 def is_complete(folder: str) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, cast
 
 from lib_upscale.webui import private
+from lib_upscale.webui.host.console import say
 from lib_upscale.webui.host.protocols import HostForgeObjects, HostMemoryManagement, HostOptions, HostState
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "has_tooltips",
     "hidden_folders",
     "host_kind",
+    "is_supported",
     "memory_management",
     "models_path",
     "option",
@@ -77,6 +80,21 @@ def forge_objects(model: object) -> HostForgeObjects | None:
     """Where the Forge family keeps a model's UNet and VAE; None for a model of AUTOMATIC1111's."""
     objects: HostForgeObjects | None = getattr(model, "forge_objects", None)
     return objects
+
+
+@cache
+def is_supported() -> bool:
+    """Whether this WebUI has what the extension needs; if not, that is said once, and nothing may be connected.
+
+    SD.Next generates by diffusers: it has neither these random numbers nor a second pass that could be replaced.
+    """
+    from modules import processing
+
+    kind = getattr(processing, "StableDiffusionProcessingTxt2Img", None)
+    supported = private.host_is_known() and hasattr(kind, "sample_hr_pass")
+    if not supported:
+        say("this WebUI is not supported, the extension does nothing here; AUTOMATIC1111, Forge and reForge are")
+    return supported
 
 
 def has_tooltips() -> bool:

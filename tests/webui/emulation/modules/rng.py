@@ -1,0 +1,1 @@
+"""Random numbers; the extension asks whether there are any."""
