@@ -374,10 +374,10 @@ def check_a_model_loaded_for_a_plan_stays_for_the_next_step_of_a_slider_only(_: 
         replaced(engine.engine, "_model_cache", ModelCache()),
         replaced(engine, "recall_plan", lambda plan, _: plan),
         replaced(engine, "complete_plan", lambda plan, *_, **__: plan),
-        replaced(engine, "_PLANNED_FOR", 3600.0),
+        replaced(engine, "_IDLE", 3600.0),
     ):
         engine.engine.plan(size, settings)
         assert not ModelCache.cleared.is_set()
-        engine._PLANNED_FOR = 0.01
+        engine._IDLE = 0.01
         engine.engine.plan(Size(30, 12), settings)
         assert ModelCache.cleared.wait(60)

@@ -96,7 +96,8 @@ class UpscalePlusCallbacks:
         postprocess.process(pp, values, in_generation=not is_of_extras(script))
 
     def process_generation(self, p: HostTxt2Img) -> None:
-        """Complete and check what hires fix is given before a generation computes anything."""
+        """Complete and check what hires fix is given, in txt2img, before a generation computes anything."""
+        hires_check.begin_generation(p)
         hires_check.complete_modules(p)
         hires_check.check_upscaler(p)
 

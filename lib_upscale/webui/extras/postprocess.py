@@ -74,8 +74,10 @@ def _upscale(pp: HostPostprocessed, values: Mapping[str, object], *, moves_bar: 
         with jobs.image_progress(counted_already=not in_extras, moves_bar=moves_bar) as progress:
             result = engine.upscale(picture, settings, progress)
     finally:
-        if not in_extras:
-            engine.after_job()
+        if not moves_bar:
+            engine.after_image("postprocess")
+        elif not in_extras:
+            engine.release_soon()  # Forge Neo's video: another frame may come
     image = result.picture.to_pil()
     pp.image = image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
     pp.info.update(create_infotext(settings, result.plan))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 from PIL import Image
 
@@ -27,8 +28,8 @@ __all__ = ["Engine", "engine", "model_list"]
 _PATIENCE = 0.7
 """Seconds that a plan waits for models to be loaded and measured."""
 
-_PLANNED_FOR = 20.0
-"""Seconds for which a model that was loaded for a plan stays on a graphics card."""
+_IDLE = 20.0
+"""Seconds for which a model stays on a graphics card for a next plan or image that may come."""
 
 
 class Engine:
@@ -40,6 +41,9 @@ class Engine:
         self._model_cache: ModelCache | None = None
         self._timer: threading.Timer | None = None
         self._worker = PlanWorker(self._load_for, jobs.is_busy)
+        self._working = 0
+        self._batches: Counter[str] = Counter()
+        self._done: Counter[str] = Counter()
 
     @property
     def models(self) -> Models:
@@ -68,8 +72,12 @@ class Engine:
         try:
             return complete_plan(plan, self.models, progress=progress)
         finally:
-            if not jobs.is_busy() and self.models.cache.device.type != "cpu":
-                self._release_soon()
+            if self.models.cache.device.type != "cpu":
+                # A generation that has begun meanwhile needs the memory now, and is none of ours.
+                if jobs.is_busy() and not self._working:
+                    self.after_job()
+                else:
+                    self.release_soon()
 
     def plan_size(self, size: Size, settings: UpscaleSettings) -> Size:
         """Return only the size of the result, without loading anything."""
@@ -82,23 +90,48 @@ class Engine:
     def upscale(self, picture: Picture, settings: UpscaleSettings, progress: Progress = SILENT) -> UpscaleResult:
         """Make room for the models, plan and upscale. Raises `UpscalePlusError`."""
         make_room()
+        self._working += 1
         try:
             return plan_and_upscale(picture, self._list.with_paths(settings), self.models, progress)
         except MemoryError as error:
             raise OutOfMemoryError(
                 f"The result does not fit into memory ({error})", "choose a smaller target"
             ) from error
+        finally:
+            self._working -= 1
+
+    def begin_generation(self, **batches: int) -> None:
+        """A generation of the host begins, which needs the memory of models that were loaded for a plan.
+
+        Args:
+            batches: For each of the generation's steps that upscale, how many images it has, one after the other.
+        """
+        with self._lock:
+            self._done.clear()
+            self._batches = Counter(batches)
+            if self._timer is not None:
+                self.after_job()
+
+    def after_image(self, step: str) -> None:
+        """Release the models after the last image of a batch in a step of a generation, unless they are to be kept."""
+        with self._lock:
+            self._done[step] += 1
+            if self._done[step] % max(1, self._batches[step]):
+                self.release_soon()
+            else:
+                self.after_job()
 
     def after_job(self) -> None:
         """Release the models, unless they are to be kept."""
-        if not settings_page.keeps_models():
-            self._release()
+        with self._lock:
+            self._cancel_timer()
+            if not settings_page.keeps_models():
+                self._release()
 
     def forget(self) -> None:
         """Release the models and forget how they are kept, as after a change of the settings that say so."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._cancel_timer()
             self._release()
             self._model_cache = None
 
@@ -107,18 +140,22 @@ class Engine:
             self._model_cache.clear()
             give_memory_back()
 
-    def _release_soon(self) -> None:
-        """Release the models of a plan when no other plan has come for a while: a slider asks for one at each step."""
+    def release_soon(self) -> None:
+        """Release the models when nothing has come for a while: a slider asks for a plan at each step."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = threading.Timer(_PLANNED_FOR, self._release_unless_busy)
+            self._cancel_timer()
+            self._timer = threading.Timer(_IDLE, self._release_unless_working)
             self._timer.daemon = True
             self._timer.start()
 
-    def _release_unless_busy(self) -> None:
-        if jobs.is_busy():
-            self._release_soon()  # the job may be ours, which releases them at its end
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _release_unless_working(self) -> None:
+        if self._working:
+            self.release_soon()
         else:
             self.after_job()
 

@@ -1,16 +1,27 @@
-"""Checks what hires fix is given before the first pass, so that what can't be done wastes no time."""
+"""What is done before a generation computes anything: what hires fix is given is checked, so that no time is wasted."""
 
 from __future__ import annotations
 
-from lib_upscale.webui.host.protocols import HostTxt2Img
+from lib_upscale.webui.host.protocols import HostProcessing, HostTxt2Img
 from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 from lib_upscale.webui.upscalers import registry
+from lib_upscale.webui.upscalers.engine import engine
 
-__all__ = ["check_upscaler", "complete_modules"]
+__all__ = ["begin_generation", "check_upscaler", "complete_modules"]
 
 _CHECK = "hires upscaler"
 _SAME_MODULES = ("Use same choices",)
 """What the host's own page sends."""
+
+
+def begin_generation(p: HostProcessing) -> None:
+    """Have models stay loaded from one image of a batch to the next.
+
+    Args:
+        p: The host's parameters. img2img resizes all of its images before the first batch, hires fix each batch's own.
+    """
+    sources = getattr(p, "init_images", None)
+    engine.begin_generation(resize=len(sources) if sources else p.batch_size, postprocess=p.batch_size)
 
 
 def complete_modules(p: HostTxt2Img) -> None:

@@ -123,7 +123,7 @@ class Scaler:
             raise
         finally:
             if not in_extras:
-                engine.after_job()
+                engine.after_image("resize")
         return result if result.mode in ("RGB", "RGBA") else result.convert("RGB")
 
 
