@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from modules import postprocessing, shared
+from modules import postprocessing, scripts_postprocessing, shared
 from PIL import Image
 
+from lib_upscale.webui.extras import batch
 from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.sd_upscale import axes
+from lib_upscale.webui.ui import xyz_axes
 from lib_upscale.webui.upscalers import engine, registry
 from tests.webui.in_process_checks import entry, extras_arguments, picture
 from tests.webui.models import NEAREST
@@ -101,3 +105,65 @@ def check_a_folder_without_images_is_said(data: Path) -> None:
     for path, text in ((folder / "below", "no images in"), (folder, "only subfolders: choose Include subfolders")):
         answer = postprocessing.run_postprocessing(2, None, None, str(path), "", True, *extras_arguments())
         assert text in answer[1], answer
+
+
+def check_a_host_that_opens_images_itself_has_unreadable_files_named(data: Path) -> None:
+    """Forge Classic's function, which has no `images.read`."""
+
+    def run_postprocessing(
+        extras_mode: int, image: Any, image_folder: Any, input_dir: str, output_dir: str, show: bool, *args: Any
+    ) -> Any:
+        outputs = []
+        for path in postprocessing.shared.listfiles(input_dir):
+            postprocessing.shared.state.nextjob()
+            postprocessing.shared.state.skipped = False
+            try:
+                opened = postprocessing.Image.open(path)
+            except Exception:
+                continue
+            pp = scripts_postprocessing.PostprocessedImage(opened.convert("RGB"))
+            postprocessing.scripts.scripts_postproc.run(pp, args)
+            if not postprocessing.shared.state.skipped:
+                outputs.append(pp.image)
+        return outputs, "", ""
+
+    folder = data / "classic"
+    folder.mkdir()
+    picture(seed=1).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"no image")
+    picture(seed=2).save(folder / "c.png")
+    names = ("save_image", "read_info_from_image")
+    images = SimpleNamespace(**{name: getattr(postprocessing.images, name) for name in names})
+    with replaced(postprocessing, "images", images):
+        outputs, text, _ = batch._wrap(run_postprocessing)(  # type: ignore[misc]
+            2, None, None, str(folder), "", True, *extras_arguments()
+        )
+    assert len(outputs) == 2
+    assert "b.png: is not an image" in text or "b.png is not an image" in text, text
+    assert postprocessing.Image is Image
+
+
+def check_results_beside_their_sources_are_left_out_with_a_word(data: Path) -> None:
+    folder = data / "own-results"
+    folder.mkdir()
+    for name in ("a.png", "a-upscaled.png", "b.png"):
+        picture().save(folder / name)
+    answer = postprocessing.run_postprocessing(2, None, None, str(folder), str(folder), True, *extras_arguments())
+    assert len(answer[0]) == 2
+    assert "1 file left out, a result (-upscaled) of another file there" in answer[1], answer[1]
+
+
+def check_axes_are_added_where_the_plot_has_only_options_of_their_class(_: Path) -> None:
+    """Forge Classic's module imports one of the three classes."""
+
+    class Option:
+        def __init__(self, label: str, kind: Any, apply: Any, choices: Any = None) -> None:
+            self.label = label
+
+    kind = type("AxisOptionImg2Img", (Option,), {})
+    plot = SimpleNamespace(axis_options=[Option("Seed", int, None), kind("Denoising", float, None)])
+    with replaced(xyz_axes, "xyz_plot", lambda: plot):
+        axes.AXES.add()
+        assert sum(type(option) is kind for option in plot.axis_options) > 5
+        axes.AXES.remove()
+    assert [option.label for option in plot.axis_options] == ["Seed", "Denoising"]

@@ -112,6 +112,8 @@ class _ExtrasJob:
             "scripts": _Proxy(module.scripts, scripts_postproc=runner),
             "shared": _Proxy(module.shared, listfiles=self._list),
         }
+        if not hasattr(module.images, "read"):  # Forge Classic
+            proxies["Image"] = _Proxy(Image, open=self._open)
         with ExitStack() as stack:
             stack.callback(engine.after_job)
             for name, proxy in proxies.items():
@@ -151,7 +153,9 @@ class _ExtrasJob:
         if not Path(folder).is_dir():
             raise SettingsError(f"The input directory {folder} does not exist", "check its path")
         files = list_below(folder, self._output_dir) if recurse else self._shared.listfiles(folder)
-        files = [path for path in files if not self._outputs.is_own_result(path)]
+        results = [path for path in files if self._outputs.is_own_result(path)]
+        self._report.own_results = len(results)
+        files = [path for path in files if path not in results]
         if not files:
             has_folders = not recurse and any(path.is_dir() for path in _children(folder))
             self._report.empty = f"no images in {folder}" + (
@@ -168,9 +172,16 @@ class _ExtrasJob:
 
     def _read(self, source: object, **options: object) -> Image.Image:
         """In place of `images.read`."""
+        return self._read_by(source, functools.partial(self._images.read, **options))
+
+    def _read_by(self, source: object, read: Callable[..., Image.Image]) -> Image.Image:
         if self._inputs.mode is Mode.DIRECTORY:
             self._begin_image()
-        return self._inputs.read(source, lambda: self._images.read(source, **options))
+        return self._inputs.read(source, lambda: read(source))
+
+    def _open(self, source: object) -> Image.Image:
+        """In place of Pillow's `Image.open`, as `_read`."""
+        return self._read_by(source, Image.open)
 
     def _read_info(self, image: Image.Image) -> tuple[str | None, dict[str, Any]]:
         """In place of `images.read_info_from_image`, which ends the job at EXIF data that are damaged."""

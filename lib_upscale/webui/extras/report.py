@@ -16,6 +16,8 @@ class Report:
     """Of each image that failed: its name and the problem."""
     not_images: int = 0
     skipped: int = 0
+    own_results: int = 0
+    """Files that were left out as they are results beside their sources."""
     renamed: int = 0
     interrupted: bool = False
     empty: str = ""
@@ -31,6 +33,8 @@ class Report:
             lines += [name_problem(name, problem) for name, problem in self.failed]
         if self.skipped:
             lines.append(f"{_count(self.skipped, 'image')} skipped, as the result already exists")
+        if self.own_results:
+            lines.append(f"{_count(self.own_results, 'file')} left out, a result (-upscaled) of another file there")
         if self.not_images:
             lines.append(f"{_count(self.not_images, 'file')} skipped, not an image")
         if self.renamed:

@@ -88,7 +88,7 @@ class Axes:
         if plot is None:
             return
         self.remove()
-        make = getattr(plot, self.option)
+        make = _option_class(plot, self.option)
         for axes, applier in ((self.settings, self._set), (self.fields, self._set_field)):
             for axis in axes:
                 label = self._label(axis.label)
@@ -132,6 +132,12 @@ def _confirm(check: _Check) -> Callable[[Any, Sequence[Any]], None]:
             check(value)
 
     return confirm
+
+
+def _option_class(plot: Any, name: str) -> Any:
+    """One of the plot's classes of options. Forge Classic's module has options of that class, and no name for it."""
+    found = (type(option) for option in plot.axis_options if type(option).__name__ == name)
+    return getattr(plot, name, None) or next(found)
 
 
 def _plot() -> Any:
