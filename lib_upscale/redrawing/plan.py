@@ -160,7 +160,7 @@ def plan_redraw(
             multiple=multiple,
             within=within,
         )
-        joint = joint_settings(grid.tile, settings, native, is_aligned=is_aligned) if is_joint else None
+        joint = joint_settings(grid.tile, settings, native, multiple, is_aligned=is_aligned) if is_joint else None
         steps.append(PassPlan(number, enlarged, crop, grid, own_strength, joint))
     return RedrawPlan(source, settings, goal, tuple(steps))
 

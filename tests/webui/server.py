@@ -73,6 +73,11 @@ class WebUI:
     def has_checkpoint(self) -> bool:
         return self._checkpoints is not None
 
+    @property
+    def loras(self) -> list[str]:
+        """Names of the LoRAs that were given, as prompts name them."""
+        return sorted(path.stem for path in (self.data / "models" / "Lora").glob("*.safetensors"))
+
     def environment(self) -> dict[str, str]:
         offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
         home = self._checkpoints if self._checkpoints is not None else self.data
@@ -80,8 +85,10 @@ class WebUI:
 
     def start(self, timeout: float = 300) -> None:
         environment = self.environment()
-        if self._checkpoints is not None and not (self.data / "models" / "Stable-diffusion").exists():
-            (self.data / "models" / "Stable-diffusion").symlink_to(self._checkpoints / "models" / "Stable-diffusion")
+        for folder in ("Stable-diffusion", "Lora") if self._checkpoints is not None else ():
+            given, own = self._checkpoints / "models" / folder, self.data / "models" / folder
+            if given.is_dir() and not own.exists():
+                own.symlink_to(given)
         installer = [str(self.python), str(self._extension / "install.py")]
         subprocess.run(installer, cwd=self.code, env=dict(environment, PYTHONPATH=str(self.code)), check=False)
         self._log_mark = len(self.log())

@@ -21,7 +21,9 @@ SIDES = [Side.PROMPT, Side.NEGATIVE]
 
 def conditioning(length: int) -> TileConditioning:
     return TileConditioning(
-        {1: "bricks"}, lambda prompt, step: Encoded(torch.full((length, 4), 5.0)), lambda: torch.full((2, 4), -1.0)
+        {1: "bricks"},
+        lambda prompt, step, side: Encoded(torch.full((length, 4), 5.0)),
+        lambda: torch.full((2, 4), -1.0),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ from torch import Tensor
 from lib_upscale.image.geometry import Size
 from lib_upscale.webui.hires_fix import joint, second_pass, tiles
 from lib_upscale.webui.hires_fix.size import HiresSize
-from lib_upscale.webui.host import console, environment, sampling
+from lib_upscale.webui.host import console, environment, extra_networks, model, sampling
 from lib_upscale.webui.tiled_sampling import tiled_vae
 from lib_upscale.webui.upscalers import hires_check, settings_page
 
@@ -58,15 +60,26 @@ class ReforgeModel:
 
 @pytest.mark.parametrize("kind", [ForgeModel, ReforgeModel])
 @pytest.mark.parametrize("side", [217, 216])
-def test_images_are_filled_up_before_the_host_measures_them(kind: type, side: int) -> None:
-    model = kind()
+@pytest.mark.parametrize("taesd", [False, True])
+def test_images_are_filled_up_before_the_host_measures_them(
+    kind: type, side: int, taesd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, small = kind(), ReforgeModel()
+
+    def images_tensor_to_samples(image: Tensor, approximation: object = None, model: Any = None) -> Tensor:
+        return (small if taesd else model).encode_first_stage(image)
+
+    processing = SimpleNamespace(images_tensor_to_samples=images_tensor_to_samples)
+    monkeypatch.setattr(joint, "encoding_module", lambda: processing)
     p: Any = SimpleNamespace(sd_model=model, latent_scale_mode=None)
     image = torch.rand(1, 3, side, 200)
     with joint._padded(p, HiresSize(Size(200, side), Size(200, side))):
-        latent = model.encode_first_stage(image)
+        latent = processing.images_tensor_to_samples(image, None, model)
+        assert model.encode_first_stage(image).shape[2:] == latent.shape[2:], "an inpainting model's second encoding"
     assert latent.shape[2:] == (-(-side // 8), 25)
     assert torch.allclose(latent[:, :, :27], torch.nn.functional.avg_pool2d(image[:, :, :216], 8))
     assert "encode_first_stage" not in vars(model)
+    assert processing.images_tensor_to_samples is images_tensor_to_samples
 
 
 def test_another_size_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +96,12 @@ def test_another_size_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("hires", "expected"), [(0.0, 7.0), (4.0, 4.0)])
 def test_a_hires_cfg_of_none_is_the_first_passs(hires: float, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    image: Any = SimpleNamespace(fill_fields_from_opts=lambda: None)
+    settings = {"token_merging_ratio_img2img": 0.5}
+    image: Any = SimpleNamespace(
+        fill_fields_from_opts=lambda: None,
+        token_merging_ratio=0,
+        get_token_merging_ratio=lambda for_hr=False: settings["token_merging_ratio_img2img"],
+    )
     monkeypatch.setattr(tiles, "new_img2img", lambda p: image)
     p: Any = SimpleNamespace(
         hr_cfg=hires,
@@ -96,7 +114,9 @@ def test_a_hires_cfg_of_none_is_the_first_passs(hires: float, expected: float, m
         sampler_name="Euler",
         get_token_merging_ratio=lambda for_hr: 0.0,
     )
-    assert tiles._img2img(p, "x").cfg_scale == expected  # type: ignore[attr-defined]
+    made = tiles._img2img(p, "x")
+    assert made.cfg_scale == expected  # type: ignore[attr-defined]
+    assert made.get_token_merging_ratio() == 0, "the second pass's, not img2img's own"
 
 
 def test_the_empty_prompt_is_encoded_where_the_model_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +159,133 @@ def test_what_killed_runs_have_left_is_removed(tmp_path: Path) -> None:
         os.utime(folder, (then, then))
     tiled_vae._sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"vae-new", "other"}
+
+
+SD_NEXT = {
+    "processing": "class StableDiffusionProcessingTxt2Img:\n    pass\n",
+    "postprocessing": "def run_postprocessing():\n    pass\n",
+    "script_callbacks": "def __getattr__(name):\n    raise AssertionError(f'{name}: something was hooked')\n",
+    "scripts": "class Script:\n    pass\n",
+    "scripts_postprocessing": "class ScriptPostprocessing:\n    pass\n",
+}
+"""Of its modules what the scripts would meet; `rng`, `errors.report` and `postprocessing.scripts` are missing there."""
+
+
+def test_a_host_that_lacks_what_is_needed_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
+    for name, text in {"__init__": "", **SD_NEXT}.items():
+        (tmp_path / "modules" / f"{name}.py").write_text(text)
+    root = Path(__file__).parents[2]
+    code = f"""
+import argparse, runpy, sys
+import modules
+sys.path.append({str(root)!r})
+before = list(sys.path)
+runpy.run_path({str(root / "preload.py")!r})["preload"](argparse.ArgumentParser())
+assert sys.path == before
+for name in ("hires_fix_plus", "postprocessing_upscale_plus", "sd_upscale_plus", "upscale_plus"):
+    made = runpy.run_path({str(root / "scripts")!r} + f"/{{name}}.py")
+    assert not [value for value in made.values() if isinstance(value, type) and value.__module__ == "<run_path>"]
+"""
+    path = os.pathsep.join([str(tmp_path), *(os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert "not supported" in done.stdout
+    assert not done.stderr
+
+
+class ForgeHost:
+    """What Forge's `process_images` asks before every generation."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.first: dict[str, Any] = {"checkpoint_info": "first", "additional_modules": ["/m/vae.pt"], "dtype": None}
+        self.data = SimpleNamespace(forge_loading_parameters=self.first)
+        self.processing = SimpleNamespace(need_global_unload=True)
+        sd_models = SimpleNamespace(model_data=self.data)
+        entry = SimpleNamespace(module_list={"vae.pt": "/m/vae.pt", "t5.safetensors": "/m/t5.safetensors"})
+        for name, module in {
+            "modules": SimpleNamespace(processing=self.processing, sd_models=sd_models),
+            "modules_forge": SimpleNamespace(main_entry=entry),
+            "modules_forge.main_entry": entry,
+        }.items():
+            monkeypatch.setitem(sys.modules, name, module)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "modules", "changed"),
+    [
+        (None, ["Use same choices"], {}),
+        (None, None, {}),
+        ("second", ["Use same choices"], {"checkpoint_info": "second"}),
+        ("second", [], {"checkpoint_info": "second", "additional_modules": []}),
+        (None, ["vae.pt"], {}),
+        (None, ["t5.safetensors", "/elsewhere/vae.pt"], {"additional_modules": ["/m/t5.safetensors", "/m/vae.pt"]}),
+    ],
+)
+def test_forges_tiles_find_the_model_of_the_second_pass(
+    checkpoint: Any, modules: Any, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = ForgeHost(monkeypatch)
+    p: Any = SimpleNamespace(hr_checkpoint_info=checkpoint, hr_additional_modules=modules)
+    with model.second_model_is_chosen(p):
+        assert str(host.data.forge_loading_parameters) == str({**host.first, **changed}), "it compares them as text"
+        assert not host.processing.need_global_unload
+    assert host.data.forge_loading_parameters is host.first
+    assert host.processing.need_global_unload
+
+
+def test_the_forge_family_reserves_memory_for_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def required(input_shape: Any, cond_shapes: Any = None) -> float:
+        asked.append(tuple(input_shape))
+        return float(torch.Size(input_shape).numel())
+
+    unet: Any = SimpleNamespace(model=SimpleNamespace(memory_required=required))
+    with model.unet_reserves(unet, Size(64, 48), 3):
+        for shape in ((2, 4, 512, 384), (2, 4, 48, 40), (1, 16, 1, 512, 20)):
+            unet.model.memory_required(input_shape=shape, cond_shapes={})
+    assert asked == [(6, 4, 48, 64), (2, 4, 48, 40), (3, 16, 1, 48, 20)]
+    assert unet.model.memory_required is required
+    vae = SimpleNamespace(memory_used_encode=required, memory_used_decode=required)
+    loaded = SimpleNamespace(forge_objects=SimpleNamespace(vae=vae))
+    monkeypatch.setattr(model, "loaded_model", lambda: loaded)
+    asked.clear()
+    with model.vae_reserves(256):
+        vae.memory_used_encode((1, 3, 4096, 100), None)
+        vae.memory_used_decode((1, 4, 512, 512), None)
+    assert asked == [(1, 3, 256, 100), (1, 4, 32, 32)]
+    assert vae.memory_used_decode is required
+
+
+def test_a_prompt_that_a_script_changes_for_a_batch_is_the_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(prompt: str) -> tuple[str, Any]:
+        return re.sub(r"<\w+:[^>]+>", "", prompt), None
+
+    modules = SimpleNamespace(extra_networks=SimpleNamespace(parse_prompt=parse))
+    monkeypatch.setitem(sys.modules, "modules", modules)  # type: ignore[misc]
+    networks = {"lora": [SimpleNamespace(items=["detail", "0.5"])]}
+    whole = "a <lora:detail:0.5> dog"
+    p: Any = SimpleNamespace(
+        all_prompts=["x", whole],
+        iteration=1,
+        batch_size=1,
+        prompts=["a  dog"],
+        extra_network_data=networks,
+        all_hr_prompts=["x", whole],
+        hr_prompts=["a  dog"],
+        hr_extra_network_data=networks,
+    )
+    assert extra_networks.image_prompt(p) == extra_networks.second_prompt(p, 0) == whole
+    p.prompts, p.hr_prompts = ["a cat"], ["a bird"]
+    assert extra_networks.image_prompt(p) == "a cat<lora:detail:0.5>"
+    assert extra_networks.second_prompt(p, 0) == "a bird<lora:detail:0.5>"
+    p.prompts = None
+    assert extra_networks.image_prompt(p) == whole

@@ -154,7 +154,7 @@ def _stable_diffusion(checkpoint: Checkpoint) -> OtherModel | None:
     elif "time_embed.0.weight" in names and _starts(names, "input_blocks.0."):
         architecture = _unet_version({f"model.diffusion_model.{name}": info for name, info in names.items()})
     elif "time_embedding.linear_1.weight" in names and _starts(names, "down_blocks.0."):
-        architecture = "Stable Diffusion UNet (diffusers)"
+        architecture = f"{_unet_version(names)} UNet (diffusers)"
     if architecture is None:
         return None
     return OtherModel(Kind.STABLE_DIFFUSION, f"a {architecture} checkpoint", "models/Stable-diffusion", architecture)

@@ -15,7 +15,13 @@ _ALIGN = 8
 
 
 def joint_settings(
-    canvas: Size, settings: RedrawSettings, native: int, seed: int = 0, *, is_aligned: bool = False
+    canvas: Size,
+    settings: RedrawSettings,
+    native: int,
+    multiple: int = LATENT,
+    *,
+    seed: int = 0,
+    is_aligned: bool = False,
 ) -> JointSettings:
     """Plan how a latent is tiled. Sides are chosen as for tiles that are redrawn one after the other.
 
@@ -23,13 +29,14 @@ def joint_settings(
         canvas: The picture's size in pixels.
         settings: What is asked for.
         native: The side in pixels at which the base model was trained.
+        multiple: What a side of a tile must be a multiple of, in pixels.
         seed: For a grid that shifts.
         is_aligned: Whether tiles begin where the UNet's insides have whole pixels, at the cost of more tiles.
 
     Raises:
         SettingsError: The tile is too small or the overlap too large.
     """
-    grid = plan_grid(canvas, native=native, tile=settings.tile or 0, overlap=settings.overlap)
+    grid = plan_grid(canvas, native=native, tile=settings.tile or 0, overlap=settings.overlap, multiple=multiple)
     tile = Size(grid.tile.width // LATENT, grid.tile.height // LATENT)
     shared = overlap_of(min(tile), None) if settings.overlap is None else ceil_div(settings.overlap, LATENT)
     align = _ALIGN if is_aligned and min(tile) - shared >= _ALIGN else 1

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lib_upscale.redrawing.latent import joint_settings
-from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, jobs
+from lib_upscale.webui.host.model import apply_circular
 from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.host.processing import encoding_module
 from lib_upscale.webui.host.protocols import HostTxt2Img
 from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
@@ -45,16 +46,30 @@ def second_pass_joint(
     Returns:
         Images (3, height, width), -1 to 1, of `size.canvas`.
     """
-    native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
+    sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
     # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
     is_aligned = controlnet_units.has_enabled(p.script_args_value or ())
-    joint = joint_settings(size.canvas, settings, native, int(p.seeds[0]), is_aligned=is_aligned)
+    joint = joint_settings(size.canvas, settings, **sides._asdict(), seed=int(p.seeds[0]), is_aligned=is_aligned)
     run = JointRun.of(size.canvas, settings, joint, jobs.stop_requested)
-    with small_previews(), _padded(p, size), run.vae(), _bound(p, run):
+    with small_previews(), _uncircular(p), _padded(p, size), run.vae(), _bound(p, run):
         images = first.continue_with(host_pass)
     if not run.is_bound:
         p.comment("Hires fix plus could not reach this sampler's model: the image was redrawn in one piece.")
     return images
+
+
+@contextmanager
+def _uncircular(p: HostTxt2Img) -> Iterator[None]:
+    """Each tile would wrap around at its own edges; the next first pass wraps again."""
+    if not p.tiling:
+        yield
+        return
+    p.comment("Tiling is off in the second pass.")
+    apply_circular(False)
+    try:
+        yield
+    finally:
+        apply_circular(True)
 
 
 @contextmanager
@@ -65,7 +80,7 @@ def _bound(p: HostTxt2Img, run: JointRun) -> Iterator[None]:
     def calculate_hr_conds() -> None:
         original()
         if p.is_hr_pass and p.sampler is not None:
-            run.bind(p, p.hr_second_pass_steps or p.steps)
+            run.bind(p)
 
     with replaced(p, "calculate_hr_conds", calculate_hr_conds):
         yield
@@ -73,11 +88,11 @@ def _bound(p: HostTxt2Img, run: JointRun) -> Iterator[None]:
 
 @contextmanager
 def _padded(p: HostTxt2Img, size: HiresSize) -> Iterator[None]:
-    """Sides that are no multiple of 8 are filled up by reflection, and a latent grows to that size.
+    """Sides that are no multiple of 8 (or 16) are filled up by reflection, and a latent grows to that size.
 
     The host would leave the last pixels out.
     """
-    whole = size.enlarged.rounded_up(LATENT)
+    whole = size.filled
     with ExitStack() as stack:
         if whole == size.enlarged:
             pass
@@ -86,18 +101,22 @@ def _padded(p: HostTxt2Img, size: HiresSize) -> Iterator[None]:
             stack.enter_context(replaced(p, "hr_upscale_to_y", whole.height))
         else:
             # Not in the encoder itself: Forge has made room for the latent, and reForge has cut the image, before it.
-            original = p.sd_model.encode_first_stage
-
-            def encode_first_stage(images: Tensor, *arguments: object, **named: object) -> object:
-                return original(_reflect_pad(images), *arguments, **named)
-
-            stack.enter_context(replaced(p.sd_model, "encode_first_stage", encode_first_stage))
+            # Twice: TAESD is not the model's, and an inpainting model encodes a second time.
+            for owner, name in ((p.sd_model, "encode_first_stage"), (encoding_module(), "images_tensor_to_samples")):
+                stack.enter_context(replaced(owner, name, _of_padded(getattr(owner, name), size.multiple)))
         yield
 
 
-def _reflect_pad(pixels: Tensor) -> Tensor:
-    down, across = (-side % LATENT for side in pixels.shape[2:])
+def _of_padded(encode: Callable[..., object], multiple: int) -> Callable[..., object]:
+    def encode_padded(images: Tensor, *arguments: object, **named: object) -> object:
+        return encode(_reflect_pad(images, multiple), *arguments, **named)
+
+    return encode_padded
+
+
+def _reflect_pad(pixels: Tensor, multiple: int) -> Tensor:
+    down, across = (-side % multiple for side in pixels.shape[2:])
     if not (down or across):
         return pixels
-    mode = "reflect" if min(pixels.shape[2:]) > LATENT else "replicate"
+    mode = "reflect" if min(pixels.shape[2:]) > multiple else "replicate"
     return F.pad(pixels, (0, across, 0, down), mode=mode)

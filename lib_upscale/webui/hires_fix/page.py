@@ -11,7 +11,6 @@ import gradio as gr
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import plan_redraw
-from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
 from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresRequest
@@ -115,17 +114,17 @@ def _plan(host_values: Mapping[str, object], values: Sequence[object]) -> Line:
     hires_rules.check(p, request.settings)
     if not hires_rules.is_latent(p):
         registry.check(p.hr_upscaler)
-    size = hires_rules.size_of(p)
-    native = base_model.native_side(_checkpoint(p.hr_checkpoint_name))
+    sides = base_model.sides_of(_checkpoint(p.hr_checkpoint_name))
+    size = hires_rules.size_of(p, sides.multiple)
     start = f"{Size(int(p.width), int(p.height))} -> {size.final}"
     notes = hires_rules.notes(p, request.settings)
-    line = _describe(request.settings, size, native)
+    line = _describe(request.settings, size, sides)
     return replace(line, text=f"{'. '.join([f'{start}: {line.text}', *notes])}.")
 
 
-def _describe(settings: RedrawSettings, size: HiresSize, native: int) -> Line:
+def _describe(settings: RedrawSettings, size: HiresSize, sides: base_model.Sides) -> Line:
     canvas = size.canvas if settings.method is RedrawMethod.JOINT else size.final
-    plan = plan_redraw(canvas, tiles_settings(settings), native=native, multiple=LATENT, strength=1.0)
+    plan = plan_redraw(canvas, tiles_settings(settings), **sides._asdict(), strength=1.0)
     automatic = automatic_values(settings, tiles_of(plan.passes[-1]))
     text = plan.describe().partition(", ")[2] + describe_automatic(settings, automatic)
     return Line(text, automatic=automatic)

@@ -12,6 +12,7 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.settings.redraw import Page, PromptSource, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host.page import latent_upscalers
+from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 
 __all__ = ["check", "is_latent", "notes", "size_of"]
@@ -30,6 +31,7 @@ def check(p: Any, settings: RedrawSettings) -> None:
         check_sampler(p.sampler_name if p.hr_sampler_name in _SAME else p.hr_sampler_name)
     elif settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
         raise SettingsError("Captions of tiles need the method tiles", "choose it, or another prompt source")
+    check_prompts(settings)
 
 
 def notes(p: Any, settings: RedrawSettings) -> list[str]:
@@ -45,8 +47,8 @@ def notes(p: Any, settings: RedrawSettings) -> list[str]:
     return lines
 
 
-def size_of(p: Any) -> HiresSize:
-    """The sizes that the host works out from its controls when a run begins."""
+def size_of(p: Any, multiple: int) -> HiresSize:
+    """The sizes that the host works out from its controls when a run begins; `multiple` is the base model's."""
     width, height = int(p.width), int(p.height)
     across, down = int(p.hr_resize_x or 0), int(p.hr_resize_y or 0)
     cut = (0, 0)
@@ -58,4 +60,4 @@ def size_of(p: Any) -> HiresSize:
         enlarged = down * width // height, down
     if across and down:
         cut = (enlarged[0] - across) // 8, (enlarged[1] - down) // 8
-    return HiresSize.from_numbers(Size(*enlarged), (across, down), cut)
+    return HiresSize.from_numbers(Size(*enlarged), (across, down), cut, multiple)

@@ -22,7 +22,7 @@ from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.joint import second_pass_joint
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import second_pass_by_tiles
-from lib_upscale.webui.host import console, jobs
+from lib_upscale.webui.host import base_model, console, jobs
 from lib_upscale.webui.host.model import apply_token_merging, give_memory_back
 from lib_upscale.webui.host.processing import as_decoded_samples
 from lib_upscale.webui.host.protocols import HostTxt2Img
@@ -116,7 +116,8 @@ class SecondPass:
         first = FirstPass(samples, decoded_samples, (seeds, subseeds, subseed_strength, prompts))
         if jobs.stop_requested():
             return first.images(p)
-        size = HiresSize.of(p)
+        sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
+        size = HiresSize.of(p, sides.multiple)
         kept = copy.copy(p.extra_generation_params)
         try:
             run = second_pass_joint if self._settings.method is RedrawMethod.JOINT else second_pass_by_tiles

@@ -22,13 +22,14 @@ from lib_upscale.settings.redraw import RedrawSettings, VaeMode
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment
+from lib_upscale.webui.host.extra_networks import second_prompt
 from lib_upscale.webui.host.images import resize_image, save_image, to_pil
-from lib_upscale.webui.host.model import apply_circular, vae_network
+from lib_upscale.webui.host.model import apply_circular, latent_channels, second_model_is_chosen, vae_network
 from lib_upscale.webui.host.processing import create_infotext, decode_first_stage, new_img2img
 from lib_upscale.webui.host.protocols import HostImg2Img, HostTxt2Img
 from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
-from lib_upscale.webui.tiled_sampling.host_patches import first_checkpoint_is, quiet_host
+from lib_upscale.webui.tiled_sampling.host_patches import quiet_host
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
 from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
 from lib_upscale.webui.tiled_sampling.stops import Stops
@@ -66,10 +67,10 @@ def second_pass_by_tiles(
     """
     p.is_hr_pass = True
     images = _enlarge_all(p, size, first, settings)
-    noises = [_encoder_noise(size) for _ in images]
+    noises = [_encoder_noise(size, latent_channels()) for _ in images]
     settings = tiles_settings(settings)
-    native = base_model.native_side(getattr(p.hr_checkpoint_info, "name", None))
-    plan = plan_redraw(size.final, settings, native=native, multiple=LATENT, strength=p.denoising_strength)
+    sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
+    plan = plan_redraw(size.final, settings, **sides._asdict(), strength=p.denoising_strength)
     stops = Stops()
     is_single = environment.state().job_count <= _JOBS_OF_ONE
     bar = _Bar(plan.tiles, len(images), stops)
@@ -77,13 +78,14 @@ def second_pass_by_tiles(
     with ExitStack() as stack:
         stack.enter_context(stops.image(is_single=is_single))
         stack.callback(_restore_circular, p)
-        if p.hr_checkpoint_info is not None:
-            stack.enter_context(first_checkpoint_is(p.hr_checkpoint_info.title))
+        stack.enter_context(second_model_is_chosen(p))
         if getattr(p, "refiner_checkpoint_info", None) is not None:
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
+        if p.tiling:
+            p.comment("Tiling is off in the second pass.")
         for number, (pixels, noise) in enumerate(zip(images, noises, strict=True)):
             bar.begin(number)
-            results.append(_redraw(p, plan, pixels, HostPainter(_tile_run(p, number, native, stops, noise)), bar))
+            results.append(_redraw(p, plan, pixels, HostPainter(_tile_run(p, number, sides, stops, noise)), bar))
     return results
 
 
@@ -92,15 +94,14 @@ def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
     return settings.changed(scale=1.0)
 
 
-def _encoder_noise(size: HiresSize) -> Tensor:
+def _encoder_noise(size: HiresSize, channels: int) -> Tensor:
     """What the VAE's encoder draws for an image: as the host has it, the next of torch's own random numbers."""
     whole = size.final.rounded_up(LATENT)
-    return torch.randn(4, whole.height // LATENT, whole.width // LATENT)
+    return torch.randn(channels, whole.height // LATENT, whole.width // LATENT)
 
 
-def _tile_run(p: HostTxt2Img, number: int, native: int, stops: Stops, encoder_noise: Tensor) -> TileRun:
+def _tile_run(p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops, encoder_noise: Tensor) -> TileRun:
     """What the tiles of image `number` of the batch have in common."""
-    index = p.iteration * p.batch_size + number
     seeds = Seeds(
         seed=int(p.seeds[number]),
         subseed=int(p.subseeds[number]),
@@ -109,9 +110,9 @@ def _tile_run(p: HostTxt2Img, number: int, native: int, stops: Stops, encoder_no
         resize_from_width=p.seed_resize_from_w,
         encoder=encoder_noise,
     )
-    img2img = _img2img(p, p.all_hr_prompts[index])
-    negative = p.all_hr_negative_prompts[index]
-    return TileRun(img2img, p.scripts_value, negative, seeds, native, stops, sampler_steps=img2img.steps)
+    img2img = _img2img(p, second_prompt(p, number))
+    negative = p.hr_negative_prompts[number]
+    return TileRun(img2img, p.scripts_value, negative, seeds, sides, stops, sampler_steps=img2img.steps)
 
 
 def _redraw(p: HostTxt2Img, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
@@ -182,7 +183,9 @@ def _img2img(p: HostTxt2Img, prompt: str) -> HostImg2Img:
             optional[name] = getattr(p, hires_name) or getattr(p, name, None)
     for name, value in optional.items():
         setattr(img2img, name, value)
-    img2img.token_merging_ratio = p.get_token_merging_ratio(for_hr=True)
+    merging = p.get_token_merging_ratio(for_hr=True)
+    # Not by its field alone: where that is 0, an img2img takes its own ratio of the settings.
+    vars(img2img)["get_token_merging_ratio"] = lambda for_hr=False: merging
     img2img.all_prompts, img2img.iteration = [prompt], 0
     img2img.cached_c, img2img.cached_uc = [None, None, None], [None, None, None]
     img2img.fill_fields_from_opts()
@@ -194,7 +197,7 @@ def _enlarge_all(p: HostTxt2Img, size: HiresSize, first: FirstPass, settings: Re
     if p.latent_scale_mode is None:
         assert first.decoded is not None
         return [_enlarge_image(p, size, image, number) for number, image in enumerate(first.decoded)]
-    side = settings.tile or base_model.native_side(None)
+    side = settings.tile or base_model.sides_of().native
     with vae_by_tiles(vae_network(), side, VaeMode(settings.vae)):
         # One after the other, as a batch of decoded images may not fit into memory.
         latents = [first.samples[number : number + 1] for number in range(len(first.samples))]

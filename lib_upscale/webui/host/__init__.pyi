@@ -1,5 +1,6 @@
-from lib_upscale.webui.host.base_model import native_side as native_side
+from lib_upscale.webui.host.base_model import Sides as Sides
 from lib_upscale.webui.host.base_model import selected_name as selected_name
+from lib_upscale.webui.host.base_model import sides_of as sides_of
 from lib_upscale.webui.host.console import report as report
 from lib_upscale.webui.host.console import say as say
 from lib_upscale.webui.host.console import warn as warn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import ModuleType
 
 from PIL import Image
 from torch import Tensor
@@ -16,6 +17,7 @@ __all__ = [
     "create_infotext",
     "decode_first_stage",
     "decode_latents",
+    "encoding_module",
     "new_img2img",
     "process_images",
 ]
@@ -27,6 +29,14 @@ def process_images(p: HostProcessing) -> HostProcessed:
 
     processed: HostProcessed = processing.process_images(p)
     return processed
+
+
+def encoding_module() -> ModuleType:
+    """The host's module whose `images_tensor_to_samples` encodes what hires fix has enlarged: by the VAE, or TAESD."""
+    from modules import processing
+
+    module: ModuleType = processing
+    return module
 
 
 def new_img2img(p: HostProcessing) -> HostImg2Img:

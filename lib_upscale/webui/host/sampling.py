@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import cast
 
 from torch import Tensor
 
+from lib_upscale.image.geometry import Size
+from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.model import loaded_model
+from lib_upscale.webui.host.protocols import HostProcessing, HostTxt2Img
 
 __all__ = [
     "distribution_modules",
@@ -16,16 +20,19 @@ __all__ = [
     "encode_prompt",
     "image_rng",
     "interrupted_error",
+    "negative_prompt",
     "prompt_at",
+    "prompt_steps",
     "samplers_module",
 ]
 
 
-_EMPTY_SIDE = 512
-"""Pixels a side that the empty prompt is encoded for: the size changes SDXL's vector alone, not the text."""
+_EMPTY = Size(512, 512)
+"""For which the empty prompt is encoded: the size changes SDXL's vector alone, not the text."""
 _DISTRIBUTIONS = (
     "ldm.modules.distributions.distributions",
     "sgm.modules.distributions.distributions",
+    "ldm_patched.ldm.modules.distributions.distributions",
     "backend.nn.vae",
 )
 """Where hosts keep the distribution that the VAE's encoder gives."""
@@ -75,14 +82,54 @@ def image_rng(
     return lambda: source.next()[0]
 
 
-def encode_prompt(prompt: str, width: int, height: int, steps: int) -> object:
-    """A prompt encoded by the loaded model, for all steps of a sampling."""
+def encode_prompt(
+    prompt: str, size: Size, steps: tuple[int, int | None] = (1, None), *, is_negative: bool = False
+) -> object:
+    """A prompt encoded by the loaded model, for all steps of a sampling.
+
+    Args:
+        prompt: Without networks.
+        size: Of the image in pixels, which changes SDXL's vector alone.
+        steps: What `prompt_steps` gives.
+        is_negative: Whether it is a negative prompt: an empty one is not encoded for SDXL.
+    """
     from modules import devices, prompt_parser
 
-    prompts = prompt_parser.SdConditioning([prompt], width=width, height=height)
+    prompts = prompt_parser.SdConditioning(
+        [prompt], width=size.width, height=size.height, is_negative_prompt=is_negative
+    )
+    is_old = environment.option("use_old_scheduling", False)
     with devices.autocast():
-        schedule: object = prompt_parser.get_learned_conditioning(loaded_model(), prompts, steps)
+        schedule: object = prompt_parser.get_learned_conditioning(loaded_model(), prompts, *steps, is_old)
     return schedule
+
+
+def negative_prompt(p: HostProcessing) -> str:
+    """The negative prompt of the pass of `p` that is under way, of its first image."""
+    is_second = getattr(p, "is_hr_pass", False)
+    return str(cast(HostTxt2Img, p).hr_negative_prompts[0] if is_second else p.negative_prompts[0])
+
+
+def prompt_steps(p: HostProcessing) -> tuple[int, int | None]:
+    """The steps by which prompts change, as the host counts them: some samplers take two for each of the page's.
+
+    Args:
+        p: The host's parameters, whose prompts have been encoded.
+
+    Returns:
+        Those of the only or first pass, and those of hires fix's second pass, if it is that one's turn.
+    """
+    from modules import sd_samplers
+
+    def total(name: str | None, steps: int) -> int:
+        config = sd_samplers.find_sampler_config(name)
+        return int(config.total_steps(steps)) if config else steps
+
+    first = total(p.sampler_name, p.steps)
+    if not getattr(p, "is_hr_pass", False):
+        return first, None
+    second = cast(HostTxt2Img, p)
+    return first, total(second.hr_sampler_name or p.sampler_name, second.hr_second_pass_steps or p.steps)
 
 
 def prompt_at(encoded: object, step: int) -> Tensor | Mapping[str, Tensor]:
@@ -100,6 +147,6 @@ def empty_prompt() -> Tensor:
     """
     empty = getattr(loaded_model(), "cond_stage_model_empty_prompt", None)
     if empty is None:
-        empty = prompt_at(encode_prompt("", _EMPTY_SIDE, _EMPTY_SIDE, 1), 0)
+        empty = prompt_at(encode_prompt("", _EMPTY), 0)
     text: Tensor = empty if isinstance(empty, Tensor) else empty["crossattn"]
     return text[0] if text.dim() == 3 else text

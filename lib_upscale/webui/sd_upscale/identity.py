@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.extra_networks import image_prompt
+from lib_upscale.webui.host.model import loaded_checkpoint
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScriptRunner
 from lib_upscale.webui.tiled_sampling import controlnet_units, tile_scripts
 
@@ -67,13 +69,13 @@ def host_identity(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str
     arguments = p.script_args_value or []
     scripts = [script for script in (runner.alwayson_scripts if runner else []) if tile_scripts.is_denoising(script)]
     return {
-        "checkpoint": p.sd_model_hash,
+        "checkpoint": p.sd_model_hash or loaded_checkpoint(),  # without a hash: --no-hashing
         "vae": [p.sd_vae_name, p.sd_vae_hash],
         "networks": {
             name: str(p.extra_generation_params[name]) for name in _NETWORKS if name in p.extra_generation_params
         },
-        "prompt": p.all_prompts[p.iteration],
-        "negative": p.all_negative_prompts[p.iteration],
+        "prompt": image_prompt(p),
+        "negative": p.negative_prompts[0],
         "upscaler": upscaler,
         "subseed": p.subseeds[0] if p.subseed_strength else None,
         "scripts": {

@@ -15,7 +15,7 @@ from torch import Tensor
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import JobKey, Journal, RedrawPicture, RedrawResult, job_key, plan_redraw, redraw
-from lib_upscale.redrawing.tiles import LATENT, Pixels
+from lib_upscale.redrawing.tiles import Pixels
 from lib_upscale.settings.redraw import RedrawMethod
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.images import save_image, to_pil
@@ -24,6 +24,7 @@ from lib_upscale.webui.host.processing import process_images
 from lib_upscale.webui.host.protocols import HostImg2Img, HostProcessed
 from lib_upscale.webui.sd_upscale import finishing, resuming, timings
 from lib_upscale.webui.sd_upscale.identity import host_identity
+from lib_upscale.webui.sd_upscale.ignored import ignored_of
 from lib_upscale.webui.sd_upscale.img2img_input import read_image, read_mask
 from lib_upscale.webui.sd_upscale.progress_bar import ProgressBar, TileCounter
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest, check_format
@@ -32,6 +33,7 @@ from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
 from lib_upscale.webui.tiled_sampling.host_patches import quiet_host
 from lib_upscale.webui.tiled_sampling.painter import HostPainter
 from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
+from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.tiled_sampling.stops import Stops
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
@@ -100,15 +102,15 @@ class RedrawJob:
         self._settings = request.effective_settings().changed(batch_size=max(1, int(p.batch_size or 1)))
         if self._settings.method is RedrawMethod.TILES:
             check_sampler(p.sampler_name)
+        check_prompts(self._settings)
         self._pixels = read_image(p)
         height, width = self._pixels.shape[:2]
         self._mask = read_mask(p, width, height)
-        self._native = base_model.native_side(p.override_settings.get("sd_model_checkpoint"))
+        self._sides = base_model.sides_of(p.override_settings.get("sd_model_checkpoint"))
         self.plan = plan_redraw(
             Size(width, height),
             self._settings,
-            native=self._native,
-            multiple=LATENT,
+            **self._sides._asdict(),
             strength=p.denoising_strength,
             mask=self._mask,
             is_aligned=controlnet_units.has_enabled(p.script_args_value or ()),
@@ -118,6 +120,7 @@ class RedrawJob:
         if environment.option("samples_save", True) and not p.do_not_save_samples and not request.test:
             check_format(environment.option("samples_format", "png"), self.plan.output)
         self._has_own_colors = p.color_corrections is not None
+        self._ignored = ignored_of(p)
         self._stops = Stops()
         self._bar = ProgressBar(self.plan.tiles, self._stops)
         self._is_single = counter.count_tiles(self._bar.jobs, 1 if request.test else p.n_iter) == 1
@@ -155,8 +158,8 @@ class RedrawJob:
         self._bar.begin_image()
         key, journal = self._open_journal()
         seeds = Seeds(key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w)
-        negative = p.all_negative_prompts[p.iteration]
-        painter = HostPainter(TileRun(p, self._runner, negative, seeds, self._native, self._stops), self._settings)
+        run = TileRun(p, self._runner, p.negative_prompts[0], seeds, self._sides, self._stops)
+        painter = HostPainter(run, self._settings)
         try:
             with self._stops.image(is_single=self._is_single):
                 result = self._redraw(painter, journal)
@@ -169,6 +172,8 @@ class RedrawJob:
         for name, value in painter.infotext.items():
             p.extra_generation_params.setdefault(name, value)
         p.comments.update(painter.comments)
+        for note in self._ignored:
+            p.comment(f"{note}.")
         finishing.add_notes(p, result)
         timings.record(p, result)
         if self._request.test:
@@ -178,7 +183,7 @@ class RedrawJob:
         return finishing.as_samples(result.pixels)
 
     def _redraw(self, painter: HostPainter, journal: Journal | None) -> RedrawResult:
-        p, thumbnail = self._p, PreviewThumbnail()
+        thumbnail = PreviewThumbnail()
 
         def enlarge(pixels: Pixels, size: Size) -> Pixels:
             enlarged = self._enlarger(pixels, size)
@@ -188,7 +193,7 @@ class RedrawJob:
 
         with quiet_host():
             return redraw(
-                RedrawPicture(self._pixels, p.all_prompts[p.iteration], self._mask),
+                RedrawPicture(self._pixels, painter.prompt, self._mask),
                 self.plan,
                 painter,
                 enlarge,

@@ -9,7 +9,6 @@ import gradio as gr
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import RedrawPlan, likely_skipped, plan_redraw
-from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host import base_model
@@ -17,6 +16,7 @@ from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
 from lib_upscale.webui.sd_upscale.source import TABS, Source, describe_image, source_in
 from lib_upscale.webui.sd_upscale.timings import seconds_per_megapixel
+from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.control_factory import ControlFactory, show_target_rows
 from lib_upscale.webui.ui.follower import Follower
@@ -153,6 +153,7 @@ def plan_summary(source: Source, host_values: Mapping[str, object], values: Mapp
 def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, object]) -> Line:
     request = parse_request(values)
     check_sampler(host_values.get("sampler"))
+    check_prompts(request.settings)
     registry.check(resolve_name(request.settings.upscaler))
     if source.batch:
         return Line("Every image of the batch gets its own size and tiles. img2img's own width and height are ignored.")
@@ -160,7 +161,7 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
         return Line("Put an image into img2img to see the output size and the tiles.")
     strength = float(host_values.get("strength") or 0.0)
     size = Size(*source.size)
-    plan = plan_redraw(size, request.settings, native=base_model.native_side(), multiple=LATENT, strength=strength)
+    plan = plan_redraw(size, request.settings, **base_model.sides_of()._asdict(), strength=strength)
     skipped = _forecast(source, plan)
     rate = seconds_per_megapixel(base_model.selected_name(), int(host_values.get("steps") or 20), strength)
     automatic = automatic_values(request.settings, tiles_of(plan.passes[-1]))

@@ -1,7 +1,6 @@
 from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom as CanvasRandom
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds as Seeds
 from lib_upscale.webui.tiled_sampling.canvas_rng import TileRandom as TileRandom
-from lib_upscale.webui.tiled_sampling.host_patches import first_checkpoint_is as first_checkpoint_is
 from lib_upscale.webui.tiled_sampling.host_patches import quiet_host as quiet_host
 from lib_upscale.webui.tiled_sampling.painter import HostPainter as HostPainter
 from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail as PreviewThumbnail

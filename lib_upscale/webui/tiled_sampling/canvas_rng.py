@@ -102,6 +102,10 @@ class TileRandom:
         self.seeds = [canvas.seeds.seed] * len(regions)
         self.is_first = True
 
+    def close(self) -> None:
+        """Let go of the canvas: the host's samplers keep this until the next generation."""
+        del self._canvas, self._noise
+
     def first(self) -> Tensor:
         """The noise to start from, (tiles, channels, height, width)."""
         self.is_first = False

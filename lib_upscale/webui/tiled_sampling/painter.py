@@ -17,6 +17,7 @@ from lib_upscale.redrawing.latent import JointSettings
 from lib_upscale.redrawing.tiles import LATENT, Pixels
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.host import jobs
+from lib_upscale.webui.host.extra_networks import image_prompt
 from lib_upscale.webui.host.images import to_pil
 from lib_upscale.webui.host.model import (
     give_memory_back,
@@ -66,17 +67,17 @@ class HostPainter(Painter):
     @property
     def prompt(self) -> str:
         """The image's, as the host has set it up."""
-        return str(self._run.p.all_prompts[self._run.p.iteration])
+        return image_prompt(self._run.p)
 
     @property
     @override
     def native(self) -> int:
-        return self._run.native
+        return self._run.sides.native
 
     @property
     @override
     def multiple(self) -> int:
-        return LATENT
+        return self._run.sides.multiple
 
     @override
     def begin(self, step: PassPlan) -> None:
@@ -126,6 +127,8 @@ class HostPainter(Painter):
                 f"Not even one tile of {batch[0].region.size} fits into memory ({str(error).splitlines()[0]})",
                 "set the tile smaller, or start the WebUI with --medvram",
             ) from error
+        finally:
+            random.close()
         pixels = self._scripts.take_pixels()
         # What the host gives after an interruption is a tile that was not finished.
         if self._run.stops.requested() or pixels is None:

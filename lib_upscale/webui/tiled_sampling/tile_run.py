@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lib_upscale.webui.host.base_model import Sides
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScriptRunner
 from lib_upscale.webui.tiled_sampling.canvas_rng import Seeds
 from lib_upscale.webui.tiled_sampling.stops import Stops
@@ -21,8 +22,8 @@ class TileRun:
     """All of the image's scripts, of which some run for tiles."""
     negative_prompt: str
     seeds: Seeds
-    native: int
-    """The side in pixels at which the base model was trained."""
+    sides: Sides
+    """What the base model asks of the sides of an image."""
     stops: Stops
     sampler_steps: int | None = None
     """Steps that the sampler takes for every tile; None for img2img's own, the strength's share of all."""

@@ -17,7 +17,7 @@ from lib_upscale.webui.host.protocols import HostBatch, HostScript, HostScriptRu
 from lib_upscale.webui.host.scripts import empty_runner, overrides_hook
 from lib_upscale.webui.tiled_sampling import controlnet_units
 
-__all__ = ["TileScripts", "check_scripts", "is_denoising", "scripts_of_image"]
+__all__ = ["TileScripts", "check_scripts", "is_denoising", "scripts_of_image", "uses_soft_inpainting"]
 
 _DENOISING_HOOKS = ("process_before_every_sampling", "on_mask_blend", "post_sample")
 _IMAGE_HOOKS = ("postprocess_image", "postprocess_image_after_composite")
@@ -47,8 +47,10 @@ _DENOISING_NAMES = (
     "cfg_",
 )
 """What the files of such scripts are called that hook into the model from `process`."""
-_TILING_NAMES = ("tiled_diffusion", "tilediffusion", "tilevae", "tiled_vae", "multidiffusion")
-"""Extensions that cut images into tiles themselves: they run for neither."""
+_SOFT_INPAINTING = ("soft_inpainting",)
+_NEITHER_NAMES = ("tiled_diffusion", "tilediffusion", "tilevae", "tiled_vae", "multidiffusion", *_SOFT_INPAINTING)
+"""Scripts that run for neither: those that cut images into tiles themselves, and what does to a mask what is done here
+already."""
 
 
 def is_denoising(script: HostScript) -> bool:
@@ -71,6 +73,18 @@ def check_scripts(runner: HostScriptRunner | None, arguments: Sequence[object] |
     for script in runner.alwayson_scripts if runner is not None and arguments else ():
         if _is_named(script, ("controlnet",)) and script.args_from is not None and arguments:
             controlnet_units.check(arguments[script.args_from : script.args_to])
+
+
+def uses_soft_inpainting(runner: HostScriptRunner | None, arguments: Sequence[object] | None) -> bool:
+    """Whether the host's soft inpainting is on.
+
+    Args:
+        runner: The image's scripts.
+        arguments: Their arguments, of which each has a part.
+    """
+    scripts = runner.alwayson_scripts if runner is not None and arguments else []
+    found = [script for script in scripts if _is_named(script, _SOFT_INPAINTING)]
+    return any(script.args_from is not None and arguments and arguments[script.args_from] for script in found)
 
 
 def scripts_of_image(runner: HostScriptRunner | None) -> HostScriptRunner:
@@ -110,7 +124,7 @@ def _filter(runner: HostScriptRunner | None, is_wanted: Callable[[HostScript], b
     if runner is None:
         runner = empty_runner()
     copied = copy.copy(runner)
-    scripts = [script for script in runner.alwayson_scripts if not _is_named(script, _TILING_NAMES)]
+    scripts = [script for script in runner.alwayson_scripts if not _is_named(script, _NEITHER_NAMES)]
     copied.alwayson_scripts = [script for script in scripts if is_wanted(script)]
     copied.selectable_scripts = []
     copied.callback_map = {}  # the host remembers there which scripts run: the copies must not share it

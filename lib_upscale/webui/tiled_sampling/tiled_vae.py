@@ -19,6 +19,7 @@ from lib_upscale.progress import SILENT, Progress
 from lib_upscale.settings.redraw import VaeMode
 from lib_upscale.vae import Spill, read_decoder, read_encoder
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.model import vae_reserves
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostVae
 
@@ -89,7 +90,8 @@ def vae_by_tiles(
     def decode(latents: Tensor, *_: object, **__: object) -> Tensor:
         return by_tiles(vae.decode, network.decoder, latents).to(latents.dtype)
 
-    with replaced(network.encoder, "forward", encode), replaced(network.decoder, "forward", decode):
+    encoder, decoder = replaced(network.encoder, "forward", encode), replaced(network.decoder, "forward", decode)
+    with vae_reserves(side), encoder, decoder:
         yield
 
 

@@ -46,22 +46,38 @@ class HostModel(Protocol):
     """The encoded empty prompt, a tensor or a dictionary of some. The Forge family has none."""
     encode_first_stage: Callable[..., object]
     """Called with images (batch, 3, height, width), -1 to 1, by whatever has the VAE encode them."""
+    sd_checkpoint_info: HostCheckpointInfo
+    """Its file."""
+    forge_objects_original: HostForgeObjects
+    """The Forge family: those without LoRAs; `forge_objects` are those of the running generation."""
+
+
+class _ForgeNetwork(Protocol):
+    memory_required: Callable[..., float]
+    """Called with the shape of what it is given; bytes."""
 
 
 class HostUnetPatcher(Protocol):
     """The Forge family's UNet, which is copied before something is put on it."""
 
+    model: _ForgeNetwork
+    """The network, which copies share."""
     model_options: MutableMapping[str, Any]
     """`model_function_wrapper` is what another extension has put there."""
 
     def clone(self) -> HostUnetPatcher:
         """A copy that shares the weights."""
 
+    def refresh_loras(self) -> None:
+        """Forge and Forge Neo: put this copy's LoRAs into the weights, in place of those that are there."""
+
     def set_model_unet_function_wrapper(self, wrapper: Callable[..., Tensor]) -> None:
         """Have `wrapper(apply_model, {input, timestep, c, cond_or_uncond})` called in place of the UNet."""
 
 
 class _ForgeVae(Protocol):
+    """`memory_used_encode` and `memory_used_decode`, called with a shape and a type, give bytes."""
+
     first_stage_model: HostVae
 
 
@@ -72,6 +88,11 @@ class HostForgeObjects(Protocol):
     """What is sampled with; may be exchanged for a clone."""
     vae: _ForgeVae
     """The VAE's patcher."""
+    clip: object
+    """The text encoder's."""
+
+    def shallow_copy(self) -> HostForgeObjects:
+        """Another one with the same patchers."""
 
 
 class HostMemoryManagement(Protocol):

@@ -237,6 +237,11 @@ class HostTxt2Img(HostProcessing, Protocol):
     all_hr_prompts: list[str]
     all_hr_negative_prompts: list[str]
     """Of all batches."""
+    hr_prompts: list[str]
+    hr_negative_prompts: list[str]
+    """Of this batch, without networks."""
+    hr_extra_network_data: dict[str, Any]
+    """The networks of this batch."""
     is_hr_pass: bool
     """Whether the second pass is running."""
 

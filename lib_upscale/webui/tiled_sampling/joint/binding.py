@@ -18,6 +18,7 @@ from lib_upscale.errors import CancelledError
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.redrawing.latent import JointDenoiser, JointSettings, LatentTile
 from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.model import unet_reserves
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostForgeObjects, HostProcessing, HostSampler
 from lib_upscale.webui.host.sampling import interrupted_error
@@ -129,6 +130,7 @@ def _as_inner_model(
         named = _crop_tensors(conditions, crop)
         if not tiles[0].is_whole and "cond" in named:
             named["cond"] = work.conditioning.of_tiles(named["cond"], tiles, sides, rows.step)
+        work.conditioning.use_networks(tiles)
         with cropped_hints(p, tiles, crop):
             return forward(x, sigma, **named)
 
@@ -139,7 +141,7 @@ def _as_inner_model(
         conditions.clear()
         conditions.update(named)
         sides[:] = rows.take(len(x))
-        with _host_stops():
+        with _host_stops(), work.conditioning.own_networks_after():
             return denoiser(x, sigma)
 
     return by_tiles
@@ -157,6 +159,7 @@ def _unet_patcher(
         chained = unet.model_options.get("model_function_wrapper")
         unet.set_model_unet_function_wrapper(_as_wrapper(chained, p, work, lambda: int(denoiser.step)))
         stack.enter_context(replaced(objects, "unet", unet))
+        stack.enter_context(unet_reserves(unet, work.settings.tile, work.settings.batch))
 
     with ExitStack() as stack:
         hook(objects)
@@ -181,15 +184,16 @@ def _as_wrapper(
 
     def inner(x: Tensor, sigma: Tensor, tiles: Sequence[LatentTile], crop: _Crop) -> Tensor:
         kinds = list(call["cond_or_uncond"])
+        rows = len(x) // (len(kinds) * len(tiles))
         c = {name: _crop_tensors(value, crop) for name, value in call["c"].items() if name != "transformer_options"}
         if "transformer_options" in call["c"]:
-            c["transformer_options"] = _tile_options(call["c"]["transformer_options"], kinds * len(tiles), crop)
+            c["transformer_options"] = _tile_options(call["c"]["transformer_options"], kinds * len(tiles), rows, crop)
         if not tiles[0].is_whole:
-            rows = len(x) // (len(kinds) * len(tiles))
             sides = [Side.PROMPT if kind == 0 else Side.NEGATIVE for kind in kinds for _ in range(rows)]
             if kinds.count(0) > 1:
                 sides = [Side.OTHER if side is Side.PROMPT else side for side in sides]
             c = work.conditioning.of_tiles(c, tiles, sides, step())
+        work.conditioning.use_networks(tiles)
         with cropped_hints(p, tiles, crop):
             if chained is None:
                 result: Tensor = call["apply_model"](x, sigma, **c)
@@ -202,7 +206,7 @@ def _as_wrapper(
     def wrapper(apply_model: Callable[..., Tensor], arguments: Mapping[str, Any]) -> Tensor:
         work.is_bound = True
         call.update(apply_model=apply_model, c=arguments["c"], cond_or_uncond=arguments["cond_or_uncond"])
-        with _host_stops():
+        with _host_stops(), work.conditioning.own_networks_after():
             return denoiser(arguments["input"], arguments["timestep"])
 
     return wrapper
@@ -217,11 +221,22 @@ def _host_stops() -> Iterator[None]:
         raise interrupted_error() from None
 
 
-def _tile_options(options: Mapping[str, object], kinds: list[int], crop: _Crop) -> dict[str, object]:
-    """A host's options for the UNet's insides: those that count rows fit the tiles' rows, patches stay."""
+def _tile_options(options: Mapping[str, object], kinds: list[int], rows: int, crop: _Crop) -> dict[str, object]:
+    """A host's options for the UNet's insides: those that count rows fit the tiles' rows, patches stay.
+
+    Args:
+        options: Forge's `cond_mark` is cut like any tensor.
+        kinds: 0 for a prompt, 1 for a negative one: of each part of the batch of tiles.
+        rows: Of a part.
+        crop: Cuts what belongs to a whole latent to the tiles.
+    """
     fitted = {name: crop(value) if isinstance(value, Tensor) else value for name, value in options.items()}
     if "cond_or_uncond" in fitted:
         fitted["cond_or_uncond"] = kinds
+    for name, kind in (("cond_indices", 0), ("uncond_indices", 1)):
+        if name in fitted:
+            parts = [part for part, other in enumerate(kinds) if other == kind]
+            fitted[name] = [row for part in parts for row in range(part * rows, (part + 1) * rows)]
     return fitted
 
 

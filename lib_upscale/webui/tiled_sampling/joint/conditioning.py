@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from lib_upscale.redrawing.latent import LatentTile, with_tile_coordinates
 from lib_upscale.spread import ceil_div
+from lib_upscale.webui.host.extra_networks import NetworkSwitch
 
 __all__ = ["NONE", "Encoded", "Side", "TileConditioning"]
 
@@ -45,10 +47,24 @@ class TileConditioning:
 
     prompts: Mapping[int, str] = field(default_factory=dict)
     """Number of a tile -> its prompt; tiles that are not in it have the image's."""
-    encode: Callable[[str, int], Encoded] | None = None
-    """(prompt, step) -> what the host's text encoder makes of it."""
+    encode: Callable[[str, int, Side], Encoded] | None = None
+    """(prompt, step, side) -> what the host's text encoder makes of it, or of the negative prompt with its networks."""
     pad: Callable[[], Tensor] | None = None
     """The encoded empty prompt, (tokens, channels), with which the host makes prompts equally long."""
+    switch: NetworkSwitch | None = None
+    """Changes the UNet's networks (LoRAs), where a prompt names any."""
+    networked: frozenset[str] = frozenset()
+    """The prompts that do."""
+
+    def use_networks(self, tiles: Sequence[LatentTile]) -> None:
+        """Have the UNet use the networks of a batch of tiles, of one `group`."""
+        if self.switch is not None:
+            prompt = "" if tiles[0].is_whole else self.prompts.get(tiles[0].index, "")
+            self.switch.use(prompt if prompt in self.networked else "")
+
+    def own_networks_after(self) -> AbstractContextManager[None]:
+        """A context after which the UNet has the image's own networks again."""
+        return nullcontext() if self.switch is None else self.switch.kept()
 
     def group(self, tile: LatentTile) -> Hashable:
         """Tiles of one prompt may share a batch: texts in it must be of one length."""
@@ -73,10 +89,17 @@ class TileConditioning:
                     [with_tile_coordinates(row, tile.pixels) for row, tile in zip(rows, tiles, strict=True)]
                 )
         prompt = self.prompts.get(tiles[0].index)  # one for all of the batch: see `group`
-        if prompt is None or self.encode is None or Side.PROMPT not in sides:
+        if prompt is None or self.encode is None:
             return changed
-        encoded = self.encode(prompt, step)
-        chosen = [side is Side.PROMPT for side in sides] * len(tiles)
+        # Networks change how the negative prompt is understood, too.
+        for side in (Side.PROMPT, Side.NEGATIVE) if prompt in self.networked else (Side.PROMPT,):
+            if side in sides:
+                chosen = [other is side for other in sides] * len(tiles)
+                changed = self._replace(changed, self.encode(prompt, step, side), chosen)
+        return changed
+
+    def _replace(self, cond: Mapping[str, Any], encoded: Encoded, chosen: Sequence[bool]) -> dict[str, Any]:
+        changed = dict(cond)
         for name in _TEXTS:
             if name in changed:
                 is_list = isinstance(changed[name], list)

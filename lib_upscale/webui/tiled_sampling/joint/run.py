@@ -54,16 +54,11 @@ class JointRun:
         """Afterwards: whether the sampler asked its model through us."""
         return self.work.is_bound
 
-    def bind(self, p: HostProcessing, steps: int | None = None) -> None:
-        """Have the sampler denoise by tiles.
-
-        Args:
-            p: The host's parameters, whose sampler is about to begin.
-            steps: Its steps; None for those of `p`.
-        """
+    def bind(self, p: HostProcessing) -> None:
+        """Have the sampler of `p`, which is about to begin, denoise by tiles."""
         assert p.sampler is not None
         prompts = tile_prompts(self.settings, self.canvas, self.work)
-        self.work.conditioning = conditioning_of(p, prompts, steps or p.steps)
+        self.work.conditioning = conditioning_of(p, prompts)
         bind(p.sampler, p, self.work)
 
     @contextmanager
