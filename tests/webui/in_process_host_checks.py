@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +11,12 @@ from typing import Any
 
 import numpy as np
 from modules import postprocessing, scripts_postprocessing, shared
-from PIL import Image
+from PIL import Image, ImageCms
 
-from lib_upscale.webui.extras import batch
+from lib_upscale.image.io import read_picture, write_picture
+from lib_upscale.image.metadata import Metadata
+from lib_upscale.image.picture import Picture
+from lib_upscale.webui.extras import batch, originals
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.sd_upscale import axes
 from lib_upscale.webui.ui import xyz_axes
@@ -167,3 +172,78 @@ def check_axes_are_added_where_the_plot_has_only_options_of_their_class(_: Path)
         assert sum(type(option) is kind for option in plot.axis_options) > 5
         axes.AXES.remove()
     assert [option.label for option in plot.axis_options] == ["Seed", "Denoising"]
+
+
+def deep_file(path: Path) -> Picture:
+    """A file with 16 bits, transparency, a profile and EXIF: its content."""
+    ramp = np.arange(40 * 24, dtype=np.uint32).reshape(24, 40) * 68 % 65536
+    pixels = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=2).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    known = Metadata(icc=profile, exif=exif.tobytes().removeprefix(b"Exif\0\0"), dpi=(300.0, 300.0))
+    content = Picture(pixels, ramp.astype(np.uint16) // 2 + 100, known)
+    write_picture(content, path)
+    return read_picture(path)
+
+
+def check_nothing_is_lost_of_files_in_a_folder(data: Path) -> None:
+    folder, results = data / "deep", data / "deep-out"
+    folder.mkdir()
+    source = deep_file(folder / "deep.png")
+    write_picture(Picture(source.pixels[:, :, :1], None, Metadata()), folder / "gray.png")
+    answer = postprocessing.run_postprocessing(2, None, None, str(folder), str(results), True, *extras_arguments())
+    assert len(answer[0]) == 2
+    assert all(image.mode in ("RGB", "RGBA") for image in answer[0]), "the host and the page have 8 bits"
+    made = read_picture(results / "deep.png")
+    assert made.bits == 16
+    assert np.array_equal(made.pixels, source.pixels.repeat(2, axis=0).repeat(2, axis=1)), "the model is nearest, twice"
+    assert made.alpha is not None
+    assert (made.metadata.icc, made.metadata.exif) == (source.metadata.icc, source.metadata.exif)
+    assert made.metadata.text["postprocessing"], "the host's own text is there, too"
+    gray = read_picture(results / "gray.png")
+    assert (gray.bits, gray.channels) == (16, 1)
+    assert np.array_equal(gray.pixels, source.pixels[:, :, :1].repeat(2, axis=0).repeat(2, axis=1))
+
+
+def check_a_photo_keeps_profile_and_exif(data: Path) -> None:
+    folder, results = data / "photo", data / "photo-out"
+    folder.mkdir()
+    source = deep_file(folder / "photo.jpg")
+    shared.opts.data["samples_format"] = "jpg"
+    try:
+        postprocessing.run_postprocessing(2, None, None, str(folder), str(results), True, *extras_arguments())
+    finally:
+        shared.opts.data["samples_format"] = "png"
+    (path,) = results.glob("photo.*")
+    made = read_picture(path)
+    assert made.metadata.icc == source.metadata.icc
+    with Image.open(path) as image:
+        assert image.getexif()[0x010F] == "A camera"
+
+
+def check_off_the_host_saves_as_ever(data: Path) -> None:
+    folder, results = data / "off", data / "off-out"
+    folder.mkdir()
+    deep_file(folder / "deep.png")
+    postprocessing.run_postprocessing(2, None, None, str(folder), str(results), True, *extras_arguments(enabled=False))
+    assert read_picture(results / "deep.png").bits == 8
+
+
+def check_an_upload_of_the_tab_single_is_read_again(data: Path) -> None:
+    path, results = data / "upload.png", data / "upload-out"
+    source = deep_file(path)
+    component = SimpleNamespace(
+        preprocess=lambda value: Image.open(io.BytesIO(base64.b64decode(value[22:]))).convert("RGBA")
+    )
+    originals.keep_uploads(component)  # type: ignore[arg-type]
+    image = component.preprocess("data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
+    before = shared.opts.data.get("outdir_extras_samples")
+    shared.opts.data["outdir_extras_samples"] = str(results)
+    try:
+        postprocessing.run_postprocessing(0, image, None, "", "", True, *extras_arguments())
+    finally:
+        shared.opts.data["outdir_extras_samples"] = before
+    (saved,) = results.rglob("*.png")
+    assert read_picture(saved).bits == 16
+    assert read_picture(saved).metadata.icc == source.metadata.icc

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lib_upscale.models.identification.architectures import missing_architectures
 from lib_upscale.webui.api import upscale as upscale_api
-from lib_upscale.webui.extras import batch, builtin_upscale, postprocess
+from lib_upscale.webui.extras import batch, builtin_upscale, originals, postprocess
 from lib_upscale.webui.extras.accordion import Accordion, UpscalerList
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import latent_upscalers
@@ -73,6 +73,8 @@ class UpscalePlusCallbacks:
         elem_id = str(arguments.get("elem_id") or getattr(component, "elem_id", None))
         if elem_id in _IMAGES:
             self._images.append(component)
+            if elem_id == "extras_image":
+                originals.keep_uploads(component)
         elif elem_id in _LISTS:
             # The API builds some of the page again, after the page: the first is the one that is seen.
             self._lists.setdefault(elem_id, UpscalerList(component, _LISTS[elem_id]))

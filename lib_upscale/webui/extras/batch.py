@@ -23,6 +23,7 @@ from lib_upscale.errors import CancelledError, SettingsError, UpscalePlusError
 from lib_upscale.webui.extras import builtin_upscale
 from lib_upscale.webui.extras.builtin_upscale import BuiltinUpscale
 from lib_upscale.webui.extras.inputs import Inputs, Mode, list_below, problem_of
+from lib_upscale.webui.extras.originals import Originals, running_job
 from lib_upscale.webui.extras.outputs import Outputs
 from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.extras.report import Report, error_as_html, name_problem
@@ -98,6 +99,8 @@ class _ExtrasJob:
         self._is_uncounted = False
         self._unsaved: list[Any] = []
         self._is_on_page = jobs.is_started_on_page()
+        self._originals = Originals()
+        self._upload = arguments.get("image") if mode is Mode.SINGLE else None
 
     def run(self, original: Callable[[], object]) -> object:
         """Run the host's function; its answer, with what happened in the text that is shown beside the results."""
@@ -119,6 +122,8 @@ class _ExtrasJob:
             for name, proxy in proxies.items():
                 stack.enter_context(replaced(module, name, proxy))
             stack.enter_context(builtin_upscale.running_job(self._builtin))
+            stack.enter_context(running_job(self._originals))
+            stack.enter_context(self._originals.of_upload(self._upload))
             stack.enter_context(jobs.extras_job())
             try:
                 answer = original()
@@ -199,6 +204,7 @@ class _ExtrasJob:
         """In place of `scripts_postproc.run`: an error is the problem of that one image."""
         self._begin_image()
         self._inputs.begin()
+        self._originals.begin(pp.image, self._inputs.current)
         try:
             self._run_one(pp, args)
         finally:
@@ -259,7 +265,7 @@ class _ExtrasJob:
             self._report.renamed += free != name
             named.update(path=folder, forced_filename=free)
         try:
-            return self._images.save_image(image, *arguments, **named)
+            return self._originals.save(image, lambda: self._images.save_image(image, *arguments, **named))
         except Exception as error:
             if not self._inputs.are_several:
                 raise

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from lib_upscale.errors import CancelledError, UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
-from lib_upscale.webui.extras import builtin_upscale
+from lib_upscale.webui.extras import builtin_upscale, originals
 from lib_upscale.webui.host import console, jobs
 from lib_upscale.webui.host.protocols import HostPostprocessed
 from lib_upscale.webui.ui.upscale_controls import settings_of
@@ -68,7 +68,8 @@ def process(pp: HostPostprocessed, values: Mapping[str, object], *, in_generatio
 
 def _upscale(pp: HostPostprocessed, values: Mapping[str, object], *, moves_bar: bool) -> None:
     settings = settings_of(values)
-    picture = Picture.from_pil(pp.image)
+    kept = originals.of_running_job()
+    picture = Picture.from_pil(pp.image) if kept is None else kept.picture_of(pp.image)
     in_extras = jobs.is_extras_job()
     try:
         with jobs.image_progress(counted_already=not in_extras, moves_bar=moves_bar) as progress:
@@ -80,4 +81,6 @@ def _upscale(pp: HostPostprocessed, values: Mapping[str, object], *, moves_bar: 
             engine.release_soon()  # Forge Neo's video: another frame may come
     image = result.picture.to_pil()
     pp.image = image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
+    if kept is not None:
+        kept.add_result(pp.image, result.picture)
     pp.info.update(create_infotext(settings, result.plan))

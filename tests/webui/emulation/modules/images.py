@@ -3,7 +3,7 @@
 import os
 import struct
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 
 def read(fp, **more):
@@ -20,7 +20,14 @@ def read_info_from_image(image):
 
 
 def save_image(image, path, basename, extension="png", info=None, forced_filename=None, existing_info=None, **more):
-    """Over whatever is there."""
+    """Over whatever is there, with the text in PNG and in EXIF; profile and EXIF of the source are not kept."""
     os.makedirs(path, exist_ok=True)
-    image.save(os.path.join(path, f"{forced_filename or basename or 'image'}.{extension}"))
-    return path, None
+    place = os.path.join(path, f"{forced_filename or basename or 'image'}.{extension}")
+    plain = Image.frombytes(image.mode, image.size, image.tobytes())
+    if extension == "png":
+        texts = PngImagePlugin.PngInfo()
+        texts.add_text("postprocessing", info or "")
+        plain.save(place, pnginfo=texts)
+    else:
+        plain.convert("RGB").save(place)
+    return place, None
