@@ -162,7 +162,7 @@ def check_axes_are_added_where_the_plot_has_only_options_of_their_class(_: Path)
     """Forge Classic's module imports one of the three classes."""
 
     class Option:
-        def __init__(self, label: str, kind: Any, apply: Any, choices: Any = None) -> None:
+        def __init__(self, label: str, kind: Any, apply: Any, **_: Any) -> None:
             self.label = label
 
     kind = type("AxisOptionImg2Img", (Option,), {})

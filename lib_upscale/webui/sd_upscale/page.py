@@ -11,7 +11,8 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import RedrawPlan, likely_skipped, plan_redraw
 from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.settings.target import TargetKind
-from lib_upscale.webui.host import base_model
+from lib_upscale.webui.host import base_model, environment
+from lib_upscale.webui.sd_upscale.ignored import ORIGINAL, ignored
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
 from lib_upscale.webui.sd_upscale.source import TABS, Source, describe_image, source_in
@@ -48,6 +49,9 @@ HOST_CONTROLS = {
     "img2img_steps": "steps",
     "img2img_denoising_strength": "strength",
     "img2img_sampling": "sampler",
+    "img2img_batch_size": "batch_size",
+    "img2img_inpainting_fill": "masked_content",
+    "soft_inpainting_enabled-checkbox": "soft_inpainting",
 }
 """The host's components that the line depends on, by their ids."""
 
@@ -174,7 +178,17 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
     if count := count_unfinished():
         jobs = f"{count} unfinished job{'s' if count > 1 else ''}"
         text += f"; {jobs}: generating the same image with the same settings resumes it"
-    return Line(f"{text}.", automatic=automatic)
+    return Line(f"{'. '.join([text, *_ignored(source, host_values)])}.", automatic=automatic)
+
+
+def _ignored(source: Source, host_values: Mapping[str, Any]) -> list[str]:
+    content = host_values.get("masked_content")
+    return ignored(
+        batch_size=int(host_values.get("batch_size") or 1),
+        masked_content=int(content) if source.masked and content is not None else ORIGINAL,
+        soft=source.masked and bool(host_values.get("soft_inpainting")),
+        tiling=environment.option("tiling", False),
+    )
 
 
 def _forecast(source: Source, plan: RedrawPlan) -> int | None:
