@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import sys
 import zlib
 from collections.abc import Iterator
@@ -65,9 +66,11 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         raise
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, least_bytes: int = 0) -> None:
     """Raise the `OutputError` that writing `path` would raise, as far as it can be known; its folder exists."""
     try:
+        if shutil.disk_usage(path.parent).free < least_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with contextlib.suppress(FileNotFoundError):

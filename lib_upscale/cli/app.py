@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -54,6 +55,9 @@ class Command(click.Command):
             ) from error
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
 def debugging() -> bool:
     """Whether the command that runs was given `--debug`."""
     context = click.get_current_context(silent=True)
@@ -66,8 +70,9 @@ def say(text: str) -> None:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """A name with everything replaced that is not text in the file system's encoding."""
-    return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A name on one line: what is not text in the file system's encoding is replaced, line breaks and codes escaped."""
+    text = os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 FolderList = tuple[Path, ...]

@@ -78,6 +78,9 @@ def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | 
     Raises `OutputError` where `out` can be neither.
     """
     path = Path(out)
+    if {"/", os.sep} & set(suffix):
+        raise OutputError(Path(suffix), "is no suffix for a name", "name the folder with --output")
+    _check_folder(path)
     is_folder = _is_folder(path) or out.endswith(("/", os.sep))
     if path.suffix.lower() in SUPPORTED_SUFFIXES and len(inputs) == 1 and not is_folder and _is_one_file(inputs[0]):
         written = format_of(path)
@@ -87,6 +90,15 @@ def output_place(inputs: Sequence[str], out: str, suffix: str, format: Format | 
     if os.path.lexists(path) and not _is_folder(path):
         raise OutputError(path, "is a file, not a folder for the results", "name a folder or a file such as out.png")
     return Output(path, None, suffix, format)
+
+
+def _check_folder(path: Path) -> None:
+    """Raise `OutputError` if nothing can be written at or below `path`, as far as that is known without trying."""
+    there = next((folder for folder in (path, *path.parents) if os.path.lexists(folder)), Path())
+    if there != path and not _is_folder(there):
+        raise OutputError(path, f"can't be written, {there} is a file, not a folder", "name another one")
+    if _is_folder(there) and not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(path, f"can't be written, {there} does not allow it", "choose another folder")
 
 
 def find_jobs(

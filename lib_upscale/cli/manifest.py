@@ -77,8 +77,8 @@ class Manifest:
         """Record what the image is, before it is read: if it changes afterwards, its result is not up to date."""
         self._sources[job] = (_stamp(job.source), _digest(job.source))
 
-    def begin(self, job: FileJob) -> None:
-        """Record that a result is about to be made; `record_source` comes before.
+    def begin(self, job: FileJob, least_bytes: int = 0) -> None:
+        """Record that a result of at least so many bytes is about to be made; `record_source` comes before.
 
         Raises:
             OutputError: The result can't be written there. This is known before the work.
@@ -94,7 +94,7 @@ class Manifest:
         }
         try:
             job.output.parent.mkdir(parents=True, exist_ok=True)
-            check_place(job.output)
+            check_place(job.output, least_bytes)
             self._append(record)
         except OSError as error:
             raise OutputError(

@@ -15,12 +15,14 @@ from lib_upscale.errors import CancelledError, OutputError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io import (
     Animation,
+    Format,
     Frame,
     Pages,
     check_pages,
     check_writable,
     format_of,
     limits,
+    quality_options,
     read_frames,
     read_pages,
     read_picture,
@@ -76,7 +78,7 @@ class FileSteps:
             return self._compute_pages(job, loaded)
         plan = self._plan(job, loaded.size)
         self._check_output(job, loaded, plan.output)
-        self.manifest.begin(job)
+        self.manifest.begin(job, _least_bytes(job, plan.output))
         progress = self.bar.progress()
         if isinstance(loaded, Animation):
             frames = self._upscale_frames(loaded, plan, progress)
@@ -95,7 +97,7 @@ class FileSteps:
         plans = {size: self._plan(job, size) for size in dict.fromkeys(pages.sizes)}
         for plan in plans.values():
             check_writable(job.output, plan.output)
-        self.manifest.begin(job)
+        self.manifest.begin(job, sum(_least_bytes(job, plans[size].output) for size in pages.sizes))
         results = self._upscale_pages(pages, plans)
         write_pages(results, job.output, [plans[size].output for size in pages.sizes])
         return lambda: self.manifest.finish(job)
@@ -108,6 +110,7 @@ class FileSteps:
 
     def _check_output(self, job: FileJob, loaded: Picture | Animation, output: Size) -> None:
         """Raise now what would otherwise be raised after the work: a result that its format can't hold."""
+        quality_options(format_of(job.output), **self.writing)
         if isinstance(loaded, Picture):
             check_writable(job.output, output, loaded.bits, loaded.alpha is not None)
             return
@@ -132,6 +135,11 @@ class FileSteps:
             result = upscale(picture, plans[picture.size], self.models, part)
             plans[picture.size], done = result.plan, end
             yield result.picture
+
+
+def _least_bytes(job: FileJob, size: Size) -> int:
+    """What the file of a result takes at least: of a single color, where the format compresses."""
+    return size.pixels * 3 if format_of(job.output) is Format.BMP else size.pixels // 1000
 
 
 def _open_several(path: Path, limit: int) -> Animation | Pages | None:

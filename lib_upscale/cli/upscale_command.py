@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,7 @@ from lib_upscale.cli.manifest import Manifest, State
 from lib_upscale.cli.output import Bar, Notes, model_progress, table
 from lib_upscale.cli.settings_options import settings_from, settings_options
 from lib_upscale.errors import UnknownModelError
-from lib_upscale.image.io.formats import Format
+from lib_upscale.image.io.formats import Format, format_of, quality_options
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL, bundled_models
 from lib_upscale.models.catalog.catalog import Catalog, Entry
 from lib_upscale.models.model_files import file_fingerprint
@@ -89,6 +90,8 @@ def upscale(
     settings = settings_from(values)
     place = output_place(inputs, out, suffix, Format(file_format) if file_format else None)
     writing = {"quality": quality, "lossless": lossless}
+    if place.file is not None or place.format is not None:
+        quality_options(place.format or format_of(place.path_for(Path())), quality, lossless)
     catalog = open_catalog(folders)
     manifest = Manifest(place.folder, _settings_key(settings, writing, _find_models(catalog, settings)))
     work = find_jobs(inputs, place, manifest.is_result)
@@ -153,7 +156,7 @@ def _close(work: FileJobs, results: list[Result], interrupted: bool, notes: Note
     if debugging():
         for result in results:
             if result.error is not None:
-                say("".join(traceback.format_exception(result.error)))
+                click.echo("".join(traceback.format_exception(result.error)), err=True)
     total = len(work.jobs) + len(work.refused)
     for line in table(results, total, work.missing, work.left_out, [*_renamed(work), *notes.lines()]):
         click.echo(line)

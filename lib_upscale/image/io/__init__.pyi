@@ -16,6 +16,7 @@ from lib_upscale.image.io.formats import check_writable as check_writable
 from lib_upscale.image.io.formats import format_of as format_of
 from lib_upscale.image.io.formats import is_picture as is_picture
 from lib_upscale.image.io.formats import limits as limits
+from lib_upscale.image.io.formats import quality_options as quality_options
 from lib_upscale.image.io.opening import DEFAULT_LIMIT as DEFAULT_LIMIT
 from lib_upscale.image.io.opening import check_pixels as check_pixels
 from lib_upscale.image.io.opening import open_file as open_file

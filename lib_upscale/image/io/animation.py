@@ -15,9 +15,9 @@ from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import OutputError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.encoding import metadata_options, quality_options
+from lib_upscale.image.io.encoding import metadata_options
 from lib_upscale.image.io.fitting import fit_to_format, note_lost
-from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits
+from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits, quality_options
 from lib_upscale.image.io.netpbm import is_netpbm
 from lib_upscale.image.io.opening import (
     ANIMATED,

@@ -7,19 +7,17 @@ from typing import Any, BinaryIO, cast
 
 from typing_extensions import override
 
-from lib_upscale.errors import SettingsError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.io.fitting import fit_to_format
-from lib_upscale.image.io.formats import Format
+from lib_upscale.image.io.formats import Format, quality_options
 from lib_upscale.image.io.palette import palette_image
 from lib_upscale.image.io.png.writer import write_png
 from lib_upscale.image.io.tiff.writer import write_tiff
 from lib_upscale.image.metadata import COMMENT, EXIF_PREFIX, XMP_PREFIX, Metadata
 from lib_upscale.image.picture import Picture
 
-__all__ = ["encode", "metadata_options", "quality_options"]
+__all__ = ["encode", "metadata_options"]
 
-_QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
 _MOST_COMMENT = 65533
 """The most bytes that a comment of a JPEG can have."""
 
@@ -65,27 +63,6 @@ def encode(
         options |= metadata_options(picture.metadata, format)
         image.save(cast(BinaryIO, _WithoutFileNumber(stream)), _PILLOW[format], **options)
     return fitted.lost
-
-
-def quality_options(format: Format, quality: int | None, lossless: bool) -> dict[str, Any]:
-    """Check a quality and give Pillow's options for it.
-
-    Raises:
-        SettingsError: It is out of range, or the format can't do without loss.
-    """
-    if quality is not None and not 1 <= quality <= 100:
-        raise SettingsError(f"The quality must be from 1 to 100, not {quality}")
-    if lossless and format in (Format.JPEG, Format.AVIF, Format.GIF):
-        raise SettingsError(f"{format.name} can't be written without loss", "choose PNG, TIFF or WebP")
-    if format not in _QUALITY:
-        return {}
-    if lossless:
-        return {"lossless": True, "quality": 80, "exact": True}  # the quality is then how hard it tries
-    options: dict[str, Any] = {"quality": quality or _QUALITY[format]}
-    if format is Format.JPEG:
-        # Not "optimize": Pillow then needs all of the file in a buffer that it guesses too small for noisy pictures.
-        options["subsampling"] = 0 if options["quality"] >= 90 else 2
-    return options
 
 
 _PILLOW = {Format.JPEG: "JPEG", Format.WEBP: "WEBP", Format.AVIF: "AVIF", Format.BMP: "BMP"}

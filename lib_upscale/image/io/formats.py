@@ -8,10 +8,11 @@ from enum import Enum
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from PIL import features
 
-from lib_upscale.errors import FormatLimitError, OutputError
+from lib_upscale.errors import FormatLimitError, OutputError, SettingsError
 from lib_upscale.image.geometry import Size
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "is_jpeg_xl",
     "is_picture",
     "limits",
+    "quality_options",
     "unreadable_kind",
 ]
 
@@ -91,6 +93,9 @@ _LIMITS: Mapping[Format, Limits] = {
     # the file's length is a 32-bit number
     Format.BMP: Limits(2**31 - 1, pixels=2**32 // 3 - 2**20, alpha=False, holds=frozenset((Part.RESOLUTION,))),
 }
+
+_QUALITY = {Format.JPEG: 95, Format.WEBP: 90, Format.AVIF: 85}
+"""What quality is taken where none is asked for."""
 
 _SUFFIXES: Mapping[str, Format] = {
     ".png": Format.PNG,
@@ -190,6 +195,27 @@ def check_pages(path: str | PathLike[str]) -> None:
     chosen = format_of(path)
     if chosen is not Format.TIFF:
         raise OutputError(path, f"can't be written, {chosen.name} can't hold several pages", "use .tif")
+
+
+def quality_options(format: Format, quality: int | None, lossless: bool) -> dict[str, Any]:
+    """Check a quality and give Pillow's options for it.
+
+    Raises:
+        SettingsError: It is out of range, or the format can't do without loss.
+    """
+    if quality is not None and not 1 <= quality <= 100:
+        raise SettingsError(f"The quality must be from 1 to 100, not {quality}")
+    if lossless and format in (Format.JPEG, Format.AVIF, Format.GIF):
+        raise SettingsError(f"{format.name} can't be written without loss", "choose PNG, TIFF or WebP")
+    if format not in _QUALITY:
+        return {}
+    if lossless:
+        return {"lossless": True, "quality": 80, "exact": True}  # the quality is then how hard it tries
+    options: dict[str, Any] = {"quality": quality or _QUALITY[format]}
+    if format is Format.JPEG:
+        # Not "optimize": Pillow then needs all of the file in a buffer that it guesses too small for noisy pictures.
+        options["subsampling"] = 0 if options["quality"] >= 90 else 2
+    return options
 
 
 def is_picture(path: str | PathLike[str]) -> bool:
