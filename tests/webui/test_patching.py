@@ -43,6 +43,25 @@ class TestReplaced:
             assert owner.size == 2
         assert not hasattr(owner, "size")
 
+    def test_a_property_that_its_class_sets_and_never_deletes_has_its_value_again(self) -> None:
+        """ControlNet's `hint_cond` is one: what it has made of the hint is forgotten whenever it is set."""
+
+        class Params:
+            _hint, forgotten = "whole", 0
+
+            @property
+            def hint(self) -> str:
+                return self._hint
+
+            @hint.setter
+            def hint(self, value: str) -> None:
+                self._hint, self.forgotten = value, self.forgotten + 1
+
+        owner = Params()
+        with replaced(owner, "hint", "tile"):
+            assert (owner.hint, owner.forgotten) == ("tile", 1)
+        assert (owner.hint, owner.forgotten) == ("whole", 2)
+
     def test_one_within_the_other_is_undone_in_turn(self) -> None:
         owner: Any = SimpleNamespace(size=1)
         with replaced(owner, "size", 2):

@@ -27,6 +27,8 @@ def replaced(owner: object, name: str, value: object) -> Iterator[None]:
     """
     attributes = vars(owner)
     had, before = name in attributes, attributes.get(name)
+    if hasattr(getattr(type(owner), name, None), "__set__"):  # a property keeps its value elsewhere
+        had, before = True, getattr(owner, name)
     setattr(owner, name, value)
     try:
         yield
