@@ -26,6 +26,7 @@ from lib_upscale.webui.host import base_model, console, jobs
 from lib_upscale.webui.host.model import apply_token_merging, give_memory_back
 from lib_upscale.webui.host.processing import as_decoded_samples
 from lib_upscale.webui.host.protocols import HostTxt2Img
+from lib_upscale.webui.tiled_sampling.tile_scripts import check_scripts
 
 __all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresRequest", "install", "uninstall"]
 
@@ -75,6 +76,8 @@ def install(p: HostTxt2Img, request: HiresRequest) -> None:
     if not request.enabled or not getattr(p, "enable_hr", False):
         return
     rules.check(p, request.settings)
+    is_joint = request.settings.method is RedrawMethod.JOINT
+    check_scripts(p.scripts_value, p.script_args_value, is_joint=is_joint, is_hosts_pass=is_joint)
     p.extra_generation_params = {
         **p.extra_generation_params,
         PREFIX: request.settings.method.value,

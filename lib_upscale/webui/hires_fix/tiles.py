@@ -24,7 +24,14 @@ from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.extra_networks import second_prompt
 from lib_upscale.webui.host.images import resize_image, save_image, to_pil
-from lib_upscale.webui.host.model import apply_circular, latent_channels, second_model_is_chosen, vae_network
+from lib_upscale.webui.host.model import (
+    apply_circular,
+    latent_channels,
+    loaded_model,
+    second_model_is_chosen,
+    sees_masked_image,
+    vae_network,
+)
 from lib_upscale.webui.host.processing import create_infotext, decode_first_stage, new_img2img
 from lib_upscale.webui.host.protocols import HostImg2Img, HostTxt2Img
 from lib_upscale.webui.tiled_sampling import controlnet_units
@@ -34,6 +41,7 @@ from lib_upscale.webui.tiled_sampling.painter import HostPainter
 from lib_upscale.webui.tiled_sampling.preview import PreviewThumbnail
 from lib_upscale.webui.tiled_sampling.stops import Stops
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
+from lib_upscale.webui.tiled_sampling.tile_scripts import image_resumes
 from lib_upscale.webui.tiled_sampling.tiled_vae import vae_by_tiles
 
 __all__ = ["second_pass_by_tiles", "tiles_settings"]
@@ -67,7 +75,7 @@ def second_pass_by_tiles(
     """
     p.is_hr_pass = True
     images = _enlarge_all(p, size, first, settings)
-    noises = [_encoder_noise(size, latent_channels()) for _ in images]
+    noises = _encoder_noises(size, len(images))
     settings = tiles_settings(settings)
     sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
     plan = plan_redraw(size.final, settings, **sides._asdict(), strength=p.denoising_strength)
@@ -77,6 +85,7 @@ def second_pass_by_tiles(
     results = []
     with ExitStack() as stack:
         stack.enter_context(stops.image(is_single=is_single))
+        stack.enter_context(image_resumes(p))
         stack.callback(_restore_circular, p)
         stack.enter_context(second_model_is_chosen(p))
         if getattr(p, "refiner_checkpoint_info", None) is not None:
@@ -94,13 +103,19 @@ def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
     return settings.changed(scale=1.0)
 
 
-def _encoder_noise(size: HiresSize, channels: int) -> Tensor:
-    """What the VAE's encoder draws for an image: as the host has it, the next of torch's own random numbers."""
+def _encoder_noises(size: HiresSize, images: int) -> list[tuple[Tensor, ...]]:
+    """What the VAE's encoder draws for each image: as the host has it, the next of torch's own random numbers."""
     whole = size.final.rounded_up(LATENT)
-    return torch.randn(channels, whole.height // LATENT, whole.width // LATENT)
+    shape = (latent_channels(), whole.height // LATENT, whole.width // LATENT)
+    draws = [[torch.randn(shape) for _ in range(images)]]
+    if sees_masked_image(loaded_model()):
+        draws.append(list(torch.randn((images, *shape))))  # the host encodes these together
+    return list(zip(*draws, strict=True))
 
 
-def _tile_run(p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops, encoder_noise: Tensor) -> TileRun:
+def _tile_run(
+    p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops, encoder: Sequence[Tensor]
+) -> TileRun:
     """What the tiles of image `number` of the batch have in common."""
     seeds = Seeds(
         seed=int(p.seeds[number]),
@@ -108,11 +123,12 @@ def _tile_run(p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops
         subseed_strength=p.subseed_strength,
         resize_from_height=p.seed_resize_from_h,
         resize_from_width=p.seed_resize_from_w,
-        encoder=encoder_noise,
+        encoder=encoder,
     )
     img2img = _img2img(p, second_prompt(p, number))
     negative = p.hr_negative_prompts[number]
-    return TileRun(img2img, p.scripts_value, negative, seeds, sides, stops, sampler_steps=img2img.steps)
+    arguments = controlnet_units.of_second_pass(p.script_args_value or ())
+    return TileRun(img2img, p.scripts_value, arguments, negative, seeds, sides, stops, sampler_steps=img2img.steps)
 
 
 def _redraw(p: HostTxt2Img, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
@@ -173,7 +189,6 @@ def _img2img(p: HostTxt2Img, prompt: str) -> HostImg2Img:
     """The host's parameters of an img2img with what hires fix was given."""
     img2img = new_img2img(p)
     img2img.scripts_value = p.scripts_value
-    img2img.script_args_value = controlnet_units.of_second_pass(p.script_args_value or ())
     img2img.steps = p.hr_second_pass_steps or p.steps
     img2img.sampler_name = p.hr_sampler_name or p.sampler_name
     optional = {"scheduler": getattr(p, "hr_scheduler", None) or getattr(p, "scheduler", None)}

@@ -35,6 +35,7 @@ __all__ = [
     "make_room",
     "prompt_length",
     "second_model_is_chosen",
+    "sees_masked_image",
     "unet_reserves",
     "upscaler_device",
     "vae_network",
@@ -187,6 +188,13 @@ def loaded_checkpoint() -> list[object]:
 def is_xl(model: object) -> bool:
     """Whether the model is SDXL's kind, which is conditioned on the size and place of a crop."""
     return bool(getattr(model, "is_sdxl", False))
+
+
+def sees_masked_image(model: object) -> bool:
+    """Whether the model is one for inpainting, for which the host encodes the masked image, too."""
+    key = getattr(getattr(model, "model", None), "conditioning_key", None)
+    flags = (getattr(model, name, False) for name in ("is_inpaint", "is_sdxl_inpaint"))
+    return key in ("hybrid", "concat") or any(flags)
 
 
 def latent_channels() -> int:

@@ -7,7 +7,15 @@ from typing import Any
 
 from lib_upscale.webui.host.protocols import HostPostprocessor, HostScript, HostScriptRunner
 
-__all__ = ["empty_runner", "extras_scripts", "is_of_extras", "overrides_hook", "postprocessing_module", "xyz_plot"]
+__all__ = [
+    "empty_runner",
+    "extras_scripts",
+    "is_of_extras",
+    "module_of",
+    "overrides_hook",
+    "postprocessing_module",
+    "xyz_plot",
+]
 
 
 def empty_runner() -> HostScriptRunner:
@@ -46,11 +54,18 @@ def postprocessing_module() -> Any:
     return postprocessing
 
 
+def module_of(script: HostScript) -> Any:
+    """The module of the file that a script comes from; None where it is not known."""
+    from modules import scripts
+
+    # Scripts are not among the loaded modules by name.
+    return next((data.module for data in scripts.scripts_data if data.script_class is type(script)), None)
+
+
 def xyz_plot() -> Any:
     """The module of the host's X/Y/Z plot; None if it is switched off."""
     from modules import scripts
 
-    # Scripts are not among the loaded modules by name.
     for data in scripts.scripts_data:
         if data.script_class.__module__ == "xyz_grid.py" and hasattr(data.module, "axis_options"):
             return data.module

@@ -55,18 +55,21 @@ _Plain = str | int | float | bool | None
 _NETWORKS = ("Lora hashes", "TI hashes", "Hypernet", "Hypernet hash")
 
 
-def host_identity(p: HostImg2Img, runner: HostScriptRunner | None, upscaler: str) -> dict[str, object]:
+def host_identity(
+    p: HostImg2Img, runner: HostScriptRunner | None, arguments: Sequence[object] | None, upscaler: str
+) -> dict[str, object]:
     """Return what decides, beside image, seed and our settings, what a tile looks like.
 
     Args:
         p: The host's parameters, about to be sampled: everything about the model and its networks is settled.
         runner: All scripts of the generation.
+        arguments: Their arguments for tiles.
         upscaler: The name of the upscaler that enlarges the image.
 
     Returns:
         Plain JSON values.
     """
-    arguments = p.script_args_value or []
+    arguments = arguments or []
     scripts = [script for script in (runner.alwayson_scripts if runner else []) if tile_scripts.is_denoising(script)]
     return {
         "checkpoint": p.sd_model_hash or loaded_checkpoint(),  # without a hash: --no-hashing

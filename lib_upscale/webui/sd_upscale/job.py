@@ -79,6 +79,7 @@ def install(p: HostImg2Img, request: RedrawRequest, counter: TileCounter, *, any
     p.override_settings, p.comments = dict(p.override_settings), dict(p.comments)
     job = RedrawJob(p, request, counter, any_seed)
     p.extra_generation_params.update(job.infotext())
+    p.script_args_value = tile_scripts.arguments_of_image(p.scripts_value, p.script_args_value)
     p.scripts_value = tile_scripts.scripts_of_image(p.scripts_value)
     p.batch_size = 1
     p.init_images = p.init_images[:1]
@@ -98,7 +99,7 @@ class RedrawJob:
 
     def __init__(self, p: HostImg2Img, request: RedrawRequest, counter: TileCounter, any_seed: bool) -> None:
         self._p, self._request, self._any_seed = p, request, any_seed
-        self._runner = p.scripts_value
+        self._runner, self._arguments = p.scripts_value, p.script_args_value
         self._settings = request.effective_settings().changed(batch_size=max(1, int(p.batch_size or 1)))
         if self._settings.method is RedrawMethod.TILES:
             check_sampler(p.sampler_name)
@@ -113,9 +114,10 @@ class RedrawJob:
             **self._sides._asdict(),
             strength=p.denoising_strength,
             mask=self._mask,
-            is_aligned=controlnet_units.has_enabled(p.script_args_value or ()),
+            is_aligned=controlnet_units.has_enabled(self._arguments or ()),
         )
-        tile_scripts.check_scripts(p.scripts_value, p.script_args_value)
+        is_joint = self._settings.method is RedrawMethod.JOINT
+        tile_scripts.check_scripts(self._runner, self._arguments, is_joint=is_joint)
         request.check_test_tile(self.plan.passes[-1].grid)
         if environment.option("samples_save", True) and not p.do_not_save_samples and not request.test:
             check_format(environment.option("samples_format", "png"), self.plan.output)
@@ -158,7 +160,8 @@ class RedrawJob:
         self._bar.begin_image()
         key, journal = self._open_journal()
         seeds = Seeds(key.seed, int(p.subseeds[0]), p.subseed_strength, p.seed_resize_from_h, p.seed_resize_from_w)
-        run = TileRun(p, self._runner, p.negative_prompts[0], seeds, self._sides, self._stops)
+        negative = p.negative_prompts[0]
+        run = TileRun(p, self._runner, self._arguments, negative, seeds, self._sides, self._stops)
         painter = HostPainter(run, self._settings)
         try:
             with self._stops.image(is_single=self._is_single):
@@ -204,7 +207,7 @@ class RedrawJob:
             )
 
     def _open_journal(self) -> tuple[JobKey, Journal | None]:
-        identity = host_identity(self._p, self._runner, self._enlarger.name)
+        identity = host_identity(self._p, self._runner, self._arguments, self._enlarger.name)
         key = job_key(self._pixels, self._mask, self._settings, int(self._p.seeds[0]), identity)
         if self._request.test:
             return key, None

@@ -35,8 +35,11 @@ class Seeds:
     subseed_strength: float = 0.0
     resize_from_height: int = 0
     resize_from_width: int = 0
-    encoder: Tensor | None = None
-    """What the VAE's encoder draws for the canvas, (channels, height, width); None for numbers of its own."""
+    encoder: Sequence[Tensor] = ()
+    """What the VAE's encoder draws for the canvas, one time after the other, (channels, height, width) each.
+
+    It draws numbers of its own where there are no more.
+    """
 
 
 @dataclass
@@ -76,9 +79,14 @@ class CanvasRandom:
             self._brownian[key] = BrownianNoise(between)
         return self._brownian[key]
 
-    def encoder_window(self, region: Region) -> Tensor:
-        """What the VAE's encoder draws for a tile, (channels, height, width); `region` is in latent pixels."""
-        return self._encoder.window(0, region)
+    def encoder_window(self, draw: int, region: Region) -> Tensor:
+        """What the VAE's encoder draws for a tile, (channels, height, width).
+
+        Args:
+            draw: How often it has drawn before: models for inpainting encode a second image, the masked one.
+            region: The tile in latent pixels.
+        """
+        return self._encoder.window(draw, region)
 
     def _start(self) -> Callable[[], Tensor]:
         seeds = self.seeds
@@ -86,10 +94,10 @@ class CanvasRandom:
         return image_rng(self.shape, seeds.seed, seeds.subseed, seeds.subseed_strength, resize_from)
 
     def _encoder_noise(self, draw: int) -> Tensor:
-        noise = self.seeds.encoder
-        if noise is not None and tuple(noise.shape) == self.shape:
-            return noise
-        generator = torch.Generator().manual_seed((self.seeds.seed ^ _ENCODER) % 2**63)
+        given = self.seeds.encoder[draw : draw + 1]
+        if given and tuple(given[0].shape) == self.shape:
+            return given[0]
+        generator = torch.Generator().manual_seed((self.seeds.seed ^ _ENCODER ^ draw << 48) % 2**63)
         return torch.randn(self.shape, generator=generator)
 
 
@@ -132,9 +140,9 @@ class TileRandom:
             sides = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
             if len(sides) != 4 or tuple(sides[1:]) != self.shape:
                 return None
-            rows = [self._regions[(row + i) % len(self._regions)] for i in range(sides[0])]
+            rows = [divmod(row + i, len(self._regions)) for i in range(sides[0])]
             row += sides[0]
-            return torch.stack([self._canvas.encoder_window(region) for region in rows])
+            return torch.stack([self._canvas.encoder_window(draw, self._regions[i]) for draw, i in rows])
 
         with ExitStack() as stack:
             for module in distribution_modules():

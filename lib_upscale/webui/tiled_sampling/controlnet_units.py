@@ -1,7 +1,8 @@
-"""ControlNet's units for a tile: a unit without an image gets the tile by itself, one with an image gets its crop.
+"""ControlNet's units for a tile: a unit without an image gets the tile by itself, one with a map of the image its crop.
 
-No ControlNet is imported: a unit is an object that has `enabled`, `image` and `module`, or the API's dictionary, which
-names only what is not left at its default.
+What a unit is led by as a whole (an image prompt, a face, a reference, a style) every tile gets whole. No ControlNet is
+imported: a unit is an object that has `enabled`, `image` and `module`, or the API's dictionary, which names only what
+is not left at its default.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,13 +22,38 @@ from PIL import Image
 from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Region, Size
 
-__all__ = ["check", "crop_units", "digest", "has_enabled", "of_second_pass"]
+__all__ = [
+    "check",
+    "check_joint",
+    "crop_units",
+    "digest",
+    "has_enabled",
+    "has_own_image",
+    "of_second_pass",
+    "shows_whole",
+    "switched_off",
+]
 
-_IMAGES = ("image", "input_image", "mask", "mask_image", "image_fg", "mask_image_fg", "effective_region_mask")
+_REGION_MASK = "effective_region_mask"
+_IMAGES = ("image", "input_image", "mask", "mask_image", "image_fg", "mask_image_fg")
 _KNOWN = ("module", "model")
 """A dictionary that has any of them is a unit; one of images alone is a value of some other script."""
-_WHOLE_IMAGE = ("ip_adapter", "instant_id", "photomaker", "clip", "revision", "reference", "shuffle", "style")
-"""Preprocessors that take an image for what it shows, not for where."""
+_WHOLE_IMAGE = (
+    "ipadapter",
+    "instantid",
+    "insightface",
+    "photomaker",
+    "clip",
+    "revision",
+    "reference",
+    "shuffle",
+    "style",
+)
+"""In names of preprocessors that take an image for what it shows, not for where."""
+_WHOLE_TAGS = {"IP-Adapter", "Reference", "Revision", "Shuffle"}
+"""What the hosts themselves call these kinds."""
+_WHOLE_ON_FORGE = ("colorfix", "reference", "lllite")
+"""What keeps something of the size of the whole latent within the Forge family's UNet."""
 _PLAIN = (str, int, float, bool, bytes, list, tuple, Enum)
 
 
@@ -35,15 +62,42 @@ def has_enabled(arguments: Sequence[object]) -> bool:
     return any(_is_unit(unit) and _get(unit, "enabled") for unit in arguments)
 
 
-def check(arguments: Sequence[object]) -> None:
-    """Check the arguments of ControlNet's own script.
+def has_own_image(unit: object) -> bool:
+    """Whether a unit brings an image along, so that it is not led by the tile itself."""
+    names = ("image", "input_image", "generated_image") if _uses_preview(unit) else ("image", "input_image")
+    return _input_mode(unit) == "merge" or any(not _is_empty(_get(unit, name)) for name in names)
+
+
+def shows_whole(unit: object, preprocessor: object = None) -> bool:
+    """Whether a unit's image is no map of the result but an image prompt, a face, a reference or a style.
+
+    Args:
+        unit: The unit.
+        preprocessor: The host's own description of the unit's preprocessor, where it has one.
+    """
+    module = "".join(letter for letter in str(_get(unit, "module") or "").lower() if letter.isalnum())
+    if "keypoints" in module:  # InstantID's second unit: where in the image the face is
+        return False
+    if any(name in module for name in _WHOLE_IMAGE) or "shuffle" in str(_get(unit, "model")).lower():
+        return True
+    is_image = bool(getattr(preprocessor, "returns_image", True))
+    return not is_image or not _WHOLE_TAGS.isdisjoint(getattr(preprocessor, "tags", None) or ())
+
+
+def check(arguments: Sequence[object], *, makes_hints: bool = False) -> None:
+    """Check the arguments of ControlNet's own script, before anything is computed.
+
+    Args:
+        arguments: The units.
+        makes_hints: The host reads the units' images itself, once for the whole canvas.
 
     Raises:
-        SettingsError: For a unit of a kind that is not known here, or one that reads its images from files.
+        SettingsError: For a unit of a kind that is not known here, that reads images from a folder, or whose image
+            can't be read.
     """
     for unit in arguments:
         if _is_enabled(unit):
-            _check_input(unit)
+            _check_input(unit, makes_hints)
         if unit is None or isinstance(unit, _PLAIN) or _is_unit(unit):
             continue
         enabled = unit.get("enabled", False) if isinstance(unit, dict) else getattr(unit, "enabled", True)
@@ -54,36 +108,101 @@ def check(arguments: Sequence[object]) -> None:
             )
 
 
-def _check_input(unit: object) -> None:
-    """Raise for a unit that reads its images itself: each tile would get the whole of them."""
-    mode = _get(unit, "input_mode")
-    value = str(mode.value if isinstance(mode, Enum) else mode).rpartition(".")[2].lower()
-    if value not in ("batch", "merge"):
-        return
-    module = str(_get(unit, "module") or "").lower().replace("-", "_")
-    if value == "merge" and any(name in module for name in _WHOLE_IMAGE):
-        return  # meant to be seen whole by every tile
-    raise SettingsError(
-        "ControlNet's tabs Batch and Multi-Inputs are not supported, as their images can't be cut to tiles",
-        "choose Single Image in the ControlNet unit, or switch it off",
+def check_joint(arguments: Sequence[object], *, is_forge: bool) -> None:
+    """Check units for the method joint, beside `check`.
+
+    Args:
+        arguments: The units.
+        is_forge: Whether it is the ControlNet of the Forge family.
+
+    Raises:
+        SettingsError: For a unit that works on the whole image at once, so that it would be wrong in every tile.
+    """
+    for unit in arguments:
+        if not _is_enabled(unit):
+            continue
+        names = " ".join(str(_get(unit, name) or "") for name in ("module", "model"))
+        is_masked = not _is_empty(_get(unit, _REGION_MASK)) and shows_whole(unit)
+        if is_masked or (is_forge and any(kind in names.lower() for kind in _WHOLE_ON_FORGE)):
+            part = f"The region mask of {names}" if is_masked else f"ControlNet's {names}"
+            raise SettingsError(
+                f"{part} works on the whole image at once, which the method joint does not have",
+                "choose the method tiles, or switch the ControlNet unit off",
+            )
+
+
+def _check_input(unit: object, makes_hints: bool) -> None:
+    mode = _input_mode(unit)
+    if mode == "batch" or (mode == "merge" and not makes_hints and not shows_whole(unit)):
+        tabs = "tab Batch is" if makes_hints else "tabs Batch and Multi-Inputs are"
+        raise SettingsError(
+            f"ControlNet's {tabs} not supported, as images of a folder can't be cut to tiles",
+            "choose Single Image in the ControlNet unit, or switch it off",
+        )
+    for name in (*_IMAGES, _REGION_MASK):
+        value = _get(unit, name)
+        # Images in lists are the host's to read: of any other host's units no tile could be cut.
+        if not _is_empty(value) and not (isinstance(value, (list, tuple)) and (makes_hints or shows_whole(unit))):
+            _check_image(value)
+
+
+def _check_image(value: object) -> None:
+    if isinstance(value, dict):
+        for part in value.values():
+            if not _is_empty(part):
+                _check_image(part)
+    elif isinstance(value, str):
+        if not _is_file(value):  # the host takes names of files, too
+            _decode_base64(value)
+    elif not isinstance(value, (np.ndarray, Image.Image)):
+        raise _unknown_image(value)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # far too long for a name
+        return False
+
+
+def _unknown_image(value: object) -> SettingsError:
+    return SettingsError(
+        f"A ControlNet unit holds its image as {type(value).__name__}, which is not supported",
+        "take the image out of the unit, so that it uses the tile, or switch the unit off",
     )
 
 
-def crop_units(arguments: Sequence[object], region: Region, canvas: Size) -> list[object]:
+def _input_mode(unit: object) -> str:
+    mode = _get(unit, "input_mode")
+    return str(mode.value if isinstance(mode, Enum) else mode).rpartition(".")[2].lower()
+
+
+def _uses_preview(unit: object) -> bool:
+    """Whether Forge takes the map on the page for the image."""
+    return bool(_get(unit, "use_preview_as_input"))
+
+
+def crop_units(arguments: Sequence[object], region: Region, canvas: Size, *, images: bool = True) -> list[object]:
     """Cut the images of units to what lies under a tile.
 
     Args:
         arguments: A script's arguments, units among them.
         region: The tile on the canvas, in pixels.
         canvas: The size of the canvas, over which each image is thought stretched.
+        images: False to leave their images whole, where the host's hints are cut instead.
 
     Returns:
-        The same arguments with copies of the units.
+        The same arguments with copies of the units: the host writes into what it is given.
 
     Raises:
         SettingsError: For a unit whose image is of a kind that is not known here.
     """
-    return [_crop_unit(unit, region, canvas) if _is_enabled(unit) else unit for unit in arguments]
+    return [_crop_unit(unit, region, canvas, images) if _is_enabled(unit) else unit for unit in arguments]
+
+
+def switched_off(arguments: Sequence[object]) -> list[object]:
+    """The same arguments with copies of all units that are on, switched off."""
+    return [_switch_off(unit) if _is_enabled(unit) else unit for unit in arguments]
 
 
 def of_second_pass(arguments: Sequence[object]) -> list[object]:
@@ -156,11 +275,10 @@ def _get(unit: object, name: str) -> object:
     return unit.get(name, True if name == "enabled" else None) if isinstance(unit, dict) else getattr(unit, name, None)
 
 
-def _crop_unit(unit: object, region: Region, canvas: Size) -> object:
-    uses_preview = bool(_get(unit, "use_preview_as_input"))  # Forge's: the map on the page is the image
-    names = (*_IMAGES, "generated_image") if uses_preview else _IMAGES
-    if all(_is_empty(_get(unit, name)) for name in ("image", "input_image", "generated_image") if name in names):
-        return unit
+def _crop_unit(unit: object, region: Region, canvas: Size, images: bool) -> object:
+    names = [_REGION_MASK]
+    if images and has_own_image(unit) and not shows_whole(unit):
+        names += [*_IMAGES, "generated_image"] if _uses_preview(unit) else _IMAGES
     changed = copy.copy(unit)
     for name in names:
         value = _get(unit, name)
@@ -190,10 +308,7 @@ def _crop(value: object, region: Region, canvas: Size) -> object:
         return _cut(value, region, canvas)
     if isinstance(value, str):
         return _encode_base64(_cut(_decode_base64(value), region, canvas))
-    raise SettingsError(
-        f"A ControlNet unit holds its image as {type(value).__name__}, which is not supported",
-        "take the image out of the unit, so that it uses the tile, or switch the unit off",
-    )
+    raise _unknown_image(value)
 
 
 def _cut(image: Image.Image, region: Region, canvas: Size) -> Image.Image:

@@ -31,6 +31,7 @@ from lib_upscale.webui.host.model import (
 from lib_upscale.webui.host.processing import process_images
 from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom
+from lib_upscale.webui.tiled_sampling.controlnet_hints import WholeHints
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
 from lib_upscale.webui.tiled_sampling.tile_processing import tile_parameters
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
@@ -57,6 +58,7 @@ class HostPainter(Painter):
         self._joint: JointSettings | None = None
         self._scripts = TileScripts(run.runner)
         self._canvas = Size(LATENT, LATENT)
+        self._hints = WholeHints(self._canvas, self._canvas)
         self._random: CanvasRandom | None = None
         self._tiled_vae = False
         self.infotext: dict[str, object] = {}
@@ -83,6 +85,7 @@ class HostPainter(Painter):
     def begin(self, step: PassPlan) -> None:
         # With the joint method every tile is a whole canvas, denoised by latent tiles.
         canvas, self._joint = step.grid.canvas, step.joint
+        self._hints = WholeHints(step.size, canvas)
         self._canvas, self._random = canvas, CanvasRandom(self._run.seeds, canvas, latent_channels())
 
     @override
@@ -117,7 +120,8 @@ class HostPainter(Painter):
         tile = tile_parameters(self._run, self._scripts.runner, batch, self._canvas, random, prepare)
         self._scripts.take_pixels()
         try:
-            with self._vae() if joint is None else joint.vae():
+            scripts = self._scripts.runner.alwayson_scripts
+            with self._vae() if joint is None else joint.vae(), self._hints.cut(scripts, batch[0].region):
                 process_images(tile)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -159,7 +163,7 @@ class HostPainter(Painter):
         """SDXL is conditioned on a tile's place, and ControlNet takes one image: neither can differ within a batch."""
         if is_xl(loaded_model()):
             return True
-        arguments = self._run.p.script_args_value or []
+        arguments = self._run.arguments or []
         return any(
             controlnet_units.has_enabled(arguments[script.args_from : script.args_to])
             for script in self._scripts.runner.alwayson_scripts

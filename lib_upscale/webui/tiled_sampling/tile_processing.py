@@ -15,7 +15,7 @@ from lib_upscale.webui.host.images import to_pil
 from lib_upscale.webui.host.model import is_xl
 from lib_upscale.webui.host.patching import option_set, replaced
 from lib_upscale.webui.host.protocols import HostImg2Img, HostModel, HostScriptRunner
-from lib_upscale.webui.tiled_sampling import controlnet_units
+from lib_upscale.webui.tiled_sampling import controlnet_hints, controlnet_units
 from lib_upscale.webui.tiled_sampling.canvas_rng import TileRandom
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.tiled_sampling.tile_scripts import is_denoising
@@ -73,7 +73,7 @@ def tile_parameters(
         if hasattr(tile, name):
             setattr(tile, name, [])
     tile.scripts_value = runner
-    tile.script_args_value = _tile_arguments(p.script_args_value, runner, first.region, canvas)
+    tile.script_args_value = _tile_arguments(run.arguments, runner, first.region, canvas)
     tile.scripts_setup_complete = True
     tile.sampler = tile.c = tile.uc = tile.rng = None
     _use_windows(tile, random, run, prepare)
@@ -95,14 +95,15 @@ def _set_mask(tile: HostImg2Img, job: TileJob) -> None:
 def _tile_arguments(
     arguments: Sequence[object] | None, runner: HostScriptRunner, region: Region, canvas: Size
 ) -> Sequence[object] | None:
-    """The scripts' arguments, ControlNet's images cut to the tile."""
+    """The scripts' arguments, ControlNet's images cut to the tile unless the hints that it makes of them are."""
     if not arguments:
         return arguments
     changed = list(arguments)
     for script in runner.alwayson_scripts:
         if is_denoising(script) and script.args_from is not None:
             part = slice(script.args_from, script.args_to)
-            changed[part] = controlnet_units.crop_units(changed[part], region, canvas)
+            images = not controlnet_hints.makes_hints(script)
+            changed[part] = controlnet_units.crop_units(changed[part], region, canvas, images=images)
     return changed
 
 

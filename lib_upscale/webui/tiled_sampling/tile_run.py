@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib_upscale.webui.host.base_model import Sides
@@ -20,6 +21,8 @@ class TileRun:
     """The image's parameters, set up by the host and about to be sampled."""
     runner: HostScriptRunner | None
     """All of the image's scripts, of which some run for tiles."""
+    arguments: Sequence[object] | None
+    """Their arguments for tiles."""
     negative_prompt: str
     seeds: Seeds
     sides: Sides

@@ -7,17 +7,27 @@ images (ADetailer, postprocessing) to the image.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from lib_upscale.errors import SettingsError
 from lib_upscale.redrawing.tiles import Pixels
-from lib_upscale.webui.host.protocols import HostBatch, HostScript, HostScriptRunner
+from lib_upscale.webui.host.protocols import HostBatch, HostProcessing, HostScript, HostScriptRunner
 from lib_upscale.webui.host.scripts import empty_runner, overrides_hook
-from lib_upscale.webui.tiled_sampling import controlnet_units
+from lib_upscale.webui.tiled_sampling import controlnet_hints, controlnet_units
 
-__all__ = ["TileScripts", "check_scripts", "is_denoising", "scripts_of_image", "uses_soft_inpainting"]
+__all__ = [
+    "TileScripts",
+    "arguments_of_image",
+    "check_scripts",
+    "image_resumes",
+    "is_denoising",
+    "scripts_of_image",
+    "uses_soft_inpainting",
+]
 
 _DENOISING_HOOKS = ("process_before_every_sampling", "on_mask_blend", "post_sample")
 _IMAGE_HOOKS = ("postprocess_image", "postprocess_image_after_composite")
@@ -47,6 +57,11 @@ _DENOISING_NAMES = (
     "cfg_",
 )
 """What the files of such scripts are called that hook into the model from `process`."""
+_CONTROLNET = ("controlnet",)
+_LAYOUTS = ("regional_prompter", "forge_couple")
+"""Scripts that divide what is drawn: their first argument switches them on."""
+_WHOLE_LATENT = ("forge_sag",)
+"""Scripts that know the latent's size and not the tile's, in the same way."""
 _SOFT_INPAINTING = ("soft_inpainting",)
 _NEITHER_NAMES = ("tiled_diffusion", "tilediffusion", "tilevae", "tiled_vae", "multidiffusion", *_SOFT_INPAINTING)
 """Scripts that run for neither: those that cut images into tiles themselves, and what does to a mask what is done here
@@ -60,19 +75,40 @@ def is_denoising(script: HostScript) -> bool:
     return overrides_hook(script, _DENOISING_HOOKS) and not overrides_hook(script, _IMAGE_HOOKS)
 
 
-def check_scripts(runner: HostScriptRunner | None, arguments: Sequence[object] | None) -> None:
+def check_scripts(
+    runner: HostScriptRunner | None,
+    arguments: Sequence[object] | None,
+    *,
+    is_joint: bool = False,
+    is_hosts_pass: bool = False,
+) -> None:
     """Check that every script can be run for tiles.
 
     Args:
         runner: The image's scripts.
         arguments: Their arguments, of which each has a part.
+        is_joint: Whether tiles are denoised together.
+        is_hosts_pass: Whether the generation around that is the host's own, not one that is made for the tiles.
 
     Raises:
-        SettingsError: For a ControlNet whose units are of a kind that is not known.
+        SettingsError: For what would be wrong in every tile, or can't be cut to tiles.
     """
-    for script in runner.alwayson_scripts if runner is not None and arguments else ():
-        if _is_named(script, ("controlnet",)) and script.args_from is not None and arguments:
-            controlnet_units.check(arguments[script.args_from : script.args_to])
+    for script in runner.alwayson_scripts if runner is not None else ():
+        if not arguments or script.args_from is None:
+            continue
+        own = arguments[script.args_from : script.args_to]
+        if _is_named(script, _CONTROLNET):
+            if not is_hosts_pass:
+                controlnet_units.check(own, makes_hints=controlnet_hints.makes_hints(script))
+            if is_joint:
+                controlnet_units.check_joint(own, is_forge=controlnet_hints.is_forge(script))
+        elif own and own[0] is True and _is_named(script, (*_LAYOUTS, *_WHOLE_LATENT * is_joint)):
+            raise SettingsError(
+                f"{_title(script)} takes every tile for the whole image, so that its result would be wrong",
+                "switch it off; the setting Regions gives parts of the image prompts of their own"
+                if _is_named(script, _LAYOUTS)
+                else "switch it off, or choose the method tiles",
+            )
 
 
 def uses_soft_inpainting(runner: HostScriptRunner | None, arguments: Sequence[object] | None) -> bool:
@@ -88,8 +124,39 @@ def uses_soft_inpainting(runner: HostScriptRunner | None, arguments: Sequence[ob
 
 
 def scripts_of_image(runner: HostScriptRunner | None) -> HostScriptRunner:
-    """A copy of the host's runner with the scripts that run once for the image."""
-    return _filter(runner, lambda script: not is_denoising(script))
+    """A copy of the host's runner with the scripts that run once for the image.
+
+    ControlNet is one of them, with `arguments_of_image`: scripts that redraw parts of the image ask it.
+    """
+    return _filter(runner, lambda script: not is_denoising(script) or _is_named(script, _CONTROLNET))
+
+
+def arguments_of_image(runner: HostScriptRunner | None, arguments: Sequence[object] | None) -> Sequence[object] | None:
+    """The scripts' arguments for the image itself: ControlNet's units are the tiles'."""
+    if not arguments:
+        return arguments
+    changed = list(arguments)
+    for script in runner.alwayson_scripts if runner is not None else ():
+        if _is_named(script, _CONTROLNET) and script.args_from is not None:
+            part = slice(script.args_from, script.args_to)
+            changed[part] = controlnet_units.switched_off(changed[part])
+    return changed
+
+
+@contextmanager
+def image_resumes(p: HostProcessing) -> Iterator[None]:
+    """Scripts that run for tiles while this lasts begin anew for the image afterwards.
+
+    The host calls them once for all images of a batch count, and they keep what they have made then.
+    """
+    try:
+        yield
+    finally:
+        shown = getattr(p, "extra_result_images", None)
+        before = list(shown or ())
+        _filter(p.scripts_value, is_denoising).process(p)
+        if shown is not None:
+            shown[:] = before  # ControlNet of the Forge family shows its maps once more
 
 
 class TileScripts:
@@ -135,3 +202,8 @@ def _is_named(script: HostScript, names: tuple[str, ...]) -> bool:
     file = Path(str(getattr(script, "filename", "") or ""))
     words = f"{file.parent.parent.name}/{file.name}".lower().replace("-", "_")
     return any(name in words for name in names)
+
+
+def _title(script: HostScript) -> str:
+    title = getattr(script, "title", None)
+    return str(title()) if callable(title) else type(script).__name__

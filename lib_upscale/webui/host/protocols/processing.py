@@ -47,6 +47,8 @@ class HostScriptRunner(Protocol):
     """Which scripts run at which hook, worked out once from the lists."""
     postprocess_batch_list: Callable[..., object]
     """Called with `(p, pp)`, where `pp.images` are the decoded images of a batch, before they are rounded."""
+    process: Callable[..., object]
+    """Called with `p` once for all of its batches, before the first."""
 
 
 class HostBatch(Protocol):

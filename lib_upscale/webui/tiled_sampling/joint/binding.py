@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from lib_upscale.errors import CancelledError
+from lib_upscale.image.geometry import Size
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.redrawing.latent import JointDenoiser, JointSettings, LatentTile
+from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.model import unet_reserves
 from lib_upscale.webui.host.patching import replaced
@@ -24,6 +26,7 @@ from lib_upscale.webui.host.protocols import HostForgeObjects, HostProcessing, H
 from lib_upscale.webui.host.sampling import interrupted_error
 from lib_upscale.webui.tiled_sampling.joint.conditioning import NONE, Side, TileConditioning
 from lib_upscale.webui.tiled_sampling.joint.hints import cropped_hints
+from lib_upscale.webui.tiled_sampling.joint.hypertile import fit_hypertile
 
 __all__ = ["JointWork", "bind"]
 
@@ -58,6 +61,7 @@ def bind(sampler: HostSampler, p: HostProcessing, work: JointWork) -> None:
     def sample_img2img(*arguments: object, **named: object) -> Tensor:
         # Only here: scripts have had their say, and what they put on the model is chained.
         del sampler.sample_img2img
+        _fit_scripts(p, work.settings, arguments)
         objects = environment.forge_objects(p.sd_model)
         bound = _inner_model(sampler, p, work) if objects is None else _unet_patcher(sampler, objects, p, work)
         with bound:
@@ -67,6 +71,16 @@ def bind(sampler: HostSampler, p: HostProcessing, work: JointWork) -> None:
         return result
 
     sampler.sample_img2img = sample_img2img
+
+
+def _fit_scripts(p: HostProcessing, settings: JointSettings, arguments: Sequence[object]) -> None:
+    """Tell scripts that know the size of what is drawn of the tiles', unless there is one tile only."""
+    latent = next((value for value in arguments if isinstance(value, Tensor)), None)
+    if latent is not None:
+        canvas = Size(latent.shape[3], latent.shape[2])
+        tile = Size(min(settings.tile.width, canvas.width), min(settings.tile.height, canvas.height))
+        if tile != canvas:
+            fit_hypertile(p, tile.scaled(LATENT))
 
 
 @contextmanager

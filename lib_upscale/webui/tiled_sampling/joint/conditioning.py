@@ -20,6 +20,8 @@ __all__ = ["NONE", "Encoded", "Side", "TileConditioning"]
 _TEXTS = ("crossattn", "c_crossattn")
 _VECTORS = ("vector", "y")
 """What hosts call the same two things."""
+_MARK = 1024.0
+"""sd-webui-controlnet puts a token of it, or of its negative, before each prompt: off it comes if all rows have one."""
 
 
 class Side(Enum):
@@ -109,6 +111,9 @@ class TileConditioning:
 
     def _replace_rows(self, rows: Tensor, text: Tensor, chosen: Sequence[bool]) -> Tensor:
         """`rows` (rows, tokens, channels) with those chosen replaced; the shorter is filled up."""
+        first = rows[list(chosen).index(True), :1]
+        if bool(((first.abs() - _MARK).abs() < 1).all()):
+            text = torch.cat([first, text.to(rows)])
         longest = max(rows.shape[1], len(text))
         new = self._fill(text.to(rows)[None], longest)[0]
         changed = self._fill(rows, longest).clone()
