@@ -46,7 +46,7 @@ import base64, io
 
 class ControlNet(scripts.Script):
     def title(self):
-        return "ControlNet"
+        return "ControlNet spy"
 
     def show(self, is_img2img):
         return scripts.AlwaysVisible
@@ -137,7 +137,7 @@ def notes(webui: WebUI, script: str) -> list[dict[str, Any]]:
 
 
 def unit(**values: Any) -> dict[str, Any]:
-    return {"controlnet": {"args": [{"enabled": True, "module": "tile_resample", "model": "m", **values}]}}
+    return {"controlnet spy": {"args": [{"enabled": True, "module": "tile_resample", "model": "m", **values}]}}
 
 
 def done(webui: WebUI, **values: Any) -> Any:
@@ -172,7 +172,7 @@ def test_a_unit_with_a_picture_gets_what_lies_under_the_tile(watched: WebUI, nam
 
 
 def test_a_unit_of_a_kind_that_is_not_known_is_said_to_be_unsupported(watched: WebUI) -> None:
-    status, answer = ask(watched, alwayson_scripts={"controlnet": {"args": [{"enabled": True, "hint": "x"}]}})
+    status, answer = ask(watched, alwayson_scripts={"controlnet spy": {"args": [{"enabled": True, "hint": "x"}]}})
     assert status == 422, answer
     assert "not supported" in json.dumps(answer)
 

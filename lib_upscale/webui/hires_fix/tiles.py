@@ -113,9 +113,7 @@ def _encoder_noises(size: HiresSize, images: int) -> list[tuple[Tensor, ...]]:
     return list(zip(*draws, strict=True))
 
 
-def _tile_run(
-    p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops, encoder: Sequence[Tensor]
-) -> TileRun:
+def _tile_run(p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops, encoder: Sequence[Tensor]) -> TileRun:
     """What the tiles of image `number` of the batch have in common."""
     seeds = Seeds(
         seed=int(p.seeds[number]),

@@ -1,0 +1,88 @@
+"""An extension for the tests: keeps what the base model and ControlNet's models are given, call by call.
+
+POST /recorder/take writes it into the data folder as `recorded.npz`, forgets it, and answers with what each call was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from modules import paths, script_callbacks
+
+calls = []
+arrays = {}
+
+
+def note(kind, named, **told):
+    """Keep the tensors of one call, and what is told of it."""
+    number = len(calls)
+    calls.append({"kind": kind, **told})
+    for name, value in named.items():
+        if isinstance(value, torch.Tensor):
+            arrays[f"{number}/{name}"] = value.detach().float().cpu().numpy().copy()
+
+
+def watch_base_model(sd_model):
+    """The base model, whatever another extension puts in place of its `forward`."""
+    objects = getattr(sd_model, "forge_objects", None)
+    network = (sd_model if objects is None else objects.unet).model.diffusion_model
+
+    def before(module, arguments, named):
+        known = dict(zip(("x", "timesteps", "context"), arguments, strict=False), **named)
+        networks, aspects = set(), set()
+        for layer in module.modules():
+            networks.update(name for name, *_ in getattr(layer, "network_current_names", ()))
+            hypertile = getattr(layer, "__webui_hypertile_params", None)
+            if hypertile is not None and hypertile.enabled:
+                aspects.add(hypertile.aspect_ratio)
+        kept = {name: known.get(name) for name in ("x", "context", "y")}
+        note("base", kept, networks=sorted(networks), aspects=sorted(aspects))
+
+    network.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def watch_controls():
+    """The classes of ControlNet's models: sd-webui-controlnet's, or Forge's own."""
+    for module, name in (("scripts.cldm", "PlugableControlModel"), ("backend.nn.cnets.cldm", "ControlNet")):
+        watch(module, name, "forward", "control", ("x", "hint", "context"))
+    watch("scripts.adapter", "Adapter", "forward", "adapter", ("hint",))
+    watch("scripts.hook", "UnetHook", "call_vae_using_process", "encoded", ("p", "hint"))
+    guess = sys.modules.get("scripts.controlnet_model_guess")
+    if guess is not None:
+        guess.controlnet_default_config["model_channels"] = 32  # it tells every other size from the weights
+
+
+def watch(module, owner, function, kind, names):
+    """Note the calls of one function of a class; `names` are those of its arguments after `self`."""
+    found = getattr(sys.modules.get(module), owner, None)
+    if found is None:
+        return
+    is_static = isinstance(vars(found)[function], staticmethod)
+    original = getattr(found, function)
+
+    def noted(*arguments, **named):
+        given = arguments if is_static else arguments[1:]
+        note(kind, {**dict(zip(names, given, strict=False)), **{name: named[name] for name in names if name in named}})
+        return original(*arguments, **named)
+
+    setattr(found, function, staticmethod(noted) if is_static else noted)
+
+
+def started(_, app):
+    watch_controls()
+
+    def take():
+        told = list(calls)
+        np.savez(Path(paths.data_path) / "recorded.npz", **arrays)
+        calls.clear()
+        arrays.clear()
+        return told
+
+    app.add_api_route("/recorder/take", take, methods=["POST"])
+
+
+script_callbacks.on_model_loaded(watch_base_model)
+script_callbacks.on_app_started(started)
