@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["Fingerprint", "file_fingerprint", "find_model_files"]
+__all__ = ["Fingerprint", "file_fingerprint", "find_model_files", "folder_time"]
 
 Fingerprint = tuple[int, ...]
 """Size in bytes and time of change in nanoseconds, for an ncnn pair of both files; whether aria2 still writes it."""
@@ -20,17 +20,21 @@ _UNFINISHED = (".part", ".partial", ".crdownload", ".download")
 _SUFFIXES = frozenset((*_MODELS, *_OTHERS, *_UNFINISHED))
 
 
-def find_model_files(folders: Sequence[Path]) -> list[Path]:
+def find_model_files(folders: Sequence[Path], visited: set[str] | None = None) -> list[Path]:
     """Find every file below `folders` that may be a model.
 
     Links are followed, each real folder is read once, and a file that is reached twice under one name is listed once.
     Names that begin with a dot are left out, with all that is below them. A folder that is missing or can't be read
     holds nothing.
 
+    Args:
+        folders: Where to look.
+        visited: The real paths of all folders that were looked into, or were not there, are put into it.
+
     Returns:
         Absolute paths in a stable order; for an ncnn pair its `.param` file.
     """
-    seen_folders: set[str] = set()
+    seen_folders: set[str] = set() if visited is None else visited
     seen_files: set[tuple[str, str]] = set()
     files: list[Path] = []
     for folder in folders:
@@ -58,6 +62,14 @@ def file_fingerprint(path: Path) -> Fingerprint | None:
             weights = path.with_suffix(suffix).stat()
             return (*fingerprint, weights.st_size, weights.st_mtime_ns)
     return fingerprint
+
+
+def folder_time(folder: str | Path) -> int | None:
+    """Get when a file was last added to or removed from a folder, in nanoseconds; None if it is not there."""
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return None
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, bool]]:

@@ -165,7 +165,7 @@ def _count_by_name(passes: tuple[NetworkPass, ...]) -> Iterator[str]:
     facts = {network_pass.entry.name: network_pass.facts for network_pass in passes}
     for name, count in counts.items():
         times = f", {count} passes" if count > 1 else ""
-        yield f"{name} ({facts[name].architecture} x{facts[name].scale}{times})"
+        yield f"{name} ({facts[name].architecture_name} {facts[name].scale}x{times})"
 
 
 def makes_alpha(picture: Picture, settings: UpscaleSettings) -> bool:

@@ -267,7 +267,7 @@ def test_a_long_run_is_announced_with_its_length(model: Path, here: Path) -> Non
     plan = plan_first(picture, 0.5, UpscaleSettings(model="2x-tiny"), models, DEFAULT_LIMIT)
     assert plan is not None
     assert announcement(plan, 0.5, models) == [
-        "100x90 -> 200x180: 2x-Tiny (Compact x2), 1 tile",
+        "100x90 -> 200x180: 2x-Tiny (RealESRGAN Compact 2x), 1 tile",
         "This will take about 3 min 0 s on cpu",
     ]
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from lib_upscale.errors import UnusableModelError
+from lib_upscale.errors import UnknownModelError, UnusableModelError, UpscalePlusError
+from lib_upscale.models.identification import identifier
 from lib_upscale.models.runtime import model_cache
 from lib_upscale.webui.extras.plan_summary import plan_summary
-from lib_upscale.webui.host.patching import replaced
-from lib_upscale.webui.upscalers import engine
+from lib_upscale.webui.hires_fix import axes as hires_fix_axes
+from lib_upscale.webui.host import console, environment, jobs
+from lib_upscale.webui.host.patching import option_set, replaced
+from lib_upscale.webui.sd_upscale import axes as sd_upscale_axes
+from lib_upscale.webui.ui import xyz_axes
+from lib_upscale.webui.upscalers import engine, model_list, registry
+from lib_upscale.webui.upscalers.plan_worker import PlanWorker
 from tests.webui.models import NEAREST
 
 
@@ -26,6 +35,7 @@ def check_a_plan_does_not_wait_for_a_large_model_and_never_loads_it_twice(_: Pat
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
     with (
         replaced(model_cache, "load_network", load_network),
+        replaced(engine.engine, "_worker", PlanWorker(engine.engine._load_for, jobs.is_busy)),
         replaced(engine.engine, "_model_cache", model_cache.ModelCache("cpu")),
     ):
         start = time.monotonic()
@@ -54,8 +64,94 @@ def check_a_line_about_a_model_that_fails_says_so_and_asks_no_more(_: Path) -> N
     values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
     with (
         replaced(model_cache, "load_network", load_network),
+        replaced(engine.engine, "_worker", PlanWorker(engine.engine._load_for, jobs.is_busy)),
         replaced(engine.engine, "_model_cache", model_cache.ModelCache("cpu")),
     ):
-        line = plan_summary((50, 40), {}, values)
-    assert "download it again" in line
+        while "data-again" in (line := plan_summary((50, 40), {}, values)):
+            pass
+    assert "download it again" in line, line
     assert "data-again" not in line
+
+
+def check_the_page_does_not_wait_for_new_model_files(_: Path) -> None:
+    goes_on, done, said, original = threading.Event(), threading.Event(), [], identifier.identify
+
+    def identify(path: Path) -> Any:
+        goes_on.wait(60)
+        return original(path)
+
+    models = model_list.ModelList()
+    new = environment.models_path() / "ESRGAN" / "2x_Brand_new.pth"
+    shutil.copy(environment.models_path() / "ESRGAN" / f"{NEAREST}.pth", new)
+    try:
+        with (
+            replaced(identifier, "identify", identify),
+            replaced(model_list, "_PATIENCE", 0.2),
+            replaced(console, "say", said.append),
+        ):
+            models.start(done.set)
+            assert models.is_starting
+            listed = {entry.name for entry in models.upscalers()}
+            assert NEAREST in listed
+            assert new.stem not in listed
+            assert any("meanwhile" in line for line in said)
+            goes_on.set()
+            assert done.wait(60)
+        assert not models.is_starting
+        assert new.stem in {entry.name for entry in models.upscalers()}
+    finally:
+        new.unlink()
+
+
+def check_a_folder_that_does_not_exist_is_said(data: Path) -> None:
+    with option_set("upscale_plus_folders", str(data / "nowhere")):
+        registry.refresh()
+        values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
+        assert f"{data / 'nowhere'} does not exist" in plan_summary((50, 40), {}, values, as_html=False)
+    registry.refresh()
+
+
+def check_an_upscaler_whose_file_is_gone_is_named_and_leaves_the_list(_: Path) -> None:
+    new = environment.models_path() / "ESRGAN" / "2x_Passing.pth"
+    shutil.copy(environment.models_path() / "ESRGAN" / f"{NEAREST}.pth", new)
+    registry.refresh()
+    assert "2x_Passing" in registry.names()
+    new.unlink()
+    said = ""
+    try:
+        registry.check("2x_Passing")
+    except UnknownModelError as error:
+        said = str(error)
+    assert said.startswith("There is no model called '2x_Passing'"), said
+    assert "choose another upscaler" in said, said
+    registry.refresh()
+    assert "2x_Passing" not in registry.names()
+
+
+def check_values_of_axes_are_checked_before_the_plot(_: Path) -> None:
+    plot = SimpleNamespace(axis_options=[], AxisOptionImg2Img=_axis_option, AxisOptionTxt2Img=_axis_option)
+    bad = {"Tile": [64, 10], "Overlap": [-5], "Upscaler": ["detail_lora"], "Method": ["sideways"]}
+    with replaced(xyz_axes, "xyz_plot", lambda: plot):
+        for axes in (sd_upscale_axes.AXES, hires_fix_axes.AXES):
+            axes.add()
+    options = {option.label.partition("] ")[2]: option for option in plot.axis_options}
+    for label, values in bad.items():
+        if label not in options:
+            continue
+        try:
+            options[label].confirm(None, values)
+        except UpscalePlusError:
+            continue
+        raise AssertionError(f"{label}: {values} is let through")
+    options["Tile"].confirm(None, [64, 512])
+    options["Upscaler"].confirm(None, [NEAREST, "Lanczos"])
+
+
+def _axis_option(label: str, kind: type, apply: Any, **more: Any) -> SimpleNamespace:
+    return SimpleNamespace(label=label, type=kind, apply=apply, **more)
+
+
+def check_a_padding_that_has_no_effect_is_no_error(_: Path) -> None:
+    values = {"enabled": True, "model": NEAREST, "target_kind": "Width x height", "width": 100, "height": 100}
+    assert "100x80" in plan_summary((50, 40), {}, {**values, "fit": "contain", "padding": "red"})
+    assert "not a valid padding" in plan_summary((50, 40), {}, {**values, "fit": "pad", "padding": "red"})

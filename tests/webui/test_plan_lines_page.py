@@ -84,6 +84,29 @@ def test_an_emptied_number_and_a_dragged_slider_are_followed(page: Browser, tmp_
         assert f"100x50 -> {int(100 * scale + 0.5)}x{int(50 * scale + 0.5)}" in settled(page)
 
 
+def test_a_scale_beyond_the_slider_ends_as_the_field_and_the_line_say(page: Browser, tmp_path: Path) -> None:
+    put_picture(page, tmp_path, (100, 50))
+    for typed in ("100", "0"):
+        type_into(page, "upscale_plus_extras_scale", typed, 60)
+        line = settled(page)
+        scale = float(page.value("upscale_plus_extras_scale"))
+        assert f"100x50 -> {int(100 * scale + 0.5)}x{int(50 * scale + 0.5)}" in line
+
+
+def test_an_automatic_number_says_what_it_is_for_this_image(page: Browser, tmp_path: Path) -> None:
+    put_picture(page, tmp_path, (64, 50))
+    page.line("64x50 -> 128x100")
+    page.page.locator("#upscale_plus_extras_details .label-wrap").first.click()
+    field = "document.querySelector('#upscale_plus_extras_tile input, #upscale_plus_extras_tile textarea')"
+    page.page.wait_for_function(f"{field}.placeholder === 'automatic: 64'")
+    title = "document.querySelector('#upscale_plus_extras_tile').title"
+    assert page.page.evaluate(title).endswith("For this image: 64.")
+    page.number("upscale_plus_extras_tile", 48)
+    page.line("tiles")
+    page.page.wait_for_function(f"{field}.placeholder === 'automatic'")
+    assert "For this image" not in page.page.evaluate(title)
+
+
 @pytest.mark.usefixtures("checkpoint")
 def test_a_pasted_infotext_is_answered_once(tab: Img2Img) -> None:
     tab.line("120x96 -> 240x192")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from lib_upscale.errors import FileError, UnknownModelError
 from lib_upscale.models.catalog.identity_cache import IdentityCache
 from lib_upscale.models.identity import Identity, Kind
-from lib_upscale.models.model_files import file_fingerprint, find_model_files
+from lib_upscale.models.model_files import file_fingerprint, find_model_files, folder_time
 from lib_upscale.progress import SILENT, Progress, check
 
 __all__ = ["Catalog", "Entry", "unique_names"]
+
+_SAVED_EVERY = 10.0
+"""Seconds after which new identities are written while more are being found out."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,32 @@ class Catalog:
         self._cache_file = cache
         self._with_bundled = bundled
         self._lock = threading.RLock()
+        self._refreshing = threading.RLock()
+        """Held for as long as the folders are read and new files identified, which others need not wait for."""
         self._cache: IdentityCache | None = None
         self._entries: tuple[Entry, ...] | None = None
+        self._folder_times: dict[str, int | None] = {}
 
     def entries(self) -> tuple[Entry, ...]:
-        """List every file, usable or not, by name. The folders are read at the first call."""
+        """List every file, usable or not, by name. The folders are read at the first call.
+
+        While another thread reads them for the first time, these are the files that are known already.
+        """
         with self._lock:
-            return self.refresh() if self._entries is None else self._entries
+            known = self._entries
+        if known is not None:
+            return known
+        with self._refreshing:
+            return self._refresh(SILENT) if self._entries is None else self._entries
+
+    @property
+    def known(self) -> tuple[Entry, ...]:
+        """What `entries` would list, as far as it is known now: nothing before the folders were read."""
+        return self._entries or ()
+
+    def seems_unchanged(self) -> bool:
+        """Whether no file was added to or removed from the folders since they were read; a file may have changed."""
+        return bool(self._folder_times) and all(folder_time(path) == at for path, at in self._folder_times.items())
 
     def upscalers(self) -> tuple[Entry, ...]:
         """List the entries that can enlarge or clean an image, by name."""
@@ -67,22 +89,38 @@ class Catalog:
         Raises:
             CancelledError: `progress` asked for it; the files identified until then are kept.
         """
+        with self._refreshing:
+            return self._refresh(progress)
+
+    def _refresh(self, progress: Progress) -> tuple[Entry, ...]:
+        defaults = _list_bundled() if self._with_bundled else {}
+        visited: set[str] = set()
+        files = [path for path in find_model_files(self.folders, visited) if path not in set(defaults.values())]
+        self._folder_times = {path: folder_time(path) for path in visited}
+        names = {**unique_names(files, taken=set(defaults)), **{path: name for name, path in defaults.items()}}
+        found = {path: identity for path in names if (identity := self._recall(path)) is not None}
+        self._publish(names, found, complete=len(found) == len(names))
+        unknown, saved = [path for path in names if path not in found], time.monotonic()
+        try:
+            for number, path in enumerate(unknown, start=1):
+                check(progress)
+                progress.report((number - 1) / len(unknown), f"Identifying {path.name} ({number} of {len(unknown)})")
+                found[path] = self._identify(path)
+                if time.monotonic() - saved > _SAVED_EVERY:
+                    self._save()
+                    saved = time.monotonic()
+            self._forget_removed(names)
+        finally:
+            self._save()  # also when interrupted: the next start continues with the files that are left
+        return self._publish(names, found, complete=True)
+
+    def _publish(self, names: dict[Path, str], found: dict[Path, Identity], *, complete: bool) -> tuple[Entry, ...]:
+        entries = [Entry(names[path], path, identity) for path, identity in found.items()]
+        ordered = tuple(sorted(entries, key=lambda entry: (entry.name.casefold(), entry.name)))
         with self._lock:
-            defaults = _list_bundled() if self._with_bundled else {}
-            files = [path for path in find_model_files(self.folders) if path not in set(defaults.values())]
-            cache = self._open_cache()
-            try:
-                names = {**unique_names(files, taken=set(defaults)), **{path: name for name, path in defaults.items()}}
-                entries: list[Entry] = []
-                for path, name in names.items():
-                    check(progress)
-                    report = partial(progress.report, len(entries) / len(names))
-                    entries.append(Entry(name, path, self._identify(path, report)))
-                self._forget_removed(cache, names)
-            finally:
-                cache.save()  # also when interrupted: the next start continues with the files that are left
-            self._entries = tuple(sorted(entries, key=lambda entry: (entry.name.casefold(), entry.name)))
-            return self._entries
+            if complete or self._entries is None:
+                self._entries = ordered
+        return ordered
 
     def find(self, name: str) -> Entry:
         """Find the usable model of that name, or in the file of that path.
@@ -122,9 +160,8 @@ class Catalog:
         known = next((entry for entry in self.entries() if entry.path == path), None)
         if known is not None and self._open_cache().get(path, file_fingerprint(path) or ()) is not None:
             return known
-        with self._lock:
-            entry = Entry(known.name if known else path.stem, path, self._identify(path))
-            self._open_cache().save()
+        entry = Entry(known.name if known else path.stem, path, self._identify(path))
+        self._save()
         return entry
 
     def _unknown(self, name: str) -> UnknownModelError:
@@ -134,16 +171,19 @@ class Catalog:
         where = ", ".join(str(folder) for folder in self.folders) or "no folder"
         return UnknownModelError(name, (), f"no upscaler was found in {where}")
 
-    def _identify(self, path: Path, report: Callable[[str], None] = lambda text: None) -> Identity:
-        """Take it from the cache, else from the file; whatever goes wrong with one file is that file's problem."""
+    def _recall(self, path: Path) -> Identity | None:
+        """What the cache has of a file, or that it is gone; None where it must be identified."""
         fingerprint = file_fingerprint(path)
         if fingerprint is None:
             return _unreadable(path, "is missing or can't be read")
-        cache = self._open_cache()
-        known = cache.get(path, fingerprint)
+        with self._lock:
+            return self._open_cache().get(path, fingerprint)
+
+    def _identify(self, path: Path) -> Identity:
+        """Take it from the cache, else from the file; whatever goes wrong with one file is that file's problem."""
+        known, fingerprint = self._recall(path), file_fingerprint(path)
         if known is not None:
             return known
-        report(f"Identifying {path.name}")
         # Imported here and not above: it imports torch, which a listing of known files does without.
         from lib_upscale.models.identification.identifier import identify
 
@@ -153,8 +193,14 @@ class Catalog:
             return _unreadable(path, error.problem.removeprefix(f"{error.path.name} "))
         except Exception as error:  # a flaw in reading one file must not hide all the others
             return _unreadable(path, f"could not be identified ({type(error).__name__}: {error})")
-        cache.put(path, fingerprint, identity)
+        if fingerprint is not None:
+            with self._lock:
+                self._open_cache().put(path, fingerprint, identity)
         return identity
+
+    def _save(self) -> None:
+        with self._lock:
+            self._open_cache().save()
 
     def _open_cache(self) -> IdentityCache:
         with self._lock:
@@ -162,10 +208,11 @@ class Catalog:
                 self._cache = IdentityCache(self._cache_file)
             return self._cache
 
-    def _forget_removed(self, cache: IdentityCache, present: Iterable[Path]) -> None:
+    def _forget_removed(self, present: Iterable[Path]) -> None:
         here = {str(path) for path in present}
         below = tuple(os.path.join(os.path.abspath(folder), "") for folder in self.folders)  # noqa: PTH100, PTH118
-        cache.forget(lambda path: path in here or not path.startswith(below))
+        with self._lock:
+            self._open_cache().forget(lambda path: path in here or not path.startswith(below))
 
 
 def _list_bundled() -> dict[str, Path]:

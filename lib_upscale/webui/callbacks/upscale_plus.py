@@ -51,7 +51,7 @@ class UpscalePlusCallbacks:
     def before_ui(self) -> None:
         """Publish the upscalers: the host has its list of them and begins to build the page."""
         batch.install()
-        model_list.refresh()
+        model_list.start(registry.publish)
         registry.publish()
 
     def build_accordion(self, script: object) -> dict[str, Component]:

@@ -120,6 +120,14 @@ class Accordion:
 
         def refresh(*chosen: object) -> list[object]:
             registry.refresh()
+            return lists(chosen)
+
+        def refresh_if_changed(*chosen: object) -> list[object]:
+            # A page that is opened should not look through network shares: the button does.
+            registry.refresh(only_if_changed=True)
+            return lists(chosen)
+
+        def lists(chosen: Sequence[object]) -> list[object]:
             own = upscale_controls.refresh_lists(model_list.upscalers(), chosen)
             return [*own, *(gr.update(choices=other.choices()) for other in other_lists)]
 
@@ -129,8 +137,9 @@ class Accordion:
             "show_progress": False,
         }
         # A file that came meanwhile is there when somebody opens the accordion or the page, and at the button.
-        for when in (self._controls.refresh.click, self.inputs["enabled"].change, page.on_page_load):
-            when(refresh, **event).then(None, **follower.script)
+        events = [when(refresh, **event) for when in (self._controls.refresh.click, self.inputs["enabled"].change)]
+        for answered in (*events, page.on_page_load(refresh_if_changed, **event)):
+            answered.then(None, **follower.script)
 
 
 def _size_of(image: object) -> tuple[int, int] | None:

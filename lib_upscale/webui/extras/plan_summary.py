@@ -57,6 +57,8 @@ def _summarize(
     is_batch: bool,
 ) -> Line:
     count = len(model_list.upscalers())
+    if not count and model_list.is_starting:
+        return Line("New model files are being identified, which takes a while once.", unfinished=True)
     if not count:
         folder = environment.models_path() / "ESRGAN"
         return Line(f"No upscaler model was found. Put one into {folder} and press the button above.", good=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from lib_upscale.errors import SettingsError
+from lib_upscale.image.target import Fit
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.settings.fields import Group, Kind, Option, options
 from lib_upscale.settings.target import TargetKind
@@ -152,6 +153,8 @@ def settings_of(values: Mapping[str, object]) -> UpscaleSettings:
             raise SettingsError("No upscaler is chosen", f"choose one in the list '{label}'")
     kind = TargetKind(values.get("target_kind") or TargetKind.OWN)
     filled = {name: value for name, value in target_values(UpscaleSettings, values, kind).items() if value != ""}
+    if filled.get("fit") != Fit.PAD.value:
+        filled.pop("padding", None)  # of no effect, whatever was written there
     return UpscaleSettings.from_dict(read_controls(UpscaleSettings, filled, name_of))
 
 

@@ -130,6 +130,7 @@ class Engine:
 
     def forget(self) -> None:
         """Release the models and forget how they are kept, as after a change of the settings that say so."""
+        self._worker.forget()
         with self._lock:
             self._cancel_timer()
             self._release()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lib_upscale.errors import ModelFileError, UnknownModelError
 from lib_upscale.models.catalog.catalog import Catalog, Entry
-from lib_upscale.models.model_files import file_fingerprint
+from lib_upscale.models.model_files import file_fingerprint, folder_time
+from lib_upscale.progress import Callback
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.webui.host import console, environment
 from lib_upscale.webui.host.upscalers import scaler_folders
@@ -19,7 +22,24 @@ _FAMILIES = ("ESRGAN", "RealESRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "GFPGAN",
 """Folders below `models` where people keep upscalers, whether or not this host lists any from there."""
 _NOT_UPSCALERS = frozenset({"codeformer_models_path", "ldsr_models_path", "clip_models_path"})
 """Arguments of the command line that name folders of other models."""
+_PATIENCE = 10.0
+"""Seconds that the start of the WebUI waits for new files to be identified."""
+_SAID_EVERY = 3.0
+"""Seconds between two lines in the console."""
 _LOOSE_ENDINGS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
+
+
+class _ConsoleReport:
+    """Says in the console how far a long reading of the folders is, now and then."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def report(self, _: float, text: str) -> None:
+        """Take note of what is being done."""
+        if time.monotonic() - self._said > _SAID_EVERY:
+            self._said = time.monotonic()
+            console.say(text)
 
 
 class ModelList:
@@ -33,21 +53,62 @@ class ModelList:
         self._loose_problems: tuple[str, ...] = ()
         self._missing: list[str] = []
         """What was said in the console of folders that do not exist."""
+        self._start: threading.Thread | None = None
+        self._root_time: int | None = None
+        """When a file was last added to or removed from `models` itself, in nanoseconds."""
 
     @property
     def catalog(self) -> Catalog:
         """The files in the folders that are set now."""
         with self._lock:
             folders = _model_folders()
-            if self._catalog is None or self._catalog.folders != folders:
+            is_new = self._catalog is None or self._catalog.folders != folders
+            if is_new:
                 self._catalog = Catalog(folders, cache=environment.cache_path() / "identities.json")
-                self._read_loose_files(self._catalog)
-            return self._catalog
+            catalog = self._catalog
+        assert catalog is not None
+        if is_new and not self.is_starting:
+            self._read_loose_files(catalog)
+        return catalog
 
-    def refresh(self) -> None:
-        """Read the folders again."""
+    @property
+    def is_starting(self) -> bool:
+        """Whether new files are still being identified for the first time: the list is not complete."""
+        return self._start is not None and self._start.is_alive()
+
+    def start(self, then: Callable[[], None]) -> None:
+        """Read the folders for the first time. New files that take longer are identified in the background.
+
+        Args:
+            then: Called when that has come to its end.
+        """
+
+        def read() -> None:
+            try:
+                self.refresh()
+                # Not after "Reload UI", which has begun anew.
+                if late.is_set() and self._start is threading.current_thread():
+                    self._start = None
+                    then()
+            except Exception:
+                console.report("the model files could not be read")
+
+        late = threading.Event()
+        self._start = threading.Thread(target=read, daemon=True)
+        self._start.start()
+        self._start.join(_PATIENCE)
+        if self._start.is_alive():
+            late.set()
+            console.say("the page opens meanwhile, the lists are filled when all model files are identified")
+
+    def refresh(self, *, only_if_changed: bool = False) -> None:
+        """Read the folders again; with `only_if_changed` only if a file was added or removed, which is quickly seen."""
         catalog = self.catalog
-        catalog.refresh()
+        root_time = folder_time(environment.models_path())
+        if only_if_changed and catalog.seems_unchanged() and root_time == self._root_time:
+            return
+        self._root_time = root_time
+        catalog.refresh(Callback(_ConsoleReport().report))
         self._read_loose_files(catalog)
         missing = _missing_folders()
         for problem in missing:
@@ -58,11 +119,11 @@ class ModelList:
     def forget(self) -> None:
         """Read everything anew when it is next asked for."""
         with self._lock:
-            self._catalog = None
+            self._catalog = self._start = None
 
     def entries(self) -> tuple[Entry, ...]:
         """Return every file that may be a model, usable or not."""
-        return (*self.catalog.entries(), *self._loose)
+        return (*self._listed(), *self._loose)
 
     def upscalers(self) -> tuple[Entry, ...]:
         """Return what can enlarge or clean an image, by name."""
@@ -72,7 +133,7 @@ class ModelList:
         """Return what is wrong, and what to do, with each file among the upscalers that is not one, and each folder."""
         from lib_upscale.models.identification.identifier import problem_of
 
-        unusable = [entry for entry in self.catalog.entries() if not entry.identity.usable]
+        unusable = [entry for entry in self._listed() if not entry.identity.usable]
         # Models that restore faces belong in models/GFPGAN.
         misplaced = [entry for entry in unusable if "GFPGAN" not in entry.path.parts]
         problems = (str(problem_of(entry.identity)) for entry in misplaced)
@@ -104,6 +165,9 @@ class ModelList:
         """Name models that the catalog lacks by their paths, by which it finds them."""
         paths = {entry.name: str(entry.path) for entry in self._loose}
         return settings.with_models(lambda name: paths.get(name, name)) if paths else settings
+
+    def _listed(self) -> tuple[Entry, ...]:
+        return self.catalog.known if self.is_starting else self.catalog.entries()
 
     def _read_loose_files(self, catalog: Catalog) -> None:
         taken = {entry.name for entry in catalog.entries()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lib_upscale.errors import CancelledError
+from lib_upscale.models.model_files import Fingerprint, file_fingerprint
 from lib_upscale.progress import Callback, Progress
 from lib_upscale.upscaling.plan import UpscalePlan
 
@@ -28,6 +30,13 @@ class PlanWorker:
         self._lock = threading.Lock()
         self._job: _Job | None = None
 
+    def forget(self) -> None:
+        """End the work, and know no result of it any more."""
+        with self._lock:
+            if self._job is not None:
+                self._job.stopped.set()
+            self._job = None
+
     def ask(self, plan: UpscalePlan, patience: float) -> UpscalePlan | None:
         """Return the plan completed; None where that takes longer. It goes on, and the same question finds it later.
 
@@ -39,10 +48,11 @@ class PlanWorker:
             UpscalePlusError: What prevents it.
         """
         with self._lock:
-            if self._job is None or self._job.plan != plan:
+            files = {path: file_fingerprint(path) for path in plan.model_paths}
+            if self._job is None or (self._job.plan, self._job.files) != (plan, files):
                 if self._job is not None:
                     self._job.stopped.set()
-                self._job = _Job(plan)
+                self._job = _Job(plan, files)
                 threading.Thread(target=self._run, args=(self._job,), daemon=True).start()
             job = self._job
         if not job.done.wait(patience):
@@ -71,6 +81,8 @@ class _Job:
     """The work on one plan."""
 
     plan: UpscalePlan
+    files: Mapping[Path, Fingerprint | None]
+    """The models' files, as they were."""
     stopped: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     result: UpscalePlan | None = None

@@ -134,6 +134,7 @@ def publish() -> None:
     for place, entry in enumerate(listed):
         if settings_page.takes_over():
             listed[place] = _take_over(entry)
+            _correct_scale(listed[place])
         elif isinstance(entry.scaler, Scaler) and entry.scaler.original is not None:
             listed[place] = entry.scaler.original
     present = {key for entry in listed for key in _files_of(entry)}
@@ -145,9 +146,9 @@ def publish() -> None:
             listed.append(_make_entry(name, str(model.path), Scaler(name, model.path), model))
 
 
-def refresh() -> None:
-    """Read the folders again, add what is new and take out what is gone."""
-    model_list.refresh()
+def refresh(*, only_if_changed: bool = False) -> None:
+    """Read the folders again (see `ModelList.refresh`), add what is new and take out what is gone."""
+    model_list.refresh(only_if_changed=only_if_changed)
     publish()
 
 
@@ -222,6 +223,14 @@ def _take_over(entry: HostUpscalerEntry) -> HostUpscalerEntry:
     return _make_entry(entry.name, entry.data_path, scaler, model, scale=entry.scale)
 
 
+def _correct_scale(entry: HostUpscalerEntry) -> None:
+    """Give an entry of ours the scale of its model, which may not have been known when it was made."""
+    path = entry.scaler.path if isinstance(entry.scaler, Scaler) else None
+    model = _identify(path) if isinstance(path, Path) else None
+    if model is not None and model.identity.network is not None:
+        entry.scale = model.identity.network.scale
+
+
 def _make_entry(
     name: str, path: str | None, scaler: Scaler, model: Entry | None, scale: float = 4
 ) -> HostUpscalerEntry:
@@ -238,6 +247,8 @@ def _identify(path: Path | None) -> Entry | None:
     """What is known of a file; None if it can't upscale, which running it will say."""
     if path is None:
         return None
+    if model_list.is_starting:  # what is not known yet is identified in the background, and published then
+        return next((model for model in model_list.upscalers() if model.path == path), None)
     try:
         return model_list.catalog.find(str(path))
     except ModelFileError:

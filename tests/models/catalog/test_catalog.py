@@ -6,6 +6,8 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from lib_upscale.errors import CancelledError, NotAnUpscalerError, UnknownModelE
 from lib_upscale.models.catalog import identity_cache
 from lib_upscale.models.catalog.catalog import Catalog, unique_names
 from lib_upscale.models.catalog.identity_cache import IdentityCache
+from lib_upscale.models.identification import identifier
 from lib_upscale.models.identity import Identity, Kind, NetworkFacts, SizeRequirements, TilingSupport
 from lib_upscale.models.model_files import file_fingerprint, find_model_files
 from lib_upscale.progress import Callback
@@ -274,6 +277,42 @@ class TestLookingIntoFiles:
         with pytest.raises(UpscalePlusError, match=r"page\.pth"):
             Catalog([], bundled=False).find(str(file))
 
+    def test_what_is_known_is_listed_while_the_rest_is_identified(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "a.pth").write_bytes(b"")
+        Catalog([tmp_path], cache=tmp_path / "cache.json", bundled=False).refresh()
+        (tmp_path / "b.pth").write_bytes(b"")
+        goes_on, original = threading.Event(), identifier.identify
+
+        def identify(path: Path) -> Identity:
+            goes_on.wait(30)
+            return original(path)
+
+        monkeypatch.setattr(identifier, "identify", identify)
+        catalog = Catalog([tmp_path], cache=tmp_path / "cache.json", bundled=False)
+        thread = threading.Thread(target=catalog.refresh)
+        thread.start()
+        while not catalog.known:
+            time.sleep(0.01)
+        assert [entry.name for entry in catalog.entries()] == ["a"]
+        goes_on.set()
+        thread.join(30)
+        assert [entry.name for entry in catalog.entries()] == ["a", "b"]
+
+    def test_a_file_that_comes_or_goes_is_seen_by_its_folder_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "below").mkdir()
+        catalog = Catalog([tmp_path, tmp_path / "none"], bundled=False)
+        assert not catalog.seems_unchanged()
+        catalog.refresh()
+        assert catalog.seems_unchanged()
+        (tmp_path / "below" / "a.pth").write_bytes(b"")
+        assert not catalog.seems_unchanged()
+        catalog.refresh()
+        assert catalog.seems_unchanged()
+        (tmp_path / "none").mkdir()
+        assert not catalog.seems_unchanged()
+
     def test_being_interrupted_keeps_what_is_known(self, tmp_path: Path) -> None:
         for name in ("a.pth", "b.pth", "c.pth"):
             (tmp_path / name).write_bytes(b"")
@@ -282,6 +321,6 @@ class TestLookingIntoFiles:
         catalog = Catalog([tmp_path], cache=tmp_path / "cache.json", bundled=False)
         with pytest.raises(CancelledError):
             catalog.refresh(stop)
-        assert told == ["Identifying a.pth", "Identifying b.pth"]
+        assert told == ["Identifying a.pth (1 of 3)", "Identifying b.pth (2 of 3)"]
         catalog.refresh(Callback(lambda _, text: told.append(text)))
-        assert told[2:] == ["Identifying c.pth"]
+        assert told[2:] == ["Identifying c.pth (1 of 1)"]
