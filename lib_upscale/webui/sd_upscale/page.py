@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import RedrawPlan, likely_skipped, plan_redraw
@@ -15,7 +16,7 @@ from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.sd_upscale.ignored import ORIGINAL, ignored
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
-from lib_upscale.webui.sd_upscale.source import TABS, Source, describe_image, source_in
+from lib_upscale.webui.sd_upscale.source import MOST_KEPT, TABS, Source, describe_image, source_in
 from lib_upscale.webui.sd_upscale.timings import seconds_per_megapixel
 from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "parse_request", "plan_summary", "target_of"]
 
 _ID = "upscale_plus_redraw"
-_FORECAST_LIMIT = 16_000_000
-"""Pixels of the result up to which flat tiles are looked for while the person waits for the line."""
 
 
 _TEST_TIP = "Redraws one tile only and shows it at full size, to try strength and prompt before a long run."
@@ -193,9 +192,9 @@ def _ignored(source: Source, host_values: Mapping[str, Any]) -> list[str]:
 
 def _forecast(source: Source, plan: RedrawPlan) -> int | None:
     """How many tiles are going to be skipped, if that is known fast enough for a line of text."""
-    if plan.settings.skip_flat <= 0 or source.brightness is None or plan.output.pixels > _FORECAST_LIMIT:
+    if plan.settings.skip_flat <= 0 or source.gray is None or plan.output.pixels > MOST_KEPT:
         return None
-    return likely_skipped(source.brightness, plan)
+    return likely_skipped(source.gray.astype(np.float32) / np.float32(255), plan)
 
 
 def _show_rows(chosen: str | None) -> list[object]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from lib_upscale.redrawing.tiles import Plane
 from lib_upscale.webui.ui.open_tab import OpenTab
 
-__all__ = ["IMAGE_IDS", "TABS", "Source", "describe_image", "source_in"]
+__all__ = ["IMAGE_IDS", "MOST_KEPT", "TABS", "Source", "describe_image", "source_in"]
 
 IMAGE_IDS = ("img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img2img_batch_input_dir")
 """Ids of the host's components that hold an image, or the folder of many, in the tabs after the first."""
@@ -18,13 +18,17 @@ TABS = "mode_img2img"
 """Id of the tabs of img2img."""
 
 
+MOST_KEPT = 16_000_000
+"""Pixels: up to a result of so many, flat tiles are looked for while the person waits for the line."""
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """The image that is going to be enlarged."""
 
     size: tuple[int, int] | None = None
-    brightness: Plane | None = None
-    """(height, width), 0 to 1, where its pixels are known."""
+    gray: NDArray[np.uint8] | None = None
+    """(height, width), where its pixels are known and few enough: each session of a page keeps them, 8 bits of each."""
     masked: bool = False
     """Whether only a part of it is going to be redrawn."""
     batch: bool = False
@@ -35,7 +39,7 @@ def describe_image(image: object) -> Source:
     """Describe the image in the first tab, as gradio gives it."""
     if not isinstance(image, Image.Image):
         return Source()
-    return Source(image.size, np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255))
+    return Source(image.size, np.asarray(image.convert("L")) if image.width * image.height <= MOST_KEPT else None)
 
 
 def source_in(open_tab: OpenTab | None, first: Source) -> Source:
