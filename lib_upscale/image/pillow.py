@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from lib_upscale.image.metadata import COMMENT, XMP_PREFIX, Metadata
+from lib_upscale.image.metadata import COMMENT, XMP_PREFIX, Metadata, reset_orientation, strip_exif_prefix
 
 __all__ = ["Pixels", "extract_metadata", "extract_pixels", "float_levels"]
 
 Pixels = NDArray[Any]
 
-_NO_TEXT = frozenset(("XML:com.adobe.xmp", "compression", "xmp", "exif", "icc_profile"))
+_NO_TEXT = frozenset(("XML:com.adobe.xmp", "compression", "xmp", "exif", "icc_profile", "icc_profile_type"))
 """Keys of `Image.info` whose value may be a str without being a text of the picture."""
 
 _COMMENTED = ("JPEG", "MPO", "GIF")
@@ -52,7 +52,7 @@ def extract_pixels(image: Image.Image) -> tuple[Pixels, Pixels | None, bool]:
 
 
 def extract_metadata(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
-    """Extract what Pillow found beside the pixels. The EXIF orientation is left as it is in the file."""
+    """Extract what Pillow found beside the pixels. The EXIF orientation is left as it is in the file, if it holds."""
     info = image.info
     exif = info.get("exif")
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or _xmp_in_jpeg(image)
@@ -60,13 +60,15 @@ def extract_metadata(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
     if image.format in _COMMENTED and (comment := _comment(info.get("comment"))):
         text = {COMMENT: comment}
     dpi = info.get("dpi")
-    return Metadata(
+    metadata = Metadata(
         icc=info.get("icc_profile") or None if icc_holds else None,
         exif=bytes(exif) if isinstance(exif, bytes) and exif else None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
         text=text,
         dpi=(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 and min(dpi) > 0 else None,
     )
+    # JPEG XL says in the image itself how it lies, which its decoder applies; what EXIF says is to be ignored.
+    return reset_orientation(strip_exif_prefix(metadata)) if image.format == "JXL" else metadata
 
 
 def _comment(comment: object) -> str:

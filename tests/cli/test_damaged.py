@@ -16,8 +16,6 @@ from PIL import Image, features
 from lib_upscale.cli import process_file
 from tests.cli.program import photo, run
 
-_COUNT = 200
-
 
 @pytest.fixture
 def options(model: Path, tmp_path: Path) -> tuple[str | Path, ...]:
@@ -60,6 +58,9 @@ def sound_files() -> dict[str, bytes]:
         "3.tif": tiff(deep.astype(np.float32) / 65535, photometric="rgb"),
         "1.bmp": saved(rgb, "BMP"),
         "1.ppm": saved(rgb, "PPM"),
+        "2.ppm": b"P6 12 9 4095 " + deep.astype(">u2").tobytes(),
+        "1.pam": b"P7\nWIDTH 12\nHEIGHT 9\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + rgb.tobytes(),
+        "3.jpg": saved(rgb, "MPO", save_all=True, append_images=[rgb]),
         "1.tga": saved(rgb, "TGA", compression="tga_rle"),
         "1.dds": saved(rgb, "DDS"),
     }
@@ -89,18 +90,21 @@ def mutate(content: bytes, dice: random.Random) -> bytes:
     return bytes(body)
 
 
-def test_mutated_files_of_every_kind_are_all_accounted_for(tmp_path: Path, options: tuple[str | Path, ...]) -> None:
-    dice, files, folder = random.Random(1), sound_files(), tmp_path / "in"
+@pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.slow)])
+def test_mutated_files_of_every_kind_are_all_accounted_for(
+    tmp_path: Path, options: tuple[str | Path, ...], count: int
+) -> None:
+    dice, files, folder = random.Random(count), sound_files(), tmp_path / "in"
     folder.mkdir()
-    for number in range(_COUNT):
+    for number in range(count):
         name = sorted(files)[number % len(files)]
         (folder / f"{number:04}-{name}").write_bytes(mutate(files[name], dice))
     for name, content in files.items():
         (folder / f"sound-{name.replace('.', '-')}.{name[2:]}").write_bytes(content)
     result = run("upscale", folder, *options, "--limit-megapixels", "0.01")
     table = [line.split()[:2] for line in result.stdout.splitlines()[:3]]
-    done, skipped, failed = (int(count) for _, count in table)
-    assert (done + failed, skipped) == (_COUNT + len(files), 0), result.stderr
+    done, skipped, failed = (int(number) for _, number in table)
+    assert (done + failed, skipped) == (count + len(files), 0), result.stderr
     results = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     assert len(results) == done >= len(files)
     assert result.stdout.count(str(folder)) == failed, "every one that failed is named"

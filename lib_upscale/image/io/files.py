@@ -85,6 +85,8 @@ def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
             count = int(getattr(image, "n_frames", 1))
         if count > 1 and image.format not in ANIMATED:
             note(path, f"holds {count} images, of which the first is read")
+        if image.format == "HEIF" and (bits := int(image.info.get("bit_depth", 8))) > 8:
+            note(path, f"has {bits} bits a channel, of which 8 are read")
         if image.format == "JPEG" and lacks_end(stream):
             say_missing_end(path)
         return picture

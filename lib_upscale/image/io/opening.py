@@ -177,7 +177,10 @@ def load(image: Image.Image, frame: int = 0) -> None:
     most = Image.MAX_IMAGE_PIXELS
     with _without_hosts_limit() if most is not None and image.width * image.height > most else nullcontext():
         if frame:
+            size = image.size
             image.seek(frame)
+            if image.size != size:  # Pillow grows the image for a GIF's frame that lies outside
+                raise OSError("a frame is larger than the image")
         image.load()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,3 +227,10 @@ def test_an_animation_that_lies_on_its_side_is_turned(suffix, tmp_path):
     source = read_frames(tmp_path / f"a{suffix}")
     assert source.size == Size(8, 12)
     assert [frame.picture.size for frame in source.frames()] == [Size(8, 12)] * 2
+
+
+def test_a_frame_larger_than_the_image_is_damage():
+    """Found by mutating files: a frame of 257 pixels in an image of 12."""
+    animation = read_frames(Path(__file__).parent / "files/gif-with-larger-frame.gif")
+    with pytest.raises(PictureError, match="larger than the image"):
+        list(animation.frames())
