@@ -47,7 +47,7 @@ globalThis.upscalePlus = (() => {
         const chosen = said ? JSON.parse(said.dataset.automatic) : {};
         for (const field of document.querySelectorAll(`[id^="${name}_"] [placeholder^="automatic"]`)) {
             const control = field.closest(`[id^="${name}_"]`), value = chosen[control.id.slice(name.length + 1)];
-            control.dataset.tip = control.dataset.tip || control.title;
+            if (!("tip" in control.dataset)) control.dataset.tip = control.title;
             field.placeholder = value ? `automatic: ${value}` : "automatic";
             control.title = control.dataset.tip + (value ? ` For this image: ${value}.` : "");
         }
