@@ -71,8 +71,11 @@ class Recorder:
         self.webui = webui
         titles = [entry["title"] for entry in webui.call("/sdapi/v1/sd-models")[1]]
         self._checkpoints = {Path(title.partition(" ")[0]).stem: title for title in titles}
-        models = webui.call("/controlnet/model_list")[1]
-        self._models = {name.partition(" ")[0]: name for name in models.get("model_list", ())}
+        models = webui.call("/controlnet/model_list")[1]["model_list"]
+        self._models = {name.partition(" ")[0]: name for name in models}
+        modules = webui.call("/controlnet/module_list")[1]["module_list"]
+        self._none = next(name for name in modules if name.lower() == "none")
+        """What the host calls the preprocessor that does nothing."""
         self.checkpoint = "narrow"
 
     def unit(self, **values: Any) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class Recorder:
         if name not in (*self._models, "None"):
             pytest.skip(f"no {name} in models/ControlNet of SD_WEBUI_DATA")
         given = {key: as_base64(value) if isinstance(value, Image.Image) else value for key, value in values.items()}
-        return {"module": "none", "model": self._models.get(name, "None"), "enabled": True, **given}
+        return {"module": self._none, "model": self._models.get(name, "None"), "enabled": True, **given}
 
     def img2img(self, image: Image.Image, *units: Any, **values: Any) -> list[Array]:
         """The host's own img2img, of the image's size."""
