@@ -12,7 +12,7 @@ from lib_upscale.cli.app import printable, say
 from lib_upscale.cli.batch import Interrupt, Outcome, Result
 from lib_upscale.cli.inputs import FileJob
 from lib_upscale.image.io.notes import LOGGER, NOTE
-from lib_upscale.progress import Callback, duration
+from lib_upscale.progress import Callback, Clock, duration
 
 __all__ = ["Bar", "Notes", "model_progress", "table"]
 
@@ -47,9 +47,9 @@ class Bar:
         with tqdm.external_write_mode():
             say(text)
 
-    def progress(self) -> Callback:
-        """The progress of the current file."""
-        return Callback(self._show, lambda: self._interrupt.asked)
+    def progress(self) -> Clock:
+        """The progress of the current file; it moves by the clock, too, inside `with`."""
+        return Clock(self._show, lambda: self._interrupt.asked)
 
     def close(self) -> None:
         """Take the bar off the terminal."""

@@ -34,7 +34,7 @@ from lib_upscale.image.io import (
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.catalog.bundled import DEFAULT_MODEL
 from lib_upscale.models.library import Models
-from lib_upscale.progress import Progress, Span, duration
+from lib_upscale.progress import Progress, Span
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.upscaling.plan import UpscalePlan, plan_upscale
 from lib_upscale.upscaling.run import upscale
@@ -79,12 +79,12 @@ class FileSteps:
         plan = self._plan(job, loaded.size)
         self._check_output(job, loaded, plan.output)
         self.manifest.begin(job, _least_bytes(job, plan.output))
-        progress = self.bar.progress()
-        if isinstance(loaded, Animation):
-            frames = self._upscale_frames(loaded, plan, progress)
-            write_animation(frames, job.output, plays=loaded.plays, **self.writing)
-            return lambda: self.manifest.finish(job)
-        result = upscale(loaded, plan, self.models, progress).picture
+        with self.bar.progress() as progress:
+            if isinstance(loaded, Animation):
+                frames = self._upscale_frames(loaded, plan, progress)
+                write_animation(frames, job.output, plays=loaded.plays, **self.writing)
+                return lambda: self.manifest.finish(job)
+            result = upscale(loaded, plan, self.models, progress).picture
 
         def write() -> None:
             write_picture(result, job.output, **self.writing)
@@ -98,8 +98,9 @@ class FileSteps:
         for plan in plans.values():
             check_writable(job.output, plan.output)
         self.manifest.begin(job, sum(_least_bytes(job, plans[size].output) for size in pages.sizes))
-        results = self._upscale_pages(pages, plans)
-        write_pages(results, job.output, [plans[size].output for size in pages.sizes])
+        with self.bar.progress() as progress:
+            results = self._upscale_pages(pages, plans, progress)
+            write_pages(results, job.output, [plans[size].output for size in pages.sizes])
         return lambda: self.manifest.finish(job)
 
     def _plan(self, job: FileJob, size: Size) -> UpscalePlan:
@@ -122,16 +123,17 @@ class FileSteps:
 
     def _upscale_frames(self, animation: Animation, plan: UpscalePlan, progress: Progress) -> Iterator[Frame]:
         for number, frame in enumerate(animation.frames()):
-            part = Span(progress, number / animation.count, (number + 1) / animation.count)
+            name = f"frame {number + 1} of {animation.count}"
+            part = Span(progress, number / animation.count, (number + 1) / animation.count, name)
             result = upscale(frame.picture, plan, self.models, part)
             plan = result.plan
             yield Frame(result.picture, frame.duration)
 
-    def _upscale_pages(self, pages: Pages, plans: dict[Size, UpscalePlan]) -> Iterator[Picture]:
-        progress, done, total = self.bar.progress(), 0, sum(size.pixels for size in pages.sizes)
-        for picture in pages.pictures():
+    def _upscale_pages(self, pages: Pages, plans: dict[Size, UpscalePlan], progress: Progress) -> Iterator[Picture]:
+        done, total = 0, sum(size.pixels for size in pages.sizes)
+        for number, picture in enumerate(pages.pictures(), 1):
             end = done + picture.size.pixels
-            part = Span(progress, done / total, end / total)
+            part = Span(progress, done / total, end / total, f"page {number} of {len(pages.sizes)}")
             result = upscale(picture, plans[picture.size], self.models, part)
             plans[picture.size], done = result.plan, end
             yield result.picture
@@ -195,10 +197,10 @@ def announcement(plan: UpscalePlan, share: float, models: Models) -> list[str]:
         models: What the plan was made with.
     """
     lines = [plan.describe()]
-    seconds = None if plan.seconds is None else plan.seconds / share
+    seconds = None if plan.seconds is None else plan.seconds * (1 / share)
     slow_default = not plan.settings.model and models.cache.device.type == "cpu"
-    if seconds is not None and (slow_default or seconds >= _LONG):
-        lines.append(f"This will take about {duration(seconds)} on {models.cache.device.type}")
+    if seconds is not None and (slow_default or seconds.middle >= _LONG):
+        lines.append(f"This will take {seconds.describe()} on {models.cache.device.type}")
     if slow_default:
         lines.append(f'{DEFAULT_MODEL} is slow on a CPU: --model "{_FAST_MODEL}" is about 30 times faster')
     return lines

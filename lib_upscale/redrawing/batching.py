@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,8 +22,14 @@ class BatchedPainter:
         self._painter, self._progress = painter, progress
         self._batch_size = batch_size
 
-    def paint(self, jobs: Sequence[TileJob]) -> Iterator[tuple[TileJob, Pixels]]:
+    def paint(
+        self, jobs: Sequence[TileJob], on_begin: Callable[[Sequence[TileJob]], None]
+    ) -> Iterator[tuple[TileJob, Pixels]]:
         """Yield each job with its pixels, as soon as its batch is done.
+
+        Args:
+            jobs: The tiles.
+            on_begin: Called with each batch before it is painted.
 
         Raises:
             CancelledError: The person asked to stop; between batches.
@@ -33,6 +39,7 @@ class BatchedPainter:
         while pending:
             check(self._progress)
             batch = next(batches(pending, self._batch_size, self._painter.batch_key))
+            on_begin(batch)
             try:
                 painted = self._painter.paint(batch)
             except OutOfMemoryError:

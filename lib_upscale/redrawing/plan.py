@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Layout, layout
-from lib_upscale.progress import duration
 from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
 from lib_upscale.redrawing.tiles.filters import Plane, resize
@@ -90,16 +89,12 @@ class RedrawPlan:
         """Pixels that the UNet sees for each pixel of the result: the cost, where 1 is a redraw in one piece."""
         return self.unet_pixels / self.passes[-1].size.pixels
 
-    def seconds(self, per_megapixel: float) -> float:
-        """Estimate the time from what a million of the UNet's pixels took on this machine before, in seconds."""
-        return per_megapixel * self.unet_pixels / 1e6
-
-    def describe(self, skipped: int | None = None, per_megapixel: float | None = None) -> str:
+    def describe(self, skipped: int | None = None, time: str = "") -> str:
         """Put the plan into one line.
 
         Args:
             skipped: How many tiles will probably be skipped; None: not known.
-            per_megapixel: Seconds for a million of the UNet's pixels; None: not known.
+            time: About how long it takes, in words; "": not known.
         """
         done = 1 - (skipped or 0) / self.tiles
         parts = [str(self.output)]
@@ -109,8 +104,8 @@ class RedrawPlan:
         if skipped is not None:
             parts.append(f"about {skipped} of {self.tiles} skipped")
         parts.append(f"{self.area * done:.2f} times the area of the result")
-        if per_megapixel is not None:
-            parts.append(f"about {duration(self.seconds(per_megapixel) * done)}")
+        if time:
+            parts.append(time)
         if self.output.pixels < self.source.pixels:
             parts.append(f"smaller than the image of {self.source}")
         return ", ".join(parts)

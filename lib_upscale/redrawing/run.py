@@ -27,6 +27,7 @@ def redraw(
     *,
     only: TileFilter | None = None,
     on_tile_done: OnTileDone | None = None,
+    enlarging: float = 1.0,
 ) -> RedrawResult:
     """Enlarge `picture` to exactly the size that was planned and have `painter` redraw it.
 
@@ -38,11 +39,12 @@ def redraw(
         plan: What to do, from `plan_redraw`.
         painter: What redraws tiles.
         upscaler: What enlarges the picture before each pass.
-        progress: Hears of every finished tile.
+        progress: Hears what is done: enlarging, tiles and borders of all passes are parts of one whole.
         journal: Keeps finished tiles. Those in it are not painted again. It is discarded at the end of a run that was
             not stopped; after an error it holds every finished tile.
         only: Chooses the tiles to paint, as for a test of one.
         on_tile_done: Called with each finished tile.
+        enlarging: What enlarging the picture costs, in tiles, for the progress.
 
     Raises:
         ValueError: The plan is for a picture of another size.
@@ -52,13 +54,17 @@ def redraw(
         raise ValueError(f"the plan is for a picture of {plan.source}, not of {picture.size}")
     if only is not None and plan.settings.mode is TileContext.SEQUENTIAL:
         journal = None  # a tile painted without its neighbors is not the one of a whole run
-    loop = TileLoop(picture, plan, painter, progress, journal, only, on_tile_done)
+    loop = TileLoop(picture, plan, painter, progress, journal, only, on_tile_done, enlarging)
     pixels = upscaled = picture.pixels
     for step in plan.passes:
-        upscaled = _enlarge(pixels, step, upscaler)
+        with loop.work.enlarging(step):
+            upscaled = _enlarge(pixels, step, upscaler)
         pixels = loop.run_pass(upscaled, step)
     if len(plan.passes) > 1:
-        upscaled = _enlarge(picture.pixels, plan.passes[-1], upscaler)
+        with loop.work.enlarging(plan.passes[-1]):
+            upscaled = _enlarge(picture.pixels, plan.passes[-1], upscaler)
+    if not loop.stopped:
+        loop.work.finish()
     if journal is not None and only is None and not loop.stopped:
         journal.discard()
     result, plain = (pad_floats(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
@@ -76,6 +82,7 @@ def plan_and_redraw(
     strength: float,
     only: TileFilter | None = None,
     on_tile_done: OnTileDone | None = None,
+    enlarging: float = 1.0,
 ) -> RedrawResult:
     """Plan and run in one go; the plan is in the result. `strength` is the denoising strength, above 0 to 1.
 
@@ -83,7 +90,17 @@ def plan_and_redraw(
     """
     native, multiple = painter.native, painter.multiple
     plan = plan_redraw(picture.size, settings, native=native, multiple=multiple, strength=strength, mask=picture.mask)
-    return redraw(picture, plan, painter, upscaler, progress, journal, only=only, on_tile_done=on_tile_done)
+    return redraw(
+        picture,
+        plan,
+        painter,
+        upscaler,
+        progress,
+        journal,
+        only=only,
+        on_tile_done=on_tile_done,
+        enlarging=enlarging,
+    )
 
 
 def _enlarge(pixels: Pixels, step: PassPlan, upscaler: Upscaler) -> Pixels:

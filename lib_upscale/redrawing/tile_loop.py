@@ -27,6 +27,7 @@ from lib_upscale.redrawing.tiles.grid import Grid, Tile
 from lib_upscale.redrawing.tiles.masks import composite
 from lib_upscale.redrawing.tiles.order import stages
 from lib_upscale.redrawing.tiles.seams import Border, blend_patch, borders, discontinuity, patch_region, stands_out
+from lib_upscale.redrawing.work_progress import WorkProgress
 from lib_upscale.settings.redraw import PromptSource, TileContext
 
 __all__ = ["OnTileDone", "TileFilter", "TileLoop"]
@@ -52,9 +53,12 @@ class TileLoop:
         journal: Journal | None,
         only: TileFilter | None,
         on_tile_done: OnTileDone | None,
+        enlarging: float = 1.0,
     ) -> None:
         self._picture, self._settings, self._painter = picture, plan.settings, painter
-        self._progress, self._journal, self._only, self._on_tile_done = progress, journal, only, on_tile_done
+        self._progress, self._journal, self._on_tile_done = progress, journal, on_tile_done
+        self._tested = None if only is None else {step.number: frozenset(only(step.grid)) for step in plan.passes}
+        self.work = WorkProgress(progress, plan, self._tested, enlarging)
         self._batched = BatchedPainter(painter, plan.settings.batch_size, progress)
         self.count = TileCount(plan.tiles)
         self.seconds = 0.0
@@ -70,8 +74,9 @@ class TileLoop:
         for stage in stages(step.grid, self._settings.order, self._settings.mode):
             self._paint_stage(stage, canvas, step)
         merged = canvas.merged(self._settings.blend)
-        if self._settings.seam_pass and self._only is None and not self.stopped:
+        if self._settings.seam_pass and self._tested is None and not self.stopped:
             self._mend_seams(merged, canvas, step)
+            self.work.finish_pass()
         return composite(source, canvas.cropped(merged), mask)
 
     def _paint_stage(self, stage: Sequence[Tile], canvas: Canvas, step: PassPlan) -> None:
@@ -84,6 +89,8 @@ class TileLoop:
             name = f"{step.number}-{tile.index}"
             if strength <= 0:
                 self.count.skipped += 1
+                if self._is_wanted(tile, step):
+                    self.work.finish_tile()
             elif (levels := self._kept(name, tile.region)) is not None:
                 kept.append((tile, levels))
             elif not self.stopped:
@@ -97,15 +104,15 @@ class TileLoop:
         for tile, levels in kept:  # only now: the jobs above must not have seen them
             self.count.resumed += 1
             self._finish(canvas, tile, levels)
-        for job, levels in self._paint(jobs, canvas, step):
+        for job, levels in self._paint(
+            jobs, canvas, step, lambda batch: self.work.begin_tiles([tiles[job.name] for job in batch])
+        ):
             self.count.painted += 1
             self._finish(canvas, tiles[job.name], levels)
 
     def _strength(self, tile: Tile, canvas: Canvas, step: PassPlan) -> float:
         """The denoising strength of a tile, 0..1; 0 for one that is not to be redrawn."""
-        if not _needs_redraw(canvas, tile.region):
-            return 0.0
-        if self._only is not None and tile not in set(self._only(step.grid)):
+        if not _needs_redraw(canvas, tile.region) or not self._is_wanted(tile, step):
             return 0.0
         amount = measure_detail(canvas.source(tile.region))
         strength = 0.0
@@ -114,6 +121,9 @@ class TileLoop:
         if step.strength > 0:
             self.count.spared += max(0.0, 1 - strength / step.strength)
         return strength
+
+    def _is_wanted(self, tile: Tile, step: PassPlan) -> bool:
+        return self._tested is None or tile in self._tested[step.number]
 
     def _make_job(
         self, name: str, region: Region, pixels: Pixels, strength: float, canvas: Canvas, step: PassPlan
@@ -126,6 +136,7 @@ class TileLoop:
     def _general_prompt(self, source: Pixels) -> str:
         if self._settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
             check(self._progress)
+            self.work.begin_caption()
             return self._painter.caption(source, tags=self._settings.prompt_source is PromptSource.TAGS)
         if self._settings.prompt_source is PromptSource.TILE:
             return self._settings.tile_prompt
@@ -134,11 +145,13 @@ class TileLoop:
     def _kept(self, name: str, region: Region) -> _Levels | None:
         return None if self._journal is None else self._journal.get(name, (region.height, region.width, 3))
 
-    def _paint(self, jobs: Sequence[TileJob], canvas: Canvas, step: PassPlan) -> Iterator[tuple[TileJob, _Levels]]:
+    def _paint(
+        self, jobs: Sequence[TileJob], canvas: Canvas, step: PassPlan, on_begin: Callable[[Sequence[TileJob]], None]
+    ) -> Iterator[tuple[TileJob, _Levels]]:
         """Yield each job with its finished tile, which is in the journal by then."""
         started, lock = time.monotonic(), self._settings.color_lock
         try:
-            for job, pixels in self._batched.paint(jobs):
+            for job, pixels in self._batched.paint(jobs, on_begin):
                 levels = to_levels(match_low_frequencies(pixels, canvas.source(job.region), lock), np.uint16)
                 if self._journal is not None:
                     self._journal.put(job.name, levels)
@@ -153,7 +166,7 @@ class TileLoop:
         canvas.finish(tile, levels)
         if self._on_tile_done is not None:
             self._on_tile_done(tile.region, to_floats(levels), canvas.grid.canvas)
-        self._progress.report(self.count.done / self.count.total, f"tile {self.count.done} of {self.count.total}")
+        self.work.finish_tile()
 
     def _mend_seams(self, merged: Pixels, canvas: Canvas, step: PassPlan) -> None:
         """Redraw the borders that stand out; what does not make one less visible is not used. Changes `merged`."""
@@ -177,16 +190,18 @@ class TileLoop:
         """Redraw the tiles over those borders, in the borders' order; fewer if the run is stopped."""
         patches: dict[str, Pixels] = {}
         jobs = []
+        self.work.begin_borders(len(seams))
         for name, border in seams.items():
             region = patch_region(border, step.grid)
             if (levels := self._kept(name, region)) is not None:
                 patches[name] = to_floats(levels)
+                self.work.finish_border()
             else:
                 jobs.append(self._make_job(name, region, canvas.source(region), step.strength, canvas, step))
-        for job, levels in self._paint(jobs, canvas, step):
+        for job, levels in self._paint(jobs, canvas, step, lambda batch: self.work.begin_border(len(batch))):
             patches[job.name] = to_floats(levels)
             self.count.borders += 1
-            self._progress.report(1.0, f"border {len(patches)} of {len(seams)}")
+            self.work.finish_border()
         return [(name, patches[name]) for name in seams if name in patches]
 
 

@@ -79,6 +79,10 @@ class Plan:
     def __iter__(self) -> Iterator[Tile]:
         return (self._tile(row, column) for row, column in product(self.rows, self.columns))
 
+    def __getitem__(self, number: int) -> Tile:
+        row, column = divmod(number, len(self.columns))
+        return self._tile(self.rows[row], self.columns[column])
+
     @staticmethod
     def _tile(row: _Span, column: _Span) -> Tile:
         return Tile(

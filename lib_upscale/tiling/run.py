@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lib_upscale.device import is_out_of_memory, release_memory
 from lib_upscale.errors import OutOfMemoryError
 from lib_upscale.image.geometry import Region, Size
-from lib_upscale.progress import SILENT, Progress, check
+from lib_upscale.progress import SILENT, Progress, begin_part, check
 from lib_upscale.tiling.blender import TileBlender, quantize
 from lib_upscale.tiling.crop import crop_tile
 from lib_upscale.tiling.plan import Plan, SizeConstraint, Tile, plan_tiles, smallest_tile
@@ -177,6 +177,7 @@ class _TileRun:
         """Run the tiles of a plan; return how many were finished before memory ran out, all if it did not."""
         finished = 0
         while finished < len(plan):
+            self._announce(plan, finished)
             # The error is dealt with outside of its handler, whose traceback would keep the tensors alive.
             batches = self._run_batches(plan, finished)
             finished += batches.finished
@@ -246,7 +247,15 @@ class _TileRun:
         # Regions are done from the top down, so nothing to come begins above the row of the next tile.
         self._blender.finish_rows(top * self._function.scale)
         self._pixels_done += sum(tile.core.size.pixels for tile in tiles)
-        self._progress.report(self._pixels_done / self._size.pixels, f"tile {count} of {len(plan)}")
+        self._announce(plan, count)
+
+    def _announce(self, plan: Plan, finished: int) -> None:
+        """Say that the next batch is being computed, after so many tiles of the plan."""
+        batch = [plan[number] for number in range(finished, min(finished + self._outcome.batch, len(plan)))]
+        done = self._pixels_done / self._size.pixels
+        share = sum(tile.core.size.pixels for tile in batch) / self._size.pixels
+        number = min(finished + 1, len(plan))
+        begin_part(self._progress, done, f"tile {number} of {len(plan)}", done + share)
 
     def _choose_smaller_tile(self, plan: Plan) -> None:
         side = max(plan.tile_size)

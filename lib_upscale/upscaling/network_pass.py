@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lib_upscale.device import free_memory, is_out_of_memory, retain_malloc_pages
 from lib_upscale.errors import TileTooSmallError
+from lib_upscale.estimate import Estimate, estimate, kept, read_runs
 from lib_upscale.image.geometry import Size
 from lib_upscale.models.identity import SizeRequirements, TilingSupport
 from lib_upscale.models.runtime.known_model import KnownModel, NotMeasuredError
@@ -22,7 +23,7 @@ from lib_upscale.tiling.receptive_field import ReceptiveField, known_receptive_f
 from lib_upscale.tiling.run import TilingConfig, TilingOutcome, blender_for, run_tiles
 from lib_upscale.tiling.tile_size import automatic_tile
 
-__all__ = ["choose_tiling", "run_pass", "seconds_per_pixel", "size_constraint_of"]
+__all__ = ["choose_tiling", "estimate_seconds", "run_pass", "size_constraint_of"]
 
 _FEATHERED_TILE = 256
 """The tile of which a quarter is overlap where neighbors fade into each other; larger tiles overlap no more."""
@@ -37,13 +38,19 @@ _SMALL, _TIMED = 16, 48
 """Sides in pixels of what is run to prepare kernels, and of what is timed."""
 
 _LEAST_TIMED = 64 * 64
-"""Pixels from which on a run says how long a pixel takes: below, the time is that of the calls."""
+"""Pixels from which on a run says how long others take: below, the time is that of the calls."""
+
+_PROBE = (0.7, 1.5)
+"""How much less and more than one small tile a pixel of a whole image may take."""
+
+_ran_here: set[str] = set()
+"""Networks that have run in this process: the first time takes longer than those after it."""
 
 _SMALL_BYTES = 2**24
 """Bytes of activations up to which giving memory back after each image costs more than keeping it within one gains."""
 
-_SAME_PACE = 0.25
-"""The share by which a pixel may take longer or shorter than known before it is stored anew: that writes a file."""
+_SAME_PACE, _ENOUGH_RUNS = 0.25, 3
+"""The share by which a run may take longer or shorter than so many tell before it is stored too: that writes a file."""
 
 _PATIENCE, _MOST_PATIENCE = 60.0, 24 * 3600.0
 """Seconds after which a tile is tried again for which memory ran out: at first, and at most."""
@@ -52,7 +59,7 @@ _MORE_ROOM = 1.1
 """How many times the memory has to be free that was free then, for a larger tile to be tried at once."""
 
 _SURE = 0.2
-"""Seconds from which on a run may say that a pixel takes longer than known: shorter ones are held up by all else."""
+"""Seconds from which on a run may say that it takes longer than known: shorter ones are held up by all else."""
 
 
 def size_constraint_of(model: Model | KnownModel) -> SizeConstraint:
@@ -200,28 +207,58 @@ def run_pass(
         elapsed = time.perf_counter() - start
     if outcome.tried:
         _store_fitting_tile(model, outcome.tile)
-    computed = tiling.plan(size).computed_pixels
-    if not outcome.tried and computed >= _LEAST_TIMED:
-        _store_pace(model, elapsed, computed)
+    else:
+        _record(model, tiling.plan(size).computed_pixels, elapsed)
     return blender.pixels, outcome
 
 
-def _store_pace(model: Model, elapsed: float, pixels: int) -> None:
-    known, pace = model.measured.per_device.get("seconds_per_pixel"), elapsed / pixels
-    changed = known is None or abs(pace - known) > _SAME_PACE * known
-    if changed and (known is None or pace < known or elapsed >= _SURE):
-        model.measured.per_device.put(seconds_per_pixel=pace)
+def _record(model: Model, computed: int, seconds: float) -> None:
+    """Remember what a run took, the first one in this process apart; one that tells nothing new writes no file."""
+    measured = model.measured.per_device
+    name = "runs" if measured.key in _ran_here else "first_runs"
+    _ran_here.add(measured.key)
+    runs = read_runs(measured.get(name))
+    known = estimate(runs, computed)
+    if known is not None and len(runs) >= _ENOUGH_RUNS:
+        slower = seconds / known.middle
+        if abs(slower - 1) <= _SAME_PACE or (slower > 1 and seconds < _SURE):
+            return
+    if computed >= _LEAST_TIMED:
+        measured.put(**{name: kept(measured.get(name), computed, seconds)})
 
 
-def seconds_per_pixel(model: Model, progress: Progress = SILENT) -> float:
-    """Estimate the seconds that one computed pixel takes: from earlier images, or timed on one small tile.
+def estimate_seconds(
+    model: Model | KnownModel, computed: int, *, timed: bool = False, progress: Progress = SILENT
+) -> Estimate | None:
+    """Estimate what a run of a network takes: from earlier ones, or timed on one small tile.
+
+    Args:
+        model: The network, loaded or as far as it is known.
+        computed: Pixels that it computes, overlaps counted.
+        timed: Time it where it is loaded and never ran here: up to a second or two.
+        progress: Can stop that.
+
+    Returns:
+        None where nothing is known.
 
     Raises:
         CancelledError: The person asked to stop.
     """
-    measured = model.measured.per_device.get("seconds_per_pixel")
-    if measured is not None:
-        return float(measured)
+    measured = model.measured.per_device
+    names = ("runs", "first_runs") if measured.key in _ran_here else ("first_runs", "runs")
+    for name in names:
+        known = estimate(read_runs(measured.get(name)), computed)
+        if known is not None:
+            return known
+    pace = measured.get("seconds_per_pixel")  # of 0.1.0, which kept the last run's alone
+    if pace is None and timed and isinstance(model, Model):
+        pace = _time_a_tile(model, progress)
+        measured.put(seconds_per_pixel=pace)
+    return None if pace is None else Estimate(*(float(pace) * computed * factor for factor in _PROBE))
+
+
+def _time_a_tile(model: Model, progress: Progress) -> float:
+    """Seconds that a pixel of one small tile takes."""
     constraint = size_constraint_of(model)
     small, large = (
         torch.full((1, model.facts.input_channels, side, side), 0.5, device=model.device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_upscale.errors import SettingsError
+from lib_upscale.estimate import NOTHING, Estimate
 from lib_upscale.image.alpha import AlphaMode
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
@@ -20,7 +21,7 @@ from lib_upscale.models.runtime.model import Model
 from lib_upscale.progress import SILENT, Progress, check
 from lib_upscale.settings.upscale import UpscaleSettings
 from lib_upscale.tiling.run import TilingConfig
-from lib_upscale.upscaling.network_pass import choose_tiling, seconds_per_pixel
+from lib_upscale.upscaling.network_pass import choose_tiling, estimate_seconds
 
 __all__ = ["NetworkPass", "UpscalePlan", "complete_plan", "load_model", "makes_alpha", "plan_upscale", "recall_plan"]
 
@@ -38,7 +39,7 @@ class NetworkPass:
     """The size of the image that goes in."""
     tiling: TilingConfig | None = None
     """How that image is tiled, or None: not known before the network is loaded."""
-    seconds: float | None = None
+    seconds: Estimate | None = None
     """About how long it takes, where that is known."""
     note: str = ""
     """What a person should know of how it computes, or ""."""
@@ -109,15 +110,16 @@ class UpscalePlan:
         return None if None in counts else self.planes * sum(count or 0 for count in counts)
 
     @property
-    def seconds(self) -> float | None:
+    def seconds(self) -> Estimate | None:
         """About how long it takes, or None where not known yet."""
         times = [network_pass.seconds for network_pass in self.all_passes]
-        return None if None in times else self.planes * sum(time or 0.0 for time in times)
+        known = [time for time in times if time is not None]
+        return sum(known, NOTHING) * self.planes if len(known) == len(times) else None
 
-    @property
-    def computed_pixels(self) -> int:
-        """Pixels that the networks compute, overlaps counted: what progress is measured by."""
-        return self.planes * sum(network_pass.computed_pixels for network_pass in self.all_passes)
+    def work(self, network_pass: NetworkPass) -> float:
+        """Return what progress counts for a pass: its seconds where those of all are known, else its pixels."""
+        seconds = network_pass.seconds
+        return network_pass.computed_pixels if self.seconds is None or seconds is None else seconds.middle
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -220,22 +222,24 @@ def complete_plan(
         if network_pass.tiling is not None and not timed:
             return network_pass
         model = load_model(network_pass.entry, plan.settings, models, progress)
-        completed = _with_tiling(network_pass, model, plan.settings, progress)
-        if not timed:
-            return completed
-        return replace(completed, seconds=seconds_per_pixel(model, progress) * completed.computed_pixels)
+        return _with_tiling(network_pass, model, plan.settings, progress, timed=timed)
 
     with models.cache.holding(plan.model_paths):
         return replace(plan, passes=tuple(map(complete, plan.passes)), second=tuple(map(complete, plan.second)))
 
 
 def _with_tiling(
-    network_pass: NetworkPass, model: Model | KnownModel, settings: UpscaleSettings, progress: Progress = SILENT
+    network_pass: NetworkPass,
+    model: Model | KnownModel,
+    settings: UpscaleSettings,
+    progress: Progress = SILENT,
+    *,
+    timed: bool = False,
 ) -> NetworkPass:
     tiling = network_pass.tiling or choose_tiling(model, network_pass.input_size, settings, progress)
     completed = replace(network_pass, tiling=tiling, note=model.precision_note)
-    pace = model.measured.per_device.get("seconds_per_pixel")
-    return replace(completed, seconds=None if pace is None else float(pace) * completed.computed_pixels)
+    seconds = estimate_seconds(model, completed.computed_pixels, timed=timed, progress=progress)
+    return replace(completed, seconds=seconds)
 
 
 def recall_plan(plan: UpscalePlan, models: Models) -> UpscalePlan:

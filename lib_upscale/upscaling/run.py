@@ -38,7 +38,7 @@ from lib_upscale.upscaling.plan import (
 __all__ = ["UpscaleResult", "plan_and_upscale", "upscale"]
 
 _RESAMPLE_SHARE = 0.03
-"""How much of the progress the resample at the end takes."""
+"""How much of the progress the resamples at the end take."""
 
 _RESAMPLE_REACH = 4
 """Pixels that the widest filter sees, one more added."""
@@ -109,8 +109,10 @@ class _PlanRun:
     def __init__(self, plan: UpscalePlan, models: Models, progress: Progress) -> None:
         self._plan, self._models = plan, models
         self._progress = progress
-        self._share = (1 - _RESAMPLE_SHARE) / plan.computed_pixels
-        self._done = 0.0
+        self._work = (1 - _RESAMPLE_SHARE) / plan.planes / sum(map(plan.work, plan.all_passes))
+        """Share of the progress for a unit of a pass's work."""
+        self._resampling = _RESAMPLE_SHARE / plan.planes / (2 if plan.second else 1)
+        self._done, self._number = 0.0, 0
         self._largest: dict[Path, int] = {}
         """By model, the tile that fitted after memory ran out."""
 
@@ -166,8 +168,8 @@ class _PlanRun:
             # What is worked on further is kept in 16 bits, so that it is rounded once.
             pixels = self._run_pass(network_pass, pixels, bits if last else 16)
         if (pixels.shape[1], pixels.shape[0]) != tuple(target):
-            span = Span(self._progress, self._done, self._done + _RESAMPLE_SHARE / self._plan.planes)
-            pixels = self._resample(pixels, span)
+            start, self._done = self._done, min(1.0, self._done + self._resampling)
+            pixels = self._resample(pixels, Span(self._progress, start, self._done))
         return to_bits(pixels, bits)
 
     def _resample(self, pixels: NDArray[Any], progress: Progress = SILENT) -> NDArray[Any]:
@@ -175,10 +177,14 @@ class _PlanRun:
         return resample(pixels, self._plan.layout.scaled, self._plan.settings.resize_filter.value, progress=progress)
 
     def _run_pass(self, network_pass: NetworkPass, pixels: NDArray[Any], bits: int) -> NDArray[Any]:
-        start, self._done = self._done, self._done + network_pass.computed_pixels * self._share
+        start, self._done = self._done, self._done + self._plan.work(network_pass) * self._work
+        self._number += 1
         (network_pass,) = self._limit_tiles([network_pass])
         assert network_pass.tiling is not None, "the plan was completed"
-        progress = Span(self._progress, start, self._done)
+        count = self._plan.planes * len(self._plan.all_passes)
+        name = f"pass {self._number} of {count}" if count > 1 else ""
+        seconds = None if network_pass.seconds is None else network_pass.seconds.middle
+        progress = Span(self._progress, start, self._done, name, seconds)
         model = load_model(network_pass.entry, self._plan.settings, self._models, progress)
         adapted = adapt_channels(pixels, model.facts.input_channels)
         output, outcome = run_pass(adapted, model, network_pass.tiling, bits, progress)

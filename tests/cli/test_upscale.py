@@ -262,13 +262,13 @@ class TestDefaultModel:
 
 def test_a_long_run_is_announced_with_its_length(model: Path, here: Path) -> None:
     models = models_in(model.parent)
-    models.cache.get(models.find("2x-tiny").identity).measured.per_device.put(seconds_per_pixel=0.01)
+    models.cache.get(models.find("2x-tiny").identity).measured.per_device.put(runs=[[9000, 90.0]])
     picture = photo(Path("a.png"), 100, 90)
     plan = plan_first(picture, 0.5, UpscaleSettings(model="2x-tiny"), models, DEFAULT_LIMIT)
     assert plan is not None
     assert announcement(plan, 0.5, models) == [
         "100x90 -> 200x180: 2x-Tiny (RealESRGAN Compact 2x), 1 tile",
-        "This will take about 3 min 0 s on cpu",
+        "This will take about 3 min on cpu",
     ]
 
 

@@ -20,9 +20,9 @@ from tests.redrawing.helpers import FunctionPainter, run
 def test_the_line_before_a_run_says_size_grid_and_cost() -> None:
     plan = plan_redraw(Size(1024, 1024), RedrawSettings(), native=512, multiple=8, strength=0.3)
     assert plan.area <= 1.30
-    line = plan.describe(per_megapixel=10)
+    line = plan.describe(time="about 53 s")
     assert line == "2048x2048, 4x4 tiles of 576x576, 1.27 times the area of the result, about 53 s"
-    line = plan.describe(skipped=4, per_megapixel=10)
+    line = plan.describe(skipped=4, time="about 40 s")
     assert line == (
         "2048x2048, 4x4 tiles of 576x576, about 4 of 16 skipped, 0.95 times the area of the result, about 40 s"
     )

@@ -17,9 +17,13 @@ from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 
 class Generation:
     limit = 3
+    script_args_value: tuple[object, ...] = ()
 
     def init(self) -> str:
         return "begun"
+
+    def comment(self, text: str) -> None:
+        vars(self).setdefault("comments", []).append(text)
 
 
 class TestReplaced:
@@ -81,6 +85,29 @@ class TestOptionSet:
 
 
 class TestFailures:
+    @pytest.fixture(autouse=True)
+    def state(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        state = SimpleNamespace(job="scripts_txt2img", interrupted=False)
+        monkeypatch.setattr(environment, "state", lambda: state)
+        return state
+
+    def test_on_the_page_a_run_ends_without_an_exception_and_says_why(self, state: SimpleNamespace) -> None:
+        p: Any = Generation()
+        fail_at_start(p, SettingsError("wrong", "mend it"), "a")
+        state.job = "task(abc)"
+        p.init()
+        assert p.comments == ["wrong: mend it"]
+        assert state.interrupted, "the host ends before its first batch"
+
+    def test_a_plot_hears_of_it_and_goes_on_with_its_next_cell(self, state: SimpleNamespace) -> None:
+        p: Any = Generation()
+        p.script_args_value = (3, "an axis")
+        fail_at_start(p, SettingsError("wrong", "mend it"), "a")
+        state.job = "task(abc)"
+        with pytest.raises(SettingsError, match="wrong"):
+            p.init()
+        assert not state.interrupted
+
     def test_the_first_error_is_shown_and_each_check_takes_back_its_own(self) -> None:
         p: Any = Generation()
         fail_at_start(p, SettingsError("first", "mend it"), "a")

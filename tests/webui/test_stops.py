@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lib_upscale.webui.host import environment
-from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
 from lib_upscale.webui.tiled_sampling.stops import Stops
 
 TILES, STEPS = 9, 4
@@ -65,10 +64,10 @@ class Host:
 class Run:
     """An image by tiles; `presses` are the sampler's steps at which the button is pressed."""
 
-    def __init__(self, host: Host, counter: TileCounter, images: int, presses: tuple[int, ...]) -> None:
+    def __init__(self, host: Host, presses: tuple[int, ...]) -> None:
         self.host, self.presses, self.steps, self.tiles = host, presses, 0, 0
         self.stops = Stops()
-        self.is_single = counter.count_tiles(TILES + 1, images) == 1
+        self.is_single = host.state.job_count == 1
 
     def image(self) -> None:
         with self.stops.image(is_single=self.is_single):
@@ -85,7 +84,7 @@ class Run:
 
 def run(monkeypatch: pytest.MonkeyPatch, images: int, *presses: int) -> tuple[Run, Host]:
     host = Host(monkeypatch, images)
-    run = Run(host, TileCounter(), images, presses)
+    run = Run(host, presses)
     run.image()
     return run, host
 
@@ -152,9 +151,3 @@ def test_a_skip_lasts_for_the_image_and_no_longer(monkeypatch: pytest.MonkeyPatc
     host.state.skipped = False
     with stops.image(is_single=False):
         assert not stops.requested()
-
-
-def test_a_job_of_several_runs_is_none_of_a_single_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    Host(monkeypatch, 3)
-    counter = TileCounter()
-    assert [counter.count_tiles(TILES + 1, 1) for _ in range(3)] == [3, 3, 3]

@@ -6,3 +6,4 @@ from lib_upscale.redrawing.tiles.grid import LATENT as LATENT
 from lib_upscale.redrawing.tiles.grid import Grid as Grid
 from lib_upscale.redrawing.tiles.grid import Tile as Tile
 from lib_upscale.redrawing.tiles.grid import plan_grid as plan_grid
+from lib_upscale.redrawing.tiles.masks import composite as composite

@@ -182,14 +182,14 @@ def decode_image(source: str, name: str) -> Picture:
 
 
 def _upscale_one(picture: Picture, settings: UpscaleSettings) -> "tuple[str, ImageInfo]":
-    environment.state().nextjob()
     if environment.state().interrupted:
         raise CancelledError()
-    with jobs.image_progress(counted_already=True) as progress:
+    with jobs.image_progress() as progress:
         result = engine.upscale(picture, settings, progress)
     buffer = io.BytesIO()
     image = result.picture.to_pil()
     image.save(buffer, "PNG", **_png_arguments(image))
+    jobs.count_image()
     info = ImageInfo(
         input_width=picture.size.width,
         input_height=picture.size.height,

@@ -10,10 +10,9 @@ from lib_upscale.webui.api import redraw as redraw_api
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import is_canvas_of_parts
 from lib_upscale.webui.host.protocols import HostImg2Img, HostProcessed, HostScript
-from lib_upscale.webui.host.refuse import fail_at_start
+from lib_upscale.webui.host.refuse import fail_at_start, refused
 from lib_upscale.webui.sd_upscale import axes, job
 from lib_upscale.webui.sd_upscale.page import FIELDS, HOST_CONTROLS, RedrawPage, parse_request
-from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
 from lib_upscale.webui.sd_upscale.request import TITLE
 from lib_upscale.webui.sd_upscale.source import IMAGE_IDS
 
@@ -34,7 +33,6 @@ class SdUpscalePlusCallbacks:
         self._images: list[Component] = []
         self._awaited_canvas = ""
         """Id of a canvas whose image is made later."""
-        self._counter = TileCounter()
 
     def before_ui(self) -> None:
         """Add axes to the X/Y/Z plot before the page is built."""
@@ -76,17 +74,17 @@ class SdUpscalePlusCallbacks:
     def run(self, p: HostImg2Img, values: Sequence[object]) -> HostProcessed:
         """Redraw the image of img2img."""
         try:
-            return job.run(p, parse_request(dict(zip(FIELDS, values, strict=False))), self._counter)
+            return job.run(p, parse_request(dict(zip(FIELDS, values, strict=False))))
         except UpscalePlusError as error:
             console.say(str(error))
-            raise
+            return refused(p, error)
 
     def before_process(self, p: HostImg2Img) -> None:
         """Redraw a cell of an X/Y/Z plot along one of our axes."""
         if self._script is None:
             return
         try:
-            axes.redraw_cell(p, self._script, self._counter)
+            axes.redraw_cell(p, self._script)
         except UpscalePlusError as error:
             fail_at_start(p, error, TITLE)
 

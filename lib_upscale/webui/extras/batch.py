@@ -31,6 +31,7 @@ from lib_upscale.webui.host import console, environment, jobs, scripts
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostPostprocessed
 from lib_upscale.webui.ui import upscale_controls
+from lib_upscale.webui.upscalers import registry
 from lib_upscale.webui.upscalers.engine import engine
 
 __all__ = ["install", "uninstall"]
@@ -96,8 +97,8 @@ class _ExtrasJob:
         self._outputs = Outputs(input_dir, str(arguments.get("output_dir") or ""))
         self._output_dir = str(arguments.get("output_dir") or "")
         self._report = Report()
-        self._is_uncounted = False
         self._unsaved: list[Any] = []
+        self._begun = 0
         self._is_on_page = jobs.is_started_on_page()
         self._originals = Originals()
         self._upload = arguments.get("image") if mode is Mode.SINGLE else None
@@ -106,6 +107,7 @@ class _ExtrasJob:
         """Run the host's function; its answer, with what happened in the text that is shown beside the results."""
         module = scripts.postprocessing_module()
         self._images, self._shared = module.images, module.shared
+        state = _Proxy(module.shared.state, nextjob=self._next_image, assign_current_image=self._show)
         self._runner = module.scripts.scripts_postproc
         runner = _Proxy(self._runner, run=self._run_scripts)
         proxies = {
@@ -113,7 +115,7 @@ class _ExtrasJob:
                 module.images, read=self._read, save_image=self._save, read_info_from_image=self._read_info
             ),
             "scripts": _Proxy(module.scripts, scripts_postproc=runner),
-            "shared": _Proxy(module.shared, listfiles=self._list),
+            "shared": _Proxy(module.shared, listfiles=self._list, state=state),
         }
         if not hasattr(module.images, "read"):  # Forge Classic
             proxies["Image"] = _Proxy(Image, open=self._open)
@@ -180,8 +182,6 @@ class _ExtrasJob:
         return self._read_by(source, functools.partial(self._images.read, **options))
 
     def _read_by(self, source: object, read: Callable[..., Image.Image]) -> Image.Image:
-        if self._inputs.mode is Mode.DIRECTORY:
-            self._begin_image()
         return self._inputs.read(source, lambda: read(source))
 
     def _open(self, source: object) -> Image.Image:
@@ -202,20 +202,28 @@ class _ExtrasJob:
 
     def _run_scripts(self, pp: HostPostprocessed, args: Sequence[object]) -> None:
         """In place of `scripts_postproc.run`: an error is the problem of that one image."""
-        self._begin_image()
         self._inputs.begin()
         self._originals.begin(pp.image, self._inputs.current)
+        ours = bool(self._values.get("enabled"))
+        jobs.begin_extras_image(ours + (self._builtin is not None and registry.is_run_by_us(self._builtin.upscaler)))
         try:
             self._run_one(pp, args)
         finally:
-            environment.state().job_no += 1
-            self._is_uncounted = False
+            jobs.count_image()
 
-    def _begin_image(self) -> None:
-        """Take back that the host counts an image as done before it begins, which shows 100% for a single one."""
-        if not self._is_uncounted:
-            environment.state().job_no -= 1
-            self._is_uncounted = True
+    def _next_image(self) -> None:
+        """In place of `state.nextjob`, which counts an image as done before it begins: 100% for a single one."""
+        vars(environment.state()).update(job_no=self._begun, sampling_step=0)
+        self._begun += 1
+
+    def _show(self, image: Image.Image) -> None:
+        """In place of `state.assign_current_image`: the last one may reach the page after the bar has gone.
+
+        It would lie over the result, and over those of the next jobs.
+        """
+        state = environment.state()
+        if state.job_no < state.job_count:
+            state.assign_current_image(image)
 
     def _run_one(self, pp: HostPostprocessed, args: Sequence[object]) -> None:
         state = environment.state()

@@ -93,7 +93,7 @@ def _describe_both(size: Size, builtin: BuiltinUpscale | None, settings: Upscale
 
 
 def _describe(plan: UpscalePlan) -> Line:
-    time = "" if plan.seconds is None else f", about {max(1, round(plan.seconds))} s"
+    time = "" if plan.seconds is None else f", {plan.seconds.describe()}"
     automatic = plan_line.automatic_values(plan.settings, plan_line.tiles_of_model(plan))
     text = f"{plan.describe()}{time}{plan_line.describe_automatic(plan.settings, automatic)}"
     if not plan.complete:

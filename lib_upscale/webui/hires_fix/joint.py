@@ -5,24 +5,28 @@ So prompts, networks, latent upscalers, refiner, scripts and batches are the hos
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from lib_upscale.redrawing.latent import joint_settings
-from lib_upscale.settings.redraw import RedrawSettings
+from lib_upscale.redrawing.latent import joint_grid, joint_settings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
-from lib_upscale.webui.host import base_model, jobs
+from lib_upscale.webui.host import base_model, environment, jobs
 from lib_upscale.webui.host.model import apply_circular
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.processing import encoding_module
 from lib_upscale.webui.host.protocols import HostTxt2Img
+from lib_upscale.webui.host.sampling import count_evaluations
 from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
 from lib_upscale.webui.tiled_sampling.preview import small_previews
+from lib_upscale.webui.tiled_sampling.stopwatch import Call, TimedCall
+from lib_upscale.webui.upscalers import timings
 
 __all__ = ["second_pass_joint"]
 
@@ -50,12 +54,38 @@ def second_pass_joint(
     # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
     is_aligned = controlnet_units.has_enabled(p.script_args_value or ())
     joint = joint_settings(size.canvas, settings, **sides._asdict(), seed=int(p.seeds[0]), is_aligned=is_aligned)
-    run = JointRun.of(size.canvas, settings, joint, jobs.stop_requested)
+    # The host counts both passes of each batch.
+    state, began, enlarging = environment.state(), time.perf_counter(), timings.enlarging_seconds()
+    number, count = state.job_no // 2 + 1, state.job_count // 2
+    batch = f"image {number} of {count}, " if count > 1 else ""
+    state.textinfo = f"{batch}upscaling"
+
+    def show_step(step: int, steps: int) -> None:
+        state.textinfo = f"{batch}all tiles together, step {step} of {steps}"
+
+    run = JointRun.of(size.canvas, settings, joint, jobs.stop_requested, show_step)
     with small_previews(), _uncircular(p), _padded(p, size), run.vae(), _bound(p, run):
         images = first.continue_with(host_pass)
     if not run.is_bound:
         p.comment("Hires fix plus could not reach this sampler's model: the image was redrawn in one piece.")
+    else:
+        rest = time.perf_counter() - began - (timings.enlarging_seconds() - enlarging)
+        _record(p, run, len(images), rest)
     return images
+
+
+def _record(p: HostTxt2Img, run: JointRun, images: int, seconds: float) -> None:
+    """Remember what the pass took besides enlarging."""
+    columns, rows, tile = joint_grid(run.canvas, run.work.settings)
+    call = Call(
+        RedrawMethod.JOINT.value,
+        images * columns * rows * tile.pixels,
+        images * run.canvas.pixels,
+        count_evaluations(run.work.sampler, p.hr_second_pass_steps or p.steps),
+    )
+    checkpoint = base_model.selected_name(getattr(p.hr_checkpoint_info, "name", None))
+    timed = TimedCall(call, run.work.seconds, max(0.0, seconds - run.work.seconds))
+    timings.record_calls(checkpoint, [timed])
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from lib_upscale.estimate import NOTHING, Estimate
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing import plan_redraw
+from lib_upscale.redrawing import RedrawPlan, plan_redraw
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
 from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresRequest
@@ -18,11 +19,13 @@ from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import input_accordion
+from lib_upscale.webui.host.sampling import count_evaluations
 from lib_upscale.webui.ui.control_factory import ControlFactory
 from lib_upscale.webui.ui.follower import Follower
 from lib_upscale.webui.ui.plan_line import Line, automatic_values, describe_automatic, make_line, tiles_of
 from lib_upscale.webui.ui.values import control_value, offered, read_controls
-from lib_upscale.webui.upscalers import registry
+from lib_upscale.webui.upscalers import registry, timings
+from lib_upscale.webui.upscalers.enlarger import estimate_enlarging
 
 if TYPE_CHECKING:
     from gradio.components import Component
@@ -46,6 +49,10 @@ HOST_CONTROLS = {
     "txt2img_sampling": "sampler_name",
     "hr_sampler": "hr_sampler_name",
     "hr_checkpoint": "hr_checkpoint_name",
+    "txt2img_steps": "steps",
+    "txt2img_hires_steps": "hr_second_pass_steps",
+    "txt2img_batch_count": "n_iter",
+    "txt2img_batch_size": "batch_size",
 }
 """The host's components that the line depends on, by their ids."""
 
@@ -118,16 +125,34 @@ def _plan(host_values: Mapping[str, object], values: Sequence[object]) -> Line:
     size = hires_rules.size_of(p, sides.multiple)
     start = f"{Size(int(p.width), int(p.height))} -> {size.final}"
     notes = hires_rules.notes(p, request.settings)
-    line = _describe(request.settings, size, sides)
-    return replace(line, text=f"{'. '.join([f'{start}: {line.text}', *notes])}.")
+    canvas = size.canvas if request.settings.method is RedrawMethod.JOINT else size.final
+    plan = plan_redraw(canvas, tiles_settings(request.settings), **sides._asdict(), strength=1.0)
+    automatic = automatic_values(request.settings, tiles_of(plan.passes[-1]))
+    text = plan.describe(time=_time(p, request.settings, plan, size)).partition(", ")[2]
+    text += describe_automatic(request.settings, automatic)
+    return Line(f"{'. '.join([f'{start}: {text}', *notes])}.", automatic=automatic)
 
 
-def _describe(settings: RedrawSettings, size: HiresSize, sides: base_model.Sides) -> Line:
-    canvas = size.canvas if settings.method is RedrawMethod.JOINT else size.final
-    plan = plan_redraw(canvas, tiles_settings(settings), **sides._asdict(), strength=1.0)
-    automatic = automatic_values(settings, tiles_of(plan.passes[-1]))
-    text = plan.describe().partition(", ")[2] + describe_automatic(settings, automatic)
-    return Line(text, automatic=automatic)
+def _time(p: Any, settings: RedrawSettings, plan: RedrawPlan, size: HiresSize) -> str:
+    """About how long the second passes of all images take; "" where that is not known."""
+    last, together = plan.passes[-1], max(1, int(p.batch_size or 1))
+    steps = int(p.hr_second_pass_steps or 0) or int(p.steps or 20)
+    sampler = p.sampler_name if p.hr_sampler_name in hires_rules.SAME_SAMPLER else p.hr_sampler_name
+    call, count = timings.calls_of_pass(last, count_evaluations(sampler, steps), settings.batch_size)
+    if last.joint is None:
+        count *= together
+    else:
+        call = replace(call, unet_pixels=call.unet_pixels * together, pixels=call.pixels * together)
+    checkpoint = base_model.selected_name(_checkpoint(p.hr_checkpoint_name))
+    painting = timings.estimate_calls(checkpoint, [(call, count)])
+    if painting is None:
+        return ""
+    enlarging: Estimate | None = NOTHING
+    if not hires_rules.is_latent(p):
+        enlarging = estimate_enlarging(p.hr_upscaler, Size(int(p.width), int(p.height)), size.enlarged)
+    batches = max(1, int(p.n_iter or 1))
+    text = ((painting + (enlarging or NOTHING) * together) * batches).describe()
+    return f"{text} for the second pass" + ("" if enlarging is not None else " and the upscaling")
 
 
 def _checkpoint(name: object) -> str | None:

@@ -15,9 +15,10 @@ from lib_upscale.webui.host.page import latent_upscalers
 from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 
-__all__ = ["check", "is_latent", "notes", "size_of"]
+__all__ = ["SAME_SAMPLER", "check", "is_latent", "notes", "size_of"]
 
-_SAME = (None, "", "Use same sampler")
+SAME_SAMPLER = (None, "", "Use same sampler")
+"""Values of hires fix's list of samplers that mean the first pass's."""
 
 
 def is_latent(p: Any) -> bool:
@@ -28,7 +29,7 @@ def is_latent(p: Any) -> bool:
 def check(p: Any, settings: RedrawSettings) -> None:
     """Raise `SettingsError` for what can't be done. The upscaler is asked by `hires_check`, for every hires fix."""
     if settings.method is RedrawMethod.TILES:
-        check_sampler(p.sampler_name if p.hr_sampler_name in _SAME else p.hr_sampler_name)
+        check_sampler(p.sampler_name if p.hr_sampler_name in SAME_SAMPLER else p.hr_sampler_name)
     elif settings.prompt_source in (PromptSource.CAPTION, PromptSource.TAGS):
         raise SettingsError("Captions of tiles need the method tiles", "choose it, or another prompt source")
     check_prompts(settings)

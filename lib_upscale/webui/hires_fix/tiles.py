@@ -24,6 +24,7 @@ from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.extra_networks import second_prompt
 from lib_upscale.webui.host.images import resize_image, save_image, to_pil
+from lib_upscale.webui.host.jobs import HostBar
 from lib_upscale.webui.host.model import (
     apply_circular,
     latent_channels,
@@ -43,6 +44,7 @@ from lib_upscale.webui.tiled_sampling.stops import Stops
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.tiled_sampling.tile_scripts import image_resumes
 from lib_upscale.webui.tiled_sampling.tiled_vae import vae_by_tiles
+from lib_upscale.webui.upscalers import timings
 
 __all__ = ["second_pass_by_tiles", "tiles_settings"]
 
@@ -74,14 +76,17 @@ def second_pass_by_tiles(
         CancelledError: If the person stopped it.
     """
     p.is_hr_pass = True
+    state = environment.state()
+    state.textinfo = "upscaling"
     images = _enlarge_all(p, size, first, settings)
     noises = _encoder_noises(size, len(images))
     settings = tiles_settings(settings)
     sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
     plan = plan_redraw(size.final, settings, **sides._asdict(), strength=p.denoising_strength)
+    state.nextjob()  # as in the host's own pass
     stops = Stops()
-    is_single = environment.state().job_count <= _JOBS_OF_ONE
-    bar = _Bar(plan.tiles, len(images), stops)
+    is_single = state.job_count <= _JOBS_OF_ONE
+    images_before, count = state.job_no // 2 * len(images), state.job_count // 2 * len(images)
     results = []
     with ExitStack() as stack:
         stack.enter_context(stops.image(is_single=is_single))
@@ -93,9 +98,17 @@ def second_pass_by_tiles(
         if p.tiling:
             p.comment("Tiling is off in the second pass.")
         for number, (pixels, noise) in enumerate(zip(images, noises, strict=True)):
-            bar.begin(number)
-            results.append(_redraw(p, plan, pixels, HostPainter(_tile_run(p, number, sides, stops, noise)), bar))
+            image = f"image {images_before + number + 1} of {count}" if count > 1 else ""
+            with HostBar(stops.requested, image, number / len(images), (number + 1) / len(images)) as bar:
+                thumbnail = PreviewThumbnail()
+                run = _tile_run(p, number, sides, stops, noise, thumbnail)
+                results.append(_redraw(p, plan, pixels, HostPainter(run), bar, thumbnail))
+            timings.record_calls(_checkpoint(p), run.stopwatch.calls)
     return results
+
+
+def _checkpoint(p: HostTxt2Img) -> str:
+    return base_model.selected_name(getattr(p.hr_checkpoint_info, "name", None))
 
 
 def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
@@ -113,7 +126,14 @@ def _encoder_noises(size: HiresSize, images: int) -> list[tuple[Tensor, ...]]:
     return list(zip(*draws, strict=True))
 
 
-def _tile_run(p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops, encoder: Sequence[Tensor]) -> TileRun:
+def _tile_run(
+    p: HostTxt2Img,
+    number: int,
+    sides: base_model.Sides,
+    stops: Stops,
+    encoder: Sequence[Tensor],
+    thumbnail: PreviewThumbnail,
+) -> TileRun:
     """What the tiles of image `number` of the batch have in common."""
     seeds = Seeds(
         seed=int(p.seeds[number]),
@@ -124,20 +144,34 @@ def _tile_run(p: HostTxt2Img, number: int, sides: base_model.Sides, stops: Stops
         encoder=encoder,
     )
     img2img = _img2img(p, second_prompt(p, number))
-    negative = p.hr_negative_prompts[number]
-    arguments = controlnet_units.of_second_pass(p.script_args_value or ())
-    return TileRun(img2img, p.scripts_value, arguments, negative, seeds, sides, stops, sampler_steps=img2img.steps)
+    return TileRun(
+        img2img,
+        p.scripts_value,
+        controlnet_units.of_second_pass(p.script_args_value or ()),
+        p.hr_negative_prompts[number],
+        seeds,
+        sides,
+        stops,
+        sampler_steps=img2img.steps,
+        on_begin=thumbnail.show,
+    )
 
 
-def _redraw(p: HostTxt2Img, plan: RedrawPlan, pixels: Pixels, painter: HostPainter, bar: _Bar) -> Tensor:
+def _redraw(
+    p: HostTxt2Img,
+    plan: RedrawPlan,
+    pixels: Pixels,
+    painter: HostPainter,
+    bar: HostBar,
+    thumbnail: PreviewThumbnail,
+) -> Tensor:
     """(3, height, width), -1 to 1. Raises `CancelledError` if the person stopped it: a part is not what they get."""
-    thumbnail = PreviewThumbnail()
 
     def enlarge(pixels: Pixels, _: Size) -> Pixels:
         thumbnail.begin(pixels)
         return pixels
 
-    with quiet_host():
+    with quiet_host(), bar.uncounted():
         result = redraw(
             RedrawPicture(pixels, painter.prompt),
             plan,
@@ -145,6 +179,7 @@ def _redraw(p: HostTxt2Img, plan: RedrawPlan, pixels: Pixels, painter: HostPaint
             enlarge,
             bar,
             on_tile_done=lambda region, pixels, _: thumbnail.paste(region, pixels),
+            enlarging=0.0,
         )
     if result.partial:
         raise CancelledError()
@@ -154,33 +189,6 @@ def _redraw(p: HostTxt2Img, plan: RedrawPlan, pixels: Pixels, painter: HostPaint
     if saved := result.saved():
         p.comment(saved)
     return torch.from_numpy(result.pixels).permute(2, 0, 1) * 2 - 1
-
-
-class _Bar:
-    """The host's progress bar: its one job of the second pass becomes one for each tile."""
-
-    def __init__(self, tiles: int, images: int, stops: Stops) -> None:
-        self._tiles, self._stops = tiles, stops
-        state = environment.state()
-        self._start = self._first = state.job_no
-        # Every batch of the run has such a pass, and each adds its own.
-        state.job_count += max(0, tiles * images - 1)
-
-    def begin(self, number: int) -> None:
-        """The next image of the batch."""
-        self._first = self._start + number * self._tiles
-        self.report(0.0)
-
-    def report(self, fraction: float, text: str = "") -> None:
-        """So much of the tiles is done."""
-        done = round(fraction * self._tiles)
-        state = environment.state()
-        state.job_no, state.sampling_step = self._first + done, 0
-        state.textinfo = text if text.startswith("border") else f"tile {min(done + 1, self._tiles)} of {self._tiles}"
-
-    def cancelled(self) -> bool:
-        """Whether the person asked to stop."""
-        return self._stops.requested()
 
 
 def _img2img(p: HostTxt2Img, prompt: str) -> HostImg2Img:

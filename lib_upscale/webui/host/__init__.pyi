@@ -25,8 +25,10 @@ from lib_upscale.webui.host.images import read_infotext as read_infotext
 from lib_upscale.webui.host.images import resize_image as resize_image
 from lib_upscale.webui.host.images import save_image as save_image
 from lib_upscale.webui.host.images import to_pil as to_pil
-from lib_upscale.webui.host.jobs import StateProgress as StateProgress
+from lib_upscale.webui.host.jobs import HostBar as HostBar
 from lib_upscale.webui.host.jobs import api_job as api_job
+from lib_upscale.webui.host.jobs import begin_extras_image as begin_extras_image
+from lib_upscale.webui.host.jobs import count_image as count_image
 from lib_upscale.webui.host.jobs import extras_job as extras_job
 from lib_upscale.webui.host.jobs import image_progress as image_progress
 from lib_upscale.webui.host.jobs import img2img_by_api as img2img_by_api
@@ -37,7 +39,6 @@ from lib_upscale.webui.host.jobs import is_started_on_page as is_started_on_page
 from lib_upscale.webui.host.jobs import kept_state as kept_state
 from lib_upscale.webui.host.jobs import queue_lock as queue_lock
 from lib_upscale.webui.host.jobs import stop_requested as stop_requested
-from lib_upscale.webui.host.jobs import write_params as write_params
 from lib_upscale.webui.host.model import apply_circular as apply_circular
 from lib_upscale.webui.host.model import apply_token_merging as apply_token_merging
 from lib_upscale.webui.host.model import give_memory_back as give_memory_back
@@ -67,6 +68,8 @@ from lib_upscale.webui.host.processing import new_img2img as new_img2img
 from lib_upscale.webui.host.processing import process_images as process_images
 from lib_upscale.webui.host.refuse import clear_failure as clear_failure
 from lib_upscale.webui.host.refuse import fail_at_start as fail_at_start
+from lib_upscale.webui.host.refuse import refused as refused
+from lib_upscale.webui.host.sampling import count_evaluations as count_evaluations
 from lib_upscale.webui.host.sampling import distribution_modules as distribution_modules
 from lib_upscale.webui.host.sampling import empty_prompt as empty_prompt
 from lib_upscale.webui.host.sampling import encode_prompt as encode_prompt

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+from lib_upscale.progress import Clock, PartProgress, Progress
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import replaced
-from lib_upscale.webui.host.protocols import HostProcessing
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 __all__ = [
-    "StateProgress",
+    "HostBar",
     "api_job",
+    "begin_extras_image",
+    "count_image",
     "extras_job",
     "image_progress",
     "img2img_by_api",
@@ -28,8 +31,11 @@ __all__ = [
     "kept_state",
     "queue_lock",
     "stop_requested",
-    "write_params",
 ]
+
+_STEPS = 1000
+_POINT = 1e-4
+"""Length of a part that has none: nobody sees the sampler move the bar by that."""
 
 
 def is_busy() -> bool:
@@ -99,10 +105,16 @@ _in_extras = threading.local()
 def extras_job() -> Iterator[None]:
     """Mark the current thread as running a job of the Extras tab."""
     _in_extras.active = True
+    begin_extras_image(1)
     try:
         yield
     finally:
         _in_extras.active = False
+
+
+def begin_extras_image(upscales: int) -> None:
+    """Take note that an image is worked on now, which is upscaled so often: by the host's accordion and by ours."""
+    _in_extras.done, _in_extras.parts = 0, max(1, upscales)
 
 
 def is_extras_job() -> bool:
@@ -123,40 +135,22 @@ def img2img_by_api(app: FastAPI, request: dict[str, object]) -> Any:
     return endpoint(StableDiffusionImg2ImgProcessingAPI(**request))
 
 
-def write_params(p: HostProcessing) -> None:
-    """Write `params.txt` again, which the host wrote before the parameters `p` were changed."""
-    from modules.processing import Processed
+class _Words(Progress):
+    """Says what is done beside the host's bar, which is the sampler's and stays so."""
 
-    if not environment.command_line_options().get("no_prompt_history"):
-        with contextlib.suppress(OSError):
-            (environment.data_path() / "params.txt").write_text(Processed(p, []).infotext(p, 0), encoding="utf8")
-
-
-class StateProgress:
-    """A `Progress` that moves the host's bar, in a thousand steps of the image that is worked on."""
-
-    steps = 1000
-
-    def __init__(self, *, moves_bar: bool = True) -> None:
-        self._moves_bar = moves_bar
-
+    @override
     def report(self, fraction: float, text: str = "") -> None:
-        """Move the bar and say where we are."""
-        state = environment.state()
-        if self._moves_bar:
-            state.sampling_steps = self.steps
-            state.sampling_step = int(self.steps * min(1.0, max(0.0, fraction)))
         if text:
-            state.textinfo = text
+            environment.state().textinfo = text
 
+    @override
     def cancelled(self) -> bool:
-        """Whether Interrupt or Skip was pressed."""
         return stop_requested()
 
 
 @contextmanager
-def image_progress(*, counted_already: bool = False, moves_bar: bool = True) -> Iterator[StateProgress]:
-    """Show an image's tiles on the host's bar.
+def image_progress(*, counted_already: bool = False, moves_bar: bool = True) -> Iterator[Progress]:
+    """Show on the host's bar how far the upscaling of an image is.
 
     Args:
         counted_already: The job counts an image as done before it begins and would show 100% at once for a single
@@ -167,17 +161,131 @@ def image_progress(*, counted_already: bool = False, moves_bar: bool = True) -> 
     if not moves_bar:
         text = state.textinfo
         try:
-            yield StateProgress(moves_bar=False)
+            yield _Words()
         finally:
             state.textinfo = text
         return
-    before = (state.sampling_step, state.sampling_steps, state.textinfo)
     if counted_already:
         state.job_no -= 1
+    done, parts = _next_part()
     try:
-        state.sampling_step = 0
-        yield StateProgress()
+        count = state.job_count
+        image = f"image {state.job_no + 1} of {count}" if count > 1 else ""
+        with HostBar(stop_requested, image, done / parts, (done + 1) / parts) as bar, bar.within_part() as progress:
+            yield progress
     finally:
         if counted_already:
-            state.job_no += 1
-        state.sampling_step, state.sampling_steps, state.textinfo = before
+            count_image()
+
+
+def count_image() -> None:
+    """Count the image that is worked on as done."""
+    state = environment.state()
+    vars(state).update(job_no=state.job_no + 1, sampling_step=0)
+
+
+def _next_part() -> tuple[int, int]:
+    """Upscales of the current image that are done, and how many there are."""
+    if not is_extras_job():
+        return 0, 1
+    done, parts = _in_extras.done, _in_extras.parts
+    _in_extras.done = min(done + 1, parts - 1)
+    return done, parts
+
+
+class HostBar(PartProgress):
+    """The host's bar as a `Progress` of its current job, inside `with`. Afterwards the job counts as done.
+
+    It never goes back. The host shows `job_no / job_count`, and within a job the sampler's share of its steps. A part
+    of one job that the host samples is made a job of its own for as long: both numbers are scaled, so that the sampler
+    moves the bar from the part's beginning to its end, and what scripts read of its steps stays true.
+
+    Args:
+        is_cancelled: Asked whether to stop.
+        image: Said before everything else, as "image 2 of 3".
+        start: Where in the job this begins, 0 to 1, if it is not all of it.
+        end: Where it ends.
+    """
+
+    def __init__(self, is_cancelled: Callable[[], bool], image: str = "", start: float = 0.0, end: float = 1.0) -> None:
+        self._is_cancelled, self._image = is_cancelled, image
+        self._start, self._end = start, end
+        self._part, self._words = (0.0, 1.0), ""
+        state = environment.state()
+        self._job_no, self._job_count = state.job_no, max(1, state.job_count)
+        self._text = state.textinfo
+
+    def __enter__(self) -> HostBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The host itself counts the job only after it has saved the image.
+        done = round(_STEPS * self._end)
+        self._set(
+            job_no=self._job_no,
+            job_count=self._job_count,
+            sampling_steps=_STEPS,
+            sampling_step=done,
+            textinfo=self._text,
+        )
+
+    @override
+    def report(self, fraction: float, text: str = "") -> None:
+        self.begin(fraction, text, fraction)
+
+    @override
+    def begin(self, fraction: float, text: str, until: float, seconds: float | None = None) -> None:
+        self._part = fraction, until
+        place, end = (self._start + (self._end - self._start) * share for share in (fraction, until))
+        place = max(place, self._shown())
+        length = max(end - place, _POINT)
+        self._words = text or self._words
+        words = self._with_image(self._words)
+        job_no, job_count = _whole((self._job_no + place) / length), _whole(self._job_count / length)
+        self._set(job_no=job_no, job_count=job_count, sampling_step=0, textinfo=words)
+
+    def _with_image(self, text: str) -> str:
+        return ", ".join(filter(None, (self._image, text)))
+
+    @override
+    def cancelled(self) -> bool:
+        return self._is_cancelled()
+
+    @contextmanager
+    def within_part(self) -> Iterator[Progress]:
+        """Give the progress of work within the part that has begun, which no sampler of the host's moves."""
+        (start, end), name = self._part, self._words
+
+        def show(fraction: float, text: str) -> None:
+            place = start + (end - start) * fraction
+            self.begin(place, ", ".join(filter(None, (name, text))), place)
+            self._part = start, end
+
+        with Clock(show, self._is_cancelled) as clock:
+            yield clock
+
+    def show_step(self, step: int, steps: int) -> None:
+        """Say which of the sampler's steps it is; the host's sampler moves the bar itself."""
+        environment.state().textinfo = self._with_image(f"{self._words}, step {step} of {steps}")
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """The host does not count the generations that it makes as jobs while this lasts."""
+        with replaced(environment.state(), "nextjob", lambda: None):
+            yield
+
+    def _shown(self) -> float:
+        """How far the bar is in the job now, 0 to 1."""
+        state = environment.state()
+        done = state.job_no + (state.sampling_step / state.sampling_steps if state.sampling_steps else 0.0)
+        return min(1.0, done / max(_POINT, state.job_count) * self._job_count - self._job_no)
+
+    @staticmethod
+    def _set(**values: float | str | None) -> None:
+        """Change the numbers at once: a page may ask for them at any time, and would see the bar jump."""
+        vars(environment.state()).update(values)
+
+
+def _whole(number: float) -> float:
+    """The whole number that it is but for rounding: the host's console shows both."""
+    return round(number) if abs(number - round(number)) < 1e-6 else number

@@ -1,13 +1,38 @@
-"""Parameters that can't be used. The host swallows what a script raises, but shows what their `init` raises."""
+"""Parameters that can't be used, and ending a run that was refused.
+
+The host swallows what a script raises, but shows what their `init` raises; the API answers with it. On the page an
+exception would also be in the console, with all arguments and a traceback, and be shown with its class: there a run
+that is refused ends without images and says why.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.host.console import say
-from lib_upscale.webui.host.protocols import HostProcessing
+from lib_upscale.webui.host.protocols import HostProcessed, HostProcessing
 
-__all__ = ["clear_failure", "fail_at_start"]
+__all__ = ["clear_failure", "fail_at_start", "refused"]
+
+
+def refused(p: HostProcessing, error: Exception) -> HostProcessed:
+    """End a run of the page: no images, and the problem under them.
+
+    Args:
+        p: The host's parameters.
+        error: Why.
+
+    Raises:
+        Exception: The error itself, for whoever uses the API.
+    """
+    if not jobs.is_started_on_page():
+        raise error
+    from modules.processing import Processed
+
+    p.comment(str(error))
+    processed: HostProcessed = Processed(p, [], p.seed, "")
+    return processed
 
 
 def fail_at_start(p: HostProcessing, error: Exception, check: str) -> None:
@@ -21,7 +46,7 @@ def fail_at_start(p: HostProcessing, error: Exception, check: str) -> None:
     say(str(error))
     before = vars(p).get("init")
     if not isinstance(before, _FailingInit):
-        p.init = _FailingInit(error, check, before)
+        p.init = _FailingInit(p, error, check, before)
 
 
 def clear_failure(p: HostProcessing, check: str) -> None:
@@ -37,11 +62,22 @@ def clear_failure(p: HostProcessing, check: str) -> None:
 class _FailingInit:
     """In place of the host's `init`."""
 
-    def __init__(self, error: Exception, check: str, before: Callable[..., None] | None) -> None:
-        self._error = error
+    def __init__(self, p: HostProcessing, error: Exception, check: str, before: Callable[..., None] | None) -> None:
+        self._p, self._error = p, error
         self.check = check
         self.before = before
         """What another extension had put there."""
 
     def __call__(self, *_: object, **__: object) -> None:
-        raise self._error
+        if not jobs.is_started_on_page() or _is_run_by_script(self._p):
+            raise self._error
+        # Interrupted before its first batch the host ends in good order, with what is said here.
+        self._p.comment(str(self._error))
+        self._p.do_not_save_grid = True
+        environment.state().interrupted = True
+
+
+def _is_run_by_script(p: HostProcessing) -> bool:
+    """Whether a script of the Script dropdown, such as the X/Y/Z plot, goes on after this generation."""
+    arguments = p.script_args_value or (0,)
+    return bool(arguments[0])

@@ -15,6 +15,7 @@ from lib_upscale.webui.host.model import loaded_model
 from lib_upscale.webui.host.protocols import HostProcessing, HostTxt2Img
 
 __all__ = [
+    "count_evaluations",
     "distribution_modules",
     "empty_prompt",
     "encode_prompt",
@@ -44,6 +45,14 @@ def samplers_module() -> ModuleType:
 
     module: ModuleType = sd_samplers_common
     return module
+
+
+def count_evaluations(sampler: str | None, steps: int) -> int:
+    """How often a sampler runs the UNet in so many steps: twice a step where it is of second order."""
+    from modules import sd_samplers
+
+    config = sd_samplers.all_samplers_map.get(sampler)
+    return int(config.total_steps(steps)) if hasattr(config, "total_steps") else steps
 
 
 def distribution_modules() -> list[ModuleType]:

@@ -11,7 +11,6 @@ from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScript
 from lib_upscale.webui.sd_upscale import page as redraw_page
 from lib_upscale.webui.sd_upscale.job import install
-from lib_upscale.webui.sd_upscale.progress_bar import TileCounter
 from lib_upscale.webui.sd_upscale.request import TITLE
 from lib_upscale.webui.ui.xyz_axes import Axes, Axis, setting_axes
 from lib_upscale.webui.upscalers import registry
@@ -27,7 +26,7 @@ AXES = Axes(
 )
 
 
-def redraw_cell(p: HostImg2Img, script: HostScript, counter: TileCounter) -> None:
+def redraw_cell(p: HostImg2Img, script: HostScript) -> None:
     """Redraw the cell `p`, if an axis of ours has marked it; `script` is ours in the dropdown."""
     marked = AXES.marked(p)
     if marked is None:
@@ -37,4 +36,4 @@ def redraw_cell(p: HostImg2Img, script: HostScript, counter: TileCounter) -> Non
     for kind in TargetKind:
         if any(name in marked for name in kind.sizes):
             page["target"] = kind.value
-    install(p, redraw_page.parse_request({**page, **marked, "test": False}), counter)
+    install(p, redraw_page.parse_request({**page, **marked, "test": False}))

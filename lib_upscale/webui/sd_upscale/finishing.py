@@ -18,17 +18,21 @@ from lib_upscale.webui.sd_upscale.request import PREFIX
 __all__ = ["add_notes", "as_samples", "prepare_colors", "prepare_overlay", "save_upscaled", "stop_before_tiles"]
 
 
-def add_notes(p: HostImg2Img, result: RedrawResult) -> None:
+def add_notes(p: HostImg2Img, result: RedrawResult, how_to_continue: str) -> None:
     """Say in the infotext and under the image what was done.
 
     Args:
         p: The host's parameters.
         result: What was done.
+        how_to_continue: A sentence for where it was stopped; "" where it can't be continued.
     """
     count, partial = result.count, f"{PREFIX} partial"
     p.extra_generation_params.pop(partial, None)
     if result.partial:
         p.extra_generation_params[partial] = f"{count.done} of {count.total} tiles"
+        stopped = f"Stopped after {count.done} of {count.total} tiles."
+        unsaved = "" if p.save_samples() else "The image so far is not saved to disk."
+        p.comment(" ".join(filter(None, (stopped, how_to_continue if count.done else "", unsaved))))
     if count.resumed:
         p.comment(f"Resumed: {count.resumed} of {count.total} tiles were finished already.")
     if saved := result.saved():
@@ -74,6 +78,7 @@ def stop_before_tiles(p: HostImg2Img, pixels: Pixels) -> list[Tensor]:
     """Return the source as the host's samples: the run was stopped while the image was enlarged."""
     p.do_not_save_samples = True
     p.extra_generation_params[f"{PREFIX} partial"] = "not upscaled"
+    p.comment("Stopped before the first tile: this is the image that was to be upscaled.")
     return as_samples(pixels)
 
 

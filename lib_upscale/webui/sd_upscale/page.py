@@ -14,10 +14,10 @@ from lib_upscale.settings.redraw import Page, RedrawSettings
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.sd_upscale.ignored import ORIGINAL, ignored
+from lib_upscale.webui.sd_upscale.plan_time import describe_time
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
 from lib_upscale.webui.sd_upscale.source import MOST_KEPT, TABS, Source, describe_image, source_in
-from lib_upscale.webui.sd_upscale.timings import seconds_per_megapixel
 from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.control_factory import ControlFactory, show_target_rows
@@ -36,6 +36,8 @@ __all__ = ["FIELDS", "HOST_CONTROLS", "RedrawPage", "parse_request", "plan_summa
 _ID = "upscale_plus_redraw"
 
 
+_HIGH_STRENGTH = 0.45
+"""Denoising strength above which tiles without a ControlNet no longer keep to the image."""
 _TEST_TIP = "Redraws one tile only and shows it at full size, to try strength and prompt before a long run."
 _TEST_TILE_TIP = "Which tile to test, counted by rows from 1. 0 is the one in the center."
 
@@ -48,6 +50,7 @@ HOST_CONTROLS = {
     "img2img_steps": "steps",
     "img2img_denoising_strength": "strength",
     "img2img_sampling": "sampler",
+    "img2img_batch_count": "images",
     "img2img_batch_size": "batch_size",
     "img2img_inpainting_fill": "masked_content",
     "soft_inpainting_enabled-checkbox": "soft_inpainting",
@@ -157,26 +160,49 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
     request = parse_request(values)
     check_sampler(host_values.get("sampler"))
     check_prompts(request.settings)
-    registry.check(resolve_name(request.settings.upscaler))
+    upscaler = resolve_name(request.settings.upscaler)
+    registry.check(upscaler)
     if source.batch:
         return Line("Every image of the batch gets its own size and tiles. img2img's own width and height are ignored.")
     if source.size is None:
         return Line("Put an image into img2img to see the output size and the tiles.")
     strength = float(host_values.get("strength") or 0.0)
-    size = Size(*source.size)
-    plan = plan_redraw(size, request.settings, **base_model.sides_of()._asdict(), strength=strength)
-    skipped = _forecast(source, plan)
-    rate = seconds_per_megapixel(base_model.selected_name(), int(host_values.get("steps") or 20), strength)
-    automatic = automatic_values(request.settings, tiles_of(plan.passes[-1]))
-    text = f"{size} -> {plan.describe(skipped, rate)}{describe_automatic(request.settings, automatic)}"
+    size, settings = Size(*source.size), request.settings
+    sides = base_model.sides_of()._asdict()
+    plan = plan_redraw(size, settings, **sides, strength=strength)
+    if request.test:
+        plan = plan_redraw(size, request.effective_settings(), **sides, strength=strength)
+        request.check_test_tile(plan.passes[-1].grid)
+    skipped = None if request.test else _forecast(source, plan)
+    time = describe_time(
+        plan,
+        checkpoint=base_model.selected_name(),
+        sampler=host_values.get("sampler"),
+        steps=int(host_values.get("steps") or 20),
+        upscaler=upscaler,
+        images=int(host_values.get("images") or 1),
+        batch_size=int(host_values.get("batch_size") or 1),
+        skipped=skipped or 0,
+        is_test=request.test,
+        masked=source.masked,
+    )
+    automatic = automatic_values(settings, tiles_of(plan.passes[-1]))
+    if request.test:
+        grid = plan.passes[-1].grid
+        number = request.tiles_to_test(grid)[0].index + 1
+        text = f"Test of tile {number} of {len(grid.tiles)}, {grid.tile}" + (f", {time}" if time else "")
+    else:
+        text = f"{size} -> {plan.describe(skipped, time)}{describe_automatic(settings, automatic)}"
     text += ". img2img's own width and height are ignored"
     if source.masked:
         text += "; only the tiles that the mask touches are redrawn"
-    if request.settings.skip_flat > 0 and skipped is None:
+    if settings.skip_flat > 0 and skipped is None and not request.test:
         text += "; the number of skipped tiles is known after upscaling"
+    if hint := _strength_hint([step.strength for step in plan.passes]):
+        text += f"; {hint}"
     if count := count_unfinished():
         jobs = f"{count} unfinished job{'s' if count > 1 else ''}"
-        text += f"; {jobs}: generating the same image with the same settings resumes it"
+        text += f"; {jobs}: generating the same image with the same settings and seed resumes it"
     return Line(f"{'. '.join([text, *_ignored(source, host_values)])}.", automatic=automatic)
 
 
@@ -188,6 +214,18 @@ def _ignored(source: Source, host_values: Mapping[str, Any]) -> list[str]:
         soft=source.masked and bool(host_values.get("soft_inpainting")),
         tiling=environment.option("tiling", False),
     )
+
+
+def _strength_hint(strengths: Sequence[float]) -> str:
+    """What to say of a denoising strength that tiles rarely want."""
+    if min(strengths) <= 0:
+        return "denoising strength 0 redraws nothing"
+    if max(strengths) > _HIGH_STRENGTH:
+        return (
+            f"denoising strength {max(strengths):g} lets each tile draw something of its own: "
+            "0.2 to 0.4 keeps the image, more needs ControlNet tile"
+        )
+    return ""
 
 
 def _forecast(source: Source, plan: RedrawPlan) -> int | None:

@@ -15,7 +15,7 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import Painter, PassPlan, TileJob
 from lib_upscale.redrawing.latent import JointSettings
 from lib_upscale.redrawing.tiles import LATENT, Pixels
-from lib_upscale.settings.redraw import RedrawSettings
+from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 from lib_upscale.webui.host import jobs
 from lib_upscale.webui.host.extra_networks import image_prompt
 from lib_upscale.webui.host.images import to_pil
@@ -33,6 +33,7 @@ from lib_upscale.webui.tiled_sampling import controlnet_units
 from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom
 from lib_upscale.webui.tiled_sampling.controlnet_hints import WholeHints
 from lib_upscale.webui.tiled_sampling.joint.run import JointRun
+from lib_upscale.webui.tiled_sampling.stopwatch import Call
 from lib_upscale.webui.tiled_sampling.tile_processing import tile_parameters
 from lib_upscale.webui.tiled_sampling.tile_run import TileRun
 from lib_upscale.webui.tiled_sampling.tile_scripts import TileScripts
@@ -56,6 +57,7 @@ class HostPainter(Painter):
     def __init__(self, run: TileRun, settings: RedrawSettings | None = None) -> None:
         self._run, self._settings = run, settings
         self._joint: JointSettings | None = None
+        self._unet_pixels = 0
         self._scripts = TileScripts(run.runner)
         self._canvas = Size(LATENT, LATENT)
         self._hints = WholeHints(self._canvas, self._canvas)
@@ -86,6 +88,7 @@ class HostPainter(Painter):
         # With the joint method every tile is a whole canvas, denoised by latent tiles.
         canvas, self._joint = step.grid.canvas, step.joint
         self._hints = WholeHints(step.size, canvas)
+        self._unet_pixels = step.unet_pixels
         self._canvas, self._random = canvas, CanvasRandom(self._run.seeds, canvas, latent_channels())
 
     @override
@@ -113,12 +116,14 @@ class HostPainter(Painter):
         assert self._random is not None, "begin comes first"
         if self._run.stops.requested():
             raise CancelledError()
+        self._run.on_begin()
         random = self._random.for_batch([job.noise for job in batch])
         batch = [dataclasses.replace(job, prompt=self._with_networks(job.prompt)) for job in batch]
         joint = self._joint_run(batch[0].region.size)
         prepare = None if joint is None else joint.bind
         tile = tile_parameters(self._run, self._scripts.runner, batch, self._canvas, random, prepare)
         self._scripts.take_pixels()
+        self._run.stopwatch.start()
         try:
             scripts = self._scripts.runner.alwayson_scripts
             with self._vae() if joint is None else joint.vae(), self._hints.cut(scripts, batch[0].region):
@@ -137,6 +142,7 @@ class HostPainter(Painter):
         # What the host gives after an interruption is a tile that was not finished.
         if self._run.stops.requested() or pixels is None:
             raise CancelledError()
+        self._run.stopwatch.finish(self._call(batch))
         self.infotext.update(tile.extra_generation_params)
         self.comments.update(tile.comments)
         return pixels
@@ -146,12 +152,20 @@ class HostPainter(Painter):
         before, self._tiled_vae = self._tiled_vae, True  # that is all that can be done
         return not before
 
+    def _call(self, batch: Sequence[TileJob]) -> Call:
+        """What is computed for a batch."""
+        pixels = len(batch) * batch[0].region.size.pixels
+        steps = self._run.evaluations(batch[0].strength)
+        if self._joint is None:
+            return Call(RedrawMethod.TILES.value, pixels, pixels, steps)
+        return Call(RedrawMethod.JOINT.value, self._unet_pixels, pixels, steps)
+
     def _joint_run(self, canvas: Size) -> JointRun | None:
         if self._joint is None:
             return None
         assert self._settings is not None
         joint = dataclasses.replace(self._joint, seed=self._run.seeds.seed)
-        return JointRun.of(canvas, self._settings, joint, self._run.stops.requested)
+        return JointRun.of(canvas, self._settings, joint, self._run.stops.requested, self._run.on_step)
 
     def _with_networks(self, prompt: str) -> str:
         """The image's networks hold for its tiles, too, unless a tile's prompt names its own."""

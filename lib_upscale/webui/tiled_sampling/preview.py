@@ -23,14 +23,18 @@ _THUMBNAIL = 768
 
 
 class PreviewThumbnail:
-    """The canvas so far, small, as the live preview."""
+    """The canvas so far, small, as the live preview.
+
+    It is shown when the next tile begins: what is done last is never shown, as a preview may reach the page after the
+    bar has gone, and would lie over the result and those of the next jobs.
+    """
 
     def __init__(self) -> None:
         self._image: Image.Image | None = None
         self._size = Size(1, 1)
 
     def begin(self, upscaled: Pixels) -> None:
-        """Show the image before any tile is redrawn.
+        """Take the image before any tile is redrawn.
 
         Args:
             upscaled: (height, width, 3), 0 to 1.
@@ -41,10 +45,9 @@ class PreviewThumbnail:
         small = (max(1, round(width * share)), max(1, round(height * share)))
         step = max(1, int(1 / share))
         self._image = to_pil(upscaled[::step, ::step]).resize(small, Image.Resampling.BILINEAR)
-        self._show()
 
     def paste(self, region: Region, pixels: Pixels) -> None:
-        """Show a finished tile at its place on the canvas."""
+        """Put a finished tile at its place on the canvas."""
         if self._image is None:
             return
         width, height = self._image.size
@@ -54,9 +57,9 @@ class PreviewThumbnail:
             tile = to_pil(pixels).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
             self._image = self._image.copy()  # the old one may just be on its way to a page
             self._image.paste(tile, (left, top))
-            self._show()
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Show what is there."""
         if self._image is not None and environment.option("live_previews_enable", True):
             state = environment.state()
             type(state).assign_current_image(state, self._image)  # the instance's own is switched off: see quiet_host

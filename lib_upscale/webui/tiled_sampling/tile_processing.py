@@ -133,7 +133,8 @@ def _use_windows(
         if run.sampler_steps is not None:
             # Hires fix counts all steps as taken; img2img takes its strength's share of them.
             sampler.sample_img2img = functools.partial(sampler.sample_img2img, steps=run.sampler_steps)
-        return sample(*arguments, **named)
+        with run.stopwatch.sampling():
+            return sample(*arguments, **named)
 
     tile.init, tile.sample = windowed_init, windowed_sample
 

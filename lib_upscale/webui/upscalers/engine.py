@@ -79,9 +79,13 @@ class Engine:
                 else:
                     self.release_soon()
 
+    def plan_passes(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
+        """Return what would be done but for the tiles, without loading anything."""
+        return plan_upscale(size, self._list.with_paths(settings), self.models, load=False)
+
     def plan_size(self, size: Size, settings: UpscaleSettings) -> Size:
         """Return only the size of the result, without loading anything."""
-        return plan_upscale(size, self._list.with_paths(settings), self.models, load=False).output
+        return self.plan_passes(size, settings).output
 
     def run(self, image: Image.Image, settings: UpscaleSettings, progress: Progress = SILENT) -> Image.Image:
         """Upscale an image of Pillow's. Raises `UpscalePlusError`."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from PIL import Image
 
 from lib_upscale.errors import CancelledError, ModelFileError, UnknownModelError, UpscalePlusError
+from lib_upscale.image.geometry import Size
 from lib_upscale.models.catalog.catalog import Entry
 from lib_upscale.webui.host import console, jobs
 from lib_upscale.webui.host.protocols import HostUpscalerEntry
 from lib_upscale.webui.host.upscalers import download, is_host_scaler, list_upscalers, load_network, new_entry
-from lib_upscale.webui.upscalers import settings_page
+from lib_upscale.webui.upscalers import settings_page, timings
 from lib_upscale.webui.upscalers.engine import engine, model_list
 
 __all__ = ["Scaler", "check", "is_run_by_us", "names", "path_key", "publish", "refresh", "withdraw"]
@@ -111,8 +113,12 @@ class Scaler:
         plain = img if img.mode in ("RGB", "RGBA") else img.convert("RGB")
         in_extras = jobs.is_extras_job()
         try:
+            began = time.perf_counter()
             with jobs.image_progress(moves_bar=in_extras) as progress:
                 result = engine.run(plain, settings, progress)
+            passes = engine.plan_passes(Size(*plain.size), settings).passes
+            work = sum(network_pass.input_size.pixels for network_pass in passes)
+            timings.record_enlarging(self.name, work, time.perf_counter() - began)
         except CancelledError:
             if in_extras:
                 raise

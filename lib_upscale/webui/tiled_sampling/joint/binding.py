@@ -7,6 +7,7 @@ bound is one sampler of one run: nothing of the host's is changed for good.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.model import unet_reserves
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostForgeObjects, HostProcessing, HostSampler
-from lib_upscale.webui.host.sampling import interrupted_error
+from lib_upscale.webui.host.sampling import count_evaluations, interrupted_error
 from lib_upscale.webui.tiled_sampling.joint.conditioning import NONE, Side, TileConditioning
 from lib_upscale.webui.tiled_sampling.joint.hints import cropped_hints
 from lib_upscale.webui.tiled_sampling.joint.hypertile import fit_hypertile
@@ -42,8 +43,20 @@ class JointWork:
     settings: JointSettings
     conditioning: TileConditioning = NONE
     progress: Progress = SILENT
+    on_step: Callable[[int, int], None] = lambda _step, _steps: None
+    """Called with each step, counted from 1, and their number."""
     is_bound: bool = field(default=False, init=False)
     """Whether the sampler asked its model through us: if not, the whole image went through at once."""
+    seconds: float = field(default=0.0, init=False)
+    """What sampling took."""
+    sampler: str | None = field(default=None, init=False)
+    """Its name."""
+
+    def show_step(self, evaluation: int) -> None:
+        """The host runs the model for that number, from 0: more often than there are steps where it is second order."""
+        steps = max(1, environment.state().sampling_steps)
+        per_step = max(1, count_evaluations(self.sampler, steps) // steps)
+        self.on_step(min(steps, evaluation // per_step + 1), steps)
 
 
 def bind(sampler: HostSampler, p: HostProcessing, work: JointWork) -> None:
@@ -57,15 +70,18 @@ def bind(sampler: HostSampler, p: HostProcessing, work: JointWork) -> None:
         work: How.
     """
     original = sampler.sample_img2img
+    work.sampler = getattr(getattr(sampler, "config", None), "name", None)
 
     def sample_img2img(*arguments: object, **named: object) -> Tensor:
         # Only here: scripts have had their say, and what they put on the model is chained.
         del sampler.sample_img2img
         _fit_scripts(p, work.settings, arguments)
+        began = time.perf_counter()
         objects = environment.forge_objects(p.sd_model)
         bound = _inner_model(sampler, p, work) if objects is None else _unet_patcher(sampler, objects, p, work)
         with bound:
             result = original(*arguments, **named)
+        work.seconds += time.perf_counter() - began
         # What the host gives after a stop is a latent that was not finished: decoding it would be for nothing.
         check(work.progress)
         return result
@@ -97,6 +113,7 @@ def _inner_model(sampler: HostSampler, p: HostProcessing, work: JointWork) -> It
 
     def counted(x: Tensor, sigma: Tensor, uncond: object, cond: object, *arguments: object, **named: object) -> Tensor:
         rows.begin(cond, len(x), denoiser.step)
+        work.show_step(int(denoiser.step))
         return forward(x, sigma, uncond, cond, *arguments, **named)
 
     def updated(*arguments: object, **named: object) -> None:
@@ -219,6 +236,7 @@ def _as_wrapper(
 
     def wrapper(apply_model: Callable[..., Tensor], arguments: Mapping[str, Any]) -> Tensor:
         work.is_bound = True
+        work.show_step(step())
         call.update(apply_model=apply_model, c=arguments["c"], cond_or_uncond=arguments["cond_or_uncond"])
         with _host_stops(), work.conditioning.own_networks_after():
             return denoiser(arguments["input"], arguments["timestep"])

@@ -36,7 +36,12 @@ class JointRun:
 
     @classmethod
     def of(
-        cls, canvas: Size, settings: RedrawSettings, joint: JointSettings, is_stopped: Callable[[], bool]
+        cls,
+        canvas: Size,
+        settings: RedrawSettings,
+        joint: JointSettings,
+        is_stopped: Callable[[], bool],
+        on_step: Callable[[int, int], None],
     ) -> JointRun:
         """Make a run.
 
@@ -45,9 +50,11 @@ class JointRun:
             settings: Those of the redraw, for the VAE and the prompts of tiles.
             joint: What was planned for `canvas`, with the seed for a grid that shifts.
             is_stopped: Whether the person asked to stop.
+            on_step: Called with each step, counted from 1, and their number.
         """
         # The bar is the sampler's own: all that is asked is whether to stop.
-        return cls(canvas, settings, JointWork(joint, progress=Callback(lambda *_: None, is_stopped)))
+        progress = Callback(lambda *_: None, is_stopped)
+        return cls(canvas, settings, JointWork(joint, progress=progress, on_step=on_step))
 
     @property
     def is_bound(self) -> bool:
