@@ -17,6 +17,8 @@ from lib_upscale.webui.hires_fix import axes as hires_fix_axes
 from lib_upscale.webui.host import console, environment, jobs
 from lib_upscale.webui.host.patching import option_set, replaced
 from lib_upscale.webui.sd_upscale import axes as sd_upscale_axes
+from lib_upscale.webui.sd_upscale.page import plan_summary as redraw_summary
+from lib_upscale.webui.sd_upscale.source import Source
 from lib_upscale.webui.ui import xyz_axes
 from lib_upscale.webui.upscalers import engine, model_list, registry
 from lib_upscale.webui.upscalers.plan_worker import PlanWorker
@@ -155,3 +157,9 @@ def check_a_padding_that_has_no_effect_is_no_error(_: Path) -> None:
     values = {"enabled": True, "model": NEAREST, "target_kind": "Width x height", "width": 100, "height": 100}
     assert "100x80" in plan_summary((50, 40), {}, {**values, "fit": "contain", "padding": "red"})
     assert "not a valid padding" in plan_summary((50, 40), {}, {**values, "fit": "pad", "padding": "red"})
+
+
+def check_the_script_s_line_says_beforehand_what_is_no_upscaler(_: Path) -> None:
+    line = redraw_summary(Source((64, 64)), {}, {"upscaler": "detail_lora", "target": "Factor", "scale": 2})
+    assert "move it to models/Lora" in line, line
+    assert "upscale-plus-bad" in line, line
