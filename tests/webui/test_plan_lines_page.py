@@ -39,9 +39,11 @@ def type_into(page: Browser, elem_id: str, text: str, delay: int) -> None:
     field.press("Tab")
 
 
-def settled(page: Browser) -> str:
-    page.page.wait_for_timeout(1500)
-    return str(page.page.locator(page.plan).first.inner_text())
+def ends_as(page: Browser, expected: str) -> None:
+    """The line comes to say that, and stays."""
+    page.line(expected)
+    page.page.wait_for_timeout(1000)
+    assert expected in page.page.locator(page.plan).first.inner_text()
 
 
 def open_tab(page: Browser, title: str) -> None:
@@ -58,7 +60,7 @@ def test_a_number_typed_at_any_speed_is_the_one_that_the_line_tells(page: Browse
     for delay in (10, 40, 90, 150):
         for width, expected in (("1920", "1920x1500"), ("1600", "1600x1250")):
             type_into(page, "upscale_plus_extras_width", width, delay)
-            assert f"64x50 -> {expected}" in settled(page), (width, delay)
+            ends_as(page, f"64x50 -> {expected}:")
     assert page.page.evaluate("window.opacity") == 1, "the line fades at every key"
     assert page.errors == []
 
@@ -81,16 +83,15 @@ def test_an_emptied_number_and_a_dragged_slider_are_followed(page: Browser, tmp_
             page.page.wait_for_timeout(10)
         mouse.up()
         scale = float(page.value("upscale_plus_extras_scale"))
-        assert f"100x50 -> {int(100 * scale + 0.5)}x{int(50 * scale + 0.5)}" in settled(page)
+        ends_as(page, f"100x50 -> {int(100 * scale + 0.5)}x{int(50 * scale + 0.5)}:")
 
 
 def test_a_scale_beyond_the_slider_ends_as_the_field_and_the_line_say(page: Browser, tmp_path: Path) -> None:
     put_picture(page, tmp_path, (100, 50))
-    for typed in ("100", "0"):
+    for typed, scale, expected in (("100", "16", "1600x800"), ("0", "0.25", "25x13")):
         type_into(page, "upscale_plus_extras_scale", typed, 60)
-        line = settled(page)
-        scale = float(page.value("upscale_plus_extras_scale"))
-        assert f"100x50 -> {int(100 * scale + 0.5)}x{int(50 * scale + 0.5)}" in line
+        ends_as(page, f"100x50 -> {expected}:")
+        assert page.value("upscale_plus_extras_scale") == scale
 
 
 def test_an_automatic_number_says_what_it_is_for_this_image(page: Browser, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_model_that_is_taken_away_leaves_all_lists_at_refresh(page: Browser, w
     refresh.click()
     page.page.wait_for_timeout(2500)
     assert "2x_Fleeting" not in page.value("upscale_plus_extras_model"), "another one is chosen"
-    assert "40x30 -> 80x60" in settled(page)
+    ends_as(page, "40x30 -> 80x60:")
     assert "2x_Fleeting" not in webui.upscalers()
 
 
