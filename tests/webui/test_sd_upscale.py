@@ -333,10 +333,17 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(webui: WebUI) -> None
     assert len(kept) >= 5
     webui.start()
     mark = len(webui.log())
-    # A random seed takes that of the job which was not finished.
-    status, answer = ask(webui, **{**LARGE, "seed": -1})
+    # A random seed stays random: what was not finished goes on with its own.
+    running = Asked(webui, **{**LARGE, "seed": -1})
+    while not [path for path in tiles_kept(webui) if not path.parent.name.endswith("-78")]:
+        assert running.is_alive(), running.answer
+        time.sleep(0.02)
+    webui.call("/sdapi/v1/interrupt", {})
+    running.join()
+    assert running.answer[0] == 200, running.answer
+    assert running.answer[1]["info"]["seed"] != 78
+    status, answer = ask(webui, **{**LARGE, "seed": 78})
     assert status == 200, answer
-    assert answer["info"]["seed"] == 78
     assert f"{len(kept)} tiles are finished already" in webui.log()[mark:]
     assert np.array_equal(pixels(answer["images"][0]), whole)
     assert not [path for path in tiles_kept(webui) if path.parent.name.endswith("-78")]
