@@ -12,7 +12,7 @@ from tests.webui.test_hires_fix import TILES, WHOLE, drawn
 
 pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
-ONE_TILE: dict[str, Any] = {**WHOLE, "method": "tiles"}
+ONE_TILE: dict[str, Any] = {**WHOLE, "method": "tiles", "color_lock": "off"}
 
 
 @pytest.fixture
