@@ -119,6 +119,7 @@ def check_a_host_that_opens_images_itself_has_unreadable_files_named(data: Path)
         extras_mode: int, image: Any, image_folder: Any, input_dir: str, output_dir: str, show: bool, *args: Any
     ) -> Any:
         outputs = []
+        postprocessing.shared.state.begin(job="extras")
         for path in postprocessing.shared.listfiles(input_dir):
             postprocessing.shared.state.nextjob()
             postprocessing.shared.state.skipped = False
@@ -130,6 +131,7 @@ def check_a_host_that_opens_images_itself_has_unreadable_files_named(data: Path)
             postprocessing.scripts.scripts_postproc.run(pp, args)
             if not postprocessing.shared.state.skipped:
                 outputs.append(pp.image)
+        postprocessing.shared.state.end()
         return outputs, "", ""
 
     folder = data / "classic"
