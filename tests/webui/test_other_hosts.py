@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -289,3 +290,35 @@ def test_a_prompt_that_a_script_changes_for_a_batch_is_the_tiles(monkeypatch: py
     assert extra_networks.second_prompt(p, 0) == "a bird<lora:detail:0.5>"
     p.prompts = None
     assert extra_networks.image_prompt(p) == whole
+
+
+@pytest.mark.parametrize(
+    ("second_pass", "expected"),
+    [({}, (12, None)), ({"is_hr_pass": False}, (12, None)), ({"is_hr_pass": True}, (12, 4))],
+)
+def test_prompts_change_by_the_steps_that_the_host_counts(
+    second_pass: dict[str, Any], expected: tuple[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heun's steps are two each; the host's `calculate_hr_conds` names the steps of both passes."""
+    asked: list[tuple[Any, ...]] = []
+    modules = SimpleNamespace(
+        sd_samplers=SimpleNamespace(
+            find_sampler_config=lambda name: SimpleNamespace(total_steps=lambda steps: steps * (1 + (name == "Heun")))
+        ),
+        prompt_parser=SimpleNamespace(
+            SdConditioning=lambda prompts, **named: (prompts, named),
+            get_learned_conditioning=lambda model, *arguments: asked.append(arguments),
+        ),
+        devices=SimpleNamespace(autocast=contextlib.nullcontext),
+    )
+    monkeypatch.setitem(sys.modules, "modules", modules)  # type: ignore[misc]
+    monkeypatch.setattr(sampling, "loaded_model", lambda: None)
+    monkeypatch.setattr(environment, "option", lambda key, default: key == "use_old_scheduling")
+    p: Any = SimpleNamespace(
+        sampler_name="Heun", steps=6, hr_sampler_name="Euler", hr_second_pass_steps=4, **second_pass
+    )
+    assert sampling.prompt_steps(p) == expected
+    sampling.encode_prompt("a [b:c:1.5]", Size(512, 256), sampling.prompt_steps(p))
+    ((prompts, steps, hires_steps, is_old),) = asked
+    assert prompts == (["a [b:c:1.5]"], {"width": 512, "height": 256, "is_negative_prompt": False})
+    assert ((steps, hires_steps), is_old) == (expected, True)

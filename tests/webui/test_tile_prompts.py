@@ -59,17 +59,6 @@ class TestJoint:
         draw(webui, "a photo", f"bricks {lora}")
         assert np.array_equal(draw(webui, "a photo", ""), before)
 
-    @pytest.mark.parametrize("sampler", ["Euler", "Heun"])
-    def test_a_prompt_changes_at_the_hosts_step(self, webui: WebUI, draw: Any, sampler: str) -> None:
-        """In a second pass the host counts from 1, and Heun's steps are two each."""
-        changing, wrong = "[bricks:a dog:0.4]", "[bricks:a dog:0.2]"
-        if draw is of_hires_fix:
-            changing, wrong = "[bricks:a dog:1.4]", "bricks"
-        values = {"steps": 6, "denoising_strength": 0.9, "sampler_name": sampler, "cfg_scale": 25}
-        theirs = draw(webui, changing, "", **values)
-        assert np.abs(theirs - draw(webui, wrong, "", **values)).max() > 3, "the step changes nothing: no proof"
-        assert np.abs(draw(webui, "a photo", changing, **values) - theirs).max() <= 1
-
 
 @pytest.mark.parametrize("draw", [of_script, of_hires_fix])
 def test_only_the_tiles_of_a_region_have_its_lora(webui: WebUI, draw: Any, lora: str) -> None:
