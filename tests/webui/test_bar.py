@@ -67,3 +67,11 @@ def test_a_failed_batch_that_is_tried_again_does_not_go_back(monkeypatch: pytest
         before = state.shown()
         bar.begin(0.0, "tile 1 of 2", 0.5)
         assert state.shown() >= before - 1e-9
+
+
+def test_outside_of_a_job_the_host_is_not_left_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = new_state(0)
+    monkeypatch.setattr(environment, "state", lambda: state)
+    with HostBar(lambda: False) as bar:
+        bar.begin(0.0, "tile 1 of 2", 0.5)
+    assert state.job_count == 0

@@ -213,6 +213,7 @@ class HostBar(PartProgress):
         self._part, self._words = (0.0, 1.0), ""
         state = environment.state()
         self._job_no, self._job_count = state.job_no, max(1, state.job_count)
+        self._host_count = state.job_count
         self._text = state.textinfo
 
     def __enter__(self) -> HostBar:
