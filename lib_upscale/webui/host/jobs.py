@@ -224,7 +224,7 @@ class HostBar(PartProgress):
         done = round(_STEPS * self._end)
         self._set(
             job_no=self._job_no,
-            job_count=self._job_count,
+            job_count=self._host_count,
             sampling_steps=_STEPS,
             sampling_step=done,
             textinfo=self._text,
