@@ -67,6 +67,8 @@ class RedrawResult:
     count: TileCount
     seconds: float
     """Time that the painter took."""
+    resampled: bool = False
+    """Whether a stop left passes to a plain filter, which the upscaler should have enlarged."""
 
     @property
     def seconds_per_megapixel(self) -> float | None:

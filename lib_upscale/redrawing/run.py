@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lib_upscale.errors import CancelledError
+from lib_upscale.image.levels import to_floats, to_levels
 from lib_upscale.image.padding import pad_floats
+from lib_upscale.image.resampling import resample
 from lib_upscale.progress import SILENT, Progress
 from lib_upscale.redrawing.journal import Journal
 from lib_upscale.redrawing.painter import Painter, Upscaler
@@ -31,8 +34,8 @@ def redraw(
 ) -> RedrawResult:
     """Enlarge `picture` to exactly the size that was planned and have `painter` redraw it.
 
-    Stopping is no error: where `progress.cancelled()`, asked before each batch, says so, or the painter raises
-    `CancelledError`, the result is partial.
+    Stopping is no error once a tile is done: where `progress.cancelled()`, asked before each batch, says so, or the
+    painter or the upscaler raises `CancelledError`, the result is partial.
 
     Args:
         picture: The picture and its prompt; of the size and with the mask that `plan` was made for.
@@ -48,6 +51,7 @@ def redraw(
 
     Raises:
         ValueError: The plan is for a picture of another size.
+        CancelledError: It was stopped while the picture was enlarged for the first tile.
         UpscalePlusError: What the painter and the upscaler raise.
     """
     if picture.size != plan.source:
@@ -57,18 +61,16 @@ def redraw(
     loop = TileLoop(picture, plan, painter, progress, journal, only, on_tile_done, enlarging)
     pixels = upscaled = picture.pixels
     for step in plan.passes:
-        with loop.work.enlarging(step):
-            upscaled = _enlarge(pixels, step, upscaler)
+        upscaled = _enlarge(pixels, step, upscaler, loop)
         pixels = loop.run_pass(upscaled, step)
     if len(plan.passes) > 1:
-        with loop.work.enlarging(plan.passes[-1]):
-            upscaled = _enlarge(picture.pixels, plan.passes[-1], upscaler)
+        upscaled = _enlarge(picture.pixels, plan.passes[-1], upscaler, loop)
     if not loop.stopped:
         loop.work.finish()
     if journal is not None and only is None and not loop.stopped:
         journal.discard()
     result, plain = (pad_floats(np.clip(p, 0, 1), plan.layout) for p in (pixels, upscaled))
-    return RedrawResult(result, plain, plan, loop.stopped, loop.count, loop.seconds)
+    return RedrawResult(result, plain, plan, loop.stopped, loop.count, loop.seconds, loop.resampled)
 
 
 def plan_and_redraw(
@@ -103,8 +105,16 @@ def plan_and_redraw(
     )
 
 
-def _enlarge(pixels: Pixels, step: PassPlan, upscaler: Upscaler) -> Pixels:
-    enlarged = np.asarray(upscaler(pixels, step.enlarged), dtype=np.float32)
+def _enlarge(pixels: Pixels, step: PassPlan, upscaler: Upscaler, loop: TileLoop) -> Pixels:
+    """Enlarge for a pass. If that is stopped, what is done until then is only resampled: it must not be lost."""
+    try:
+        with loop.work.enlarging(step):
+            enlarged = np.asarray(upscaler(pixels, step.enlarged), dtype=np.float32)
+    except CancelledError:
+        if not loop.count.done:
+            raise
+        loop.stopped = loop.resampled = True
+        enlarged = to_floats(resample(to_levels(pixels, np.uint16), step.enlarged))
     if enlarged.shape != (step.enlarged.height, step.enlarged.width, 3):
         raise ValueError(f"the upscaler made {enlarged.shape} instead of {step.enlarged}")
     return step.cut(enlarged)

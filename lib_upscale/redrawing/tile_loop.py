@@ -62,7 +62,7 @@ class TileLoop:
         self._batched = BatchedPainter(painter, plan.settings.batch_size, progress)
         self.count = TileCount(plan.tiles)
         self.seconds = 0.0
-        self.stopped = False
+        self.stopped = self.resampled = False
 
     def run_pass(self, source: Pixels, step: PassPlan) -> Pixels:
         """Redraw an enlarged picture, (height, width, 3); after a stop it is returned as it is."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_upscale.errors import SettingsError
+from lib_upscale.errors import CancelledError, SettingsError
 from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Fit
 from lib_upscale.progress import Callback
@@ -165,6 +165,33 @@ def test_after_a_stop_the_later_passes_only_enlarge() -> None:
     assert result.partial
     assert result.pixels.shape == (240, 240, 3)
     assert painter.names == ["0-0"]
+
+
+def test_a_stop_that_the_upscaler_hears_keeps_the_tiles_of_earlier_passes() -> None:
+    chosen = RedrawSettings(scale=4.0, tile=64, passes=2, color_lock=ColorLock.OFF)
+    painter = FunctionPainter(lambda job: np.ones_like(job.pixels))
+    done: list[Region] = []
+    stop = Callback(lambda fraction, text: None, lambda: len(done) > 0)
+
+    def hearing(pixels: Pixels, size: Size) -> Pixels:
+        if stop.cancelled():
+            raise CancelledError()
+        return enlarge(pixels, size)
+
+    subject = RedrawPicture(np.zeros((60, 60, 3), np.float32))
+    result = run(subject, chosen, painter, hearing, stop, on_tile_done=lambda region, pixels, size: done.append(region))
+    assert (result.partial, result.resampled) == (True, True)
+    assert result.pixels.shape == (240, 240, 3)
+    assert result.pixels[:64, :64].min() > 1 - LEVEL, "the tile that was done is lost"
+    assert result.upscaled.max() == 0
+
+
+def test_a_stop_before_the_first_tile_is_told() -> None:
+    def stopped(pixels: Pixels, size: Size) -> Pixels:
+        raise CancelledError()
+
+    with pytest.raises(CancelledError):
+        run(picture(1, 60, 60), RedrawSettings(scale=2.0, tile=64), Counting(), stopped)
 
 
 @settings(max_examples=25, deadline=None)

@@ -108,8 +108,9 @@ def check_scales_are_true(_: Path) -> None:
 
 
 def check_an_address_is_downloaded_by_the_host_and_run_by_us(data: Path) -> None:
-    def download(url: str, *, model_dir: str, file_name: str, **more: Any) -> str:
+    def download(url: str, *, model_dir: str, file_name: str | None = None, **more: Any) -> str:
         Path(model_dir).mkdir(parents=True, exist_ok=True)
+        file_name = file_name or Path(url).name
         asked.append((url, file_name))
         return str(shutil.copy(data / "models" / "DAT" / "1x_Clean.pth", Path(model_dir) / file_name))
 

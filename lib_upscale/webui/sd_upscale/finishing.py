@@ -31,8 +31,9 @@ def add_notes(p: HostImg2Img, result: RedrawResult, how_to_continue: str) -> Non
     if result.partial:
         p.extra_generation_params[partial] = f"{count.done} of {count.total} tiles"
         stopped = f"Stopped after {count.done} of {count.total} tiles."
+        resized = "The upscaler was stopped, too: the tiles so far are only resized." if result.resampled else ""
         unsaved = "" if p.save_samples() else "The image so far is not saved to disk."
-        p.comment(" ".join(filter(None, (stopped, how_to_continue if count.done else "", unsaved))))
+        p.comment(" ".join(filter(None, (stopped, resized, how_to_continue if count.done else "", unsaved))))
     if count.resumed:
         p.comment(f"Resumed: {count.resumed} of {count.total} tiles were finished already.")
     if saved := result.saved():

@@ -293,6 +293,6 @@ class RedrawJob:
             finishing.prepare_colors(self._p, upscaled)
         if self._mask is not None and result.plan.layout.offset is None:
             finishing.prepare_overlay(self._p, upscaled, result, self._mask)
-        if self._settings.save_upscaled:
+        if self._settings.save_upscaled and not result.resampled:
             self.extra_images.append(upscaled)
             finishing.save_upscaled(self._p, upscaled)
