@@ -36,6 +36,10 @@ _FLAGS: list[str] = [
 ]
 
 
+_SETTINGS = {"emphasis": "No norm"}
+"""The host divides by the mean of what its text encoder gives, which with random weights may be nothing at all."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -64,6 +68,8 @@ class WebUI:
         self._log_mark = 0
         self._server: subprocess.Popen[bytes] | None = None
         (data / "extensions").mkdir(parents=True, exist_ok=True)
+        if not (data / "config.json").exists():
+            (data / "config.json").write_text(json.dumps(_SETTINGS))
         (data / "models").mkdir(exist_ok=True)
         self._extension = extension or data / "extensions" / "upscale-plus"
         if not self._extension.exists():
