@@ -54,8 +54,8 @@ def tab(browser: Any, webui: WebUI) -> Iterator[Txt2Img]:
 def test_the_line_promises_what_comes_and_the_text_restores_the_controls(tab: Txt2Img) -> None:
     tab.number("upscale_plus_hires_tile", 128)
     tab.number("upscale_plus_hires_overlap", 32)
-    line = tab.line("128x128 -> 256x256")
-    assert "3x3 tiles of 128x128 denoised together at every step" in line
+    line = tab.line("3x3 tiles of 128x128 denoised together at every step")
+    assert "128x128 -> 256x256" in line
     tab.photograph("hires-before")
     tab.generate()
     tab.photograph("hires-after")
@@ -75,7 +75,7 @@ def test_the_button_under_the_gallery_enlarges_a_finished_picture(tab: Txt2Img) 
     """It has no latent of a first pass."""
     tab.number("upscale_plus_hires_tile", 128)
     tab.page.locator("#txt2img_hr .label-wrap").first.click()  # hires fix off, for now
-    tab.line("Hires fix is off")
+    tab.line("Hires. fix is off")
     tab.generate(expected="Size: 128x128")
     tab.shows(128)
     tab.page.locator("#txt2img_gallery img").first.click()
