@@ -33,7 +33,13 @@ FEATURES: dict[str, str] = {
     "test_sd_upscale_memory": "SD upscale plus when memory runs out",
     "test_sd_upscale_page": "SD upscale plus: the page in Chromium",
     "test_hires_fix": "Hires fix plus",
+    "test_hires_checkpoint": "Hires fix plus with a hires checkpoint",
     "test_hires_fix_page": "Hires fix plus: the page in Chromium",
+    "test_progress": "Progress of both",
+    "test_tile_prompts": "Prompts and LoRAs of tiles",
+    "test_conditioning": "What reaches the model: SDXL, LoRA, embedding, inpainting",
+    "test_controlnet": "ControlNet",
+    "test_plan_lines_page": "Plan lines: the pages in Chromium",
 }
 """Test module, or module and class -> the feature that it speaks for, in the order of the table."""
 
