@@ -5,6 +5,7 @@ POST /recorder/take writes it into the data folder as `recorded.npz`, forgets it
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -32,16 +33,25 @@ def watch_base_model(sd_model):
 
     def before(module, arguments, named):
         known = dict(zip(("x", "timesteps", "context"), arguments, strict=False), **named)
-        networks, aspects = set(), set()
-        for layer in module.modules():
-            networks.update(name for name, *_ in getattr(layer, "network_current_names", ()))
-            hypertile = getattr(layer, "__webui_hypertile_params", None)
-            if hypertile is not None and hypertile.enabled:
-                aspects.add(hypertile.aspect_ratio)
-        kept = {name: known.get(name) for name in ("x", "context", "y")}
-        note("base", kept, networks=sorted(networks), aspects=sorted(aspects))
+        hypertiles = [getattr(layer, "__webui_hypertile_params", None) for layer in module.modules()]
+        aspects = {found.aspect_ratio for found in hypertiles if found is not None and found.enabled}
+        note("base", {name: known.get(name) for name in ("x", "context", "y")}, aspects=sorted(aspects))
+
+    # WebUI 1.10 puts a LoRA into a layer when the layer is called.
+    def after(module, arguments, output):
+        last = next(call for call in reversed(calls) if call["kind"] == "base")
+        last["networks"] = sorted(networks_of(sd_model, module))
 
     network.register_forward_pre_hook(before, with_kwargs=True)
+    network.register_forward_hook(after)
+
+
+def networks_of(sd_model, module):
+    """The names of the LoRAs that a base model computes with; the Forge family keeps them as text on the model."""
+    known = getattr(sd_model, "current_lora_hash", None)
+    if known is not None:
+        return {Path(filename).stem for filename, *_ in ast.literal_eval(known)}
+    return {name for layer in module.modules() for name, *_ in getattr(layer, "network_current_names", ())}
 
 
 def watch_controls():
