@@ -5,17 +5,19 @@ Run the tests in each host with `pytest -m webui tests/webui --junitxml HOST.xml
     python -m tests.webui.host_table a1111.xml forge.xml ...
 
 The name of a host, its commit and its packages come from the run's own report (tests/webui/conftest.py notes them).
+Several reports of one host are taken as one run: of a test that stands in more than one, the last report counts.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-__all__ = ["FEATURES", "feature_of", "read_run", "write_table"]
+__all__ = ["FEATURES", "feature_of", "read_run", "read_runs", "write_table"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "hosts.md"
 BEGIN, END = "<!-- made by tests/webui/host_table.py -->", "<!-- end -->"
@@ -47,22 +49,41 @@ _NOT_HAD = re.compile(r"no checkpoint|playwright|no gradio in|not set|set SD_WEB
 """Reasons for a skip that speak of the machine and not of the host."""
 
 
+@dataclass(frozen=True)
+class Case:
+    """What one test said: `outcome` is passed, failed, not run or not supported; `reason` is that of a skip."""
+
+    feature: str
+    outcome: str
+    reason: str = ""
+
+
 class Run:
-    """What one run of the tests said of one host."""
+    """What the tests said of one host, by the test's name."""
 
     def __init__(self, name: str, facts: dict[str, str]) -> None:
         self.name, self.facts = name, facts
-        self.outcomes: dict[str, Counter[str]] = defaultdict(Counter)
-        self.reasons: dict[str, list[str]] = defaultdict(list)
+        self.cases: dict[str, Case] = {}
+
+    def update(self, later: Run) -> None:
+        """Take in what a later run in the same host said.
+
+        Raises:
+            ValueError: It was another host, or the same with other packages.
+        """
+        if (later.name, later.facts) != (self.name, self.facts):
+            raise ValueError(f"two different hosts are called {self.name}: {self.facts} and {later.facts}")
+        self.cases.update(later.cases)
 
     def cell(self, feature: str) -> str:
         """One word for a feature, with numbers where it is not simply "works"."""
-        outcome = self.outcomes[feature]
+        cases = [case for case in self.cases.values() if case.feature == feature]
+        outcome = Counter(case.outcome for case in cases)
         failed, passed = outcome["failed"], outcome["passed"]
         words = (
             f"fails ({failed} of {failed + passed} tests)" if failed else f"works ({passed})" if passed else "not run"
         )
-        reasons = sorted(set(self.reasons[feature]))
+        reasons = sorted({case.reason for case in cases if case.outcome == "not supported"})
         return f"{words}; not supported: {'; '.join(reasons)}" if reasons else words
 
 
@@ -86,20 +107,33 @@ def read_run(report: Path) -> Run:
     run = Run(facts.pop("host"), facts)
     for case in suite.iter("testcase"):
         feature = feature_of(case.get("classname", ""))
-        if feature is None:
-            continue
-        skipped = case.find("skipped")
-        if skipped is not None:
-            reason = re.sub(r"^.*?: ", "", skipped.get("message", "")) if skipped.get("message") else ""
-            missing = _NOT_HAD.search(skipped.get("message", ""))
-            run.outcomes[feature]["not run" if missing else "not supported"] += 1
-            if not missing:
-                run.reasons[feature].append(reason)
-        elif case.find("failure") is not None or case.find("error") is not None:
-            run.outcomes[feature]["failed"] += 1
-        else:
-            run.outcomes[feature]["passed"] += 1
+        if feature is not None:
+            run.cases[f"{case.get('classname')}.{case.get('name')}"] = _read_case(feature, case)
     return run
+
+
+def _read_case(feature: str, case: ElementTree.Element) -> Case:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return Case(feature, "failed")
+    skipped = case.find("skipped")
+    if skipped is None:
+        return Case(feature, "passed")
+    message = skipped.get("message", "")
+    if _NOT_HAD.search(message):
+        return Case(feature, "not run")
+    return Case(feature, "not supported", re.sub(r"^.*?: ", "", message))
+
+
+def read_runs(reports: list[Path]) -> list[Run]:
+    """Read the reports of several runs, those of one host as one, in the order in which the hosts come first."""
+    runs: dict[str, Run] = {}
+    for report in reports:
+        run = read_run(report)
+        if run.name in runs:
+            runs[run.name].update(run)
+        else:
+            runs[run.name] = run
+    return list(runs.values())
 
 
 def write_table(runs: list[Run]) -> str:
@@ -114,7 +148,7 @@ def write_table(runs: list[Run]) -> str:
 
 def main(reports: list[str]) -> None:
     """Replace the table between the two marks in docs/hosts.md."""
-    table = write_table([read_run(Path(report)) for report in reports])
+    table = write_table(read_runs([Path(report) for report in reports]))
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")

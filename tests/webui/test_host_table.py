@@ -61,6 +61,19 @@ def test_each_feature_is_told_by_its_own_tests(tmp_path: Path) -> None:
     assert run.cell("Upscaler lists, take-over, Reload UI, settings") == "not run"
 
 
+def test_a_test_that_was_run_again_counts_once(tmp_path: Path) -> None:
+    for name in ("first", "second", "other"):
+        (tmp_path / name).mkdir()
+    first = report_of(tmp_path / "first", {"test_api.py": TESTS, "test_hires_fix.py": TESTS})
+    second = report_of(tmp_path / "second", {"test_api.py": TESTS.replace("assert False", "pass")})
+    (run,) = host_table.read_runs([first, second])
+    assert run.cell("API") == "works (2); not supported: this host has no interrogator"
+    assert run.cell("Hires fix plus") == "fails (1 of 2 tests); not supported: this host has no interrogator"
+    other = report_of(tmp_path / "other", {"test_api.py": TESTS.replace("9.9", "1.0")})
+    with pytest.raises(ValueError, match="two different hosts"):
+        host_table.read_runs([first, other])
+
+
 def test_a_run_without_a_host_makes_no_table(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="SD_WEBUI_DIR"):
         host_table.read_run(report_of(tmp_path, {"test_api.py": "def test_it(): ..."}))
