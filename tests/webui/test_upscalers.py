@@ -78,6 +78,7 @@ def test_our_models_are_in_the_lists_of_the_page(webui: WebUI) -> None:
 
 
 def test_taking_over_can_be_turned_off_and_on_without_a_restart(webui: WebUI) -> None:
+    webui.call("/upscale-plus/v1/refresh", {})  # files that other tests took away again are forgotten
     before = webui.upscalers()
     try:
         assert webui.call("/sdapi/v1/options", {"upscale_plus_take_over": False})[0] == 200
