@@ -65,7 +65,7 @@ def place_models(models: Path) -> None:
         (models / folder).mkdir(parents=True, exist_ok=True)
     torch.save(compact(2), models / "ESRGAN" / f"{NEAREST}.pth")
     save_file(compact(3), models / "ESRGAN" / "3x_Nearest.safetensors")
-    torch.save({"params": swinir()}, models / "ESRGAN" / "2x_SwinIR_in_ESRGAN.pth")
+    torch.save({"params": swinir()}, models / "ESRGAN" / "SwinIR_in_ESRGAN.pth")
     torch.save(lora(), models / "ESRGAN" / "detail_lora.pt")
     save_file(lora(), models / "ESRGAN" / "other_lora.safetensors")
     (models / "ESRGAN" / "4x_page.pth").write_bytes(b"<!DOCTYPE html><html><body>404 Not Found</body></html>")

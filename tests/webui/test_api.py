@@ -97,7 +97,7 @@ def test_no_path_leads_out_of_the_model_folders(webui: WebUI, tmp_path: Path) ->
 
 
 def test_identify_says_what_a_file_is(webui: WebUI) -> None:
-    status, swinir = webui.call("/upscale-plus/v1/identify", {"file": "2x_SwinIR_in_ESRGAN.pth"})
+    status, swinir = webui.call("/upscale-plus/v1/identify", {"file": "SwinIR_in_ESRGAN.pth"})
     assert (status, swinir["architecture"], swinir["scale"], swinir["usable"]) == (200, "SwinIR", 2, True)
     lora = webui.call("/upscale-plus/v1/identify", {"file": "other_lora.safetensors"})[1]
     assert (lora["kind"], lora["usable"]) == ("lora", False)

@@ -52,7 +52,7 @@ def test_an_entry_of_the_host_is_run_by_our_network_to_the_exact_size(webui: Web
 
 
 def test_a_swinir_in_the_folder_of_esrgan_works(webui: WebUI) -> None:
-    status, answer = single(webui, picture(), upscaler_1="2x_SwinIR_in_ESRGAN")
+    status, answer = single(webui, picture(), upscaler_1="SwinIR_in_ESRGAN")
     assert status == 200, answer
     assert from_base64(answer["image"]).size == (48, 32)
     assert "trunk_conv" not in webui.log()
@@ -166,7 +166,7 @@ def test_interrupt_acts_within_a_tile_and_the_bar_counts_tiles(webui: WebUI, tmp
     worker = threading.Thread(
         target=run_folder,
         args=(webui, tmp_path / "in", tmp_path / "out"),
-        kwargs={"model": "2x_SwinIR_in_ESRGAN", "tile": 64},
+        kwargs={"model": "SwinIR_in_ESRGAN", "tile": 64},
     )
     worker.start()
     seen = []

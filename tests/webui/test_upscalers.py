@@ -13,7 +13,7 @@ from tests.webui.server import Page, WebUI, as_base64, from_base64
 
 pytestmark = pytest.mark.webui
 
-SCALES = {NEAREST: 2, "2x_SwinIR_in_ESRGAN": 2, "3x_Nearest": 3, "4x_Nearest": 4, "1x_Clean": 1, "2x_Loose": 2}
+SCALES = {NEAREST: 2, "SwinIR_in_ESRGAN": 2, "3x_Nearest": 3, "4x_Nearest": 4, "1x_Clean": 1, "2x_Loose": 2}
 
 
 def test_all_models_are_offered_once_with_their_true_scale(webui: WebUI) -> None:
@@ -27,7 +27,7 @@ def test_what_the_host_lists_keeps_its_place_and_ours_follow(webui: WebUI) -> No
     host_listed = names.index(NEAREST)
     assert names.index("LDSR") < names.index("4x_Nearest") if "LDSR" in names else True
     assert host_listed < names.index("4x_Nearest")
-    assert names.index("2x_SwinIR_in_ESRGAN") < names.index("4x_Nearest")
+    assert names.index("SwinIR_in_ESRGAN") < names.index("4x_Nearest")
 
 
 def test_what_is_no_upscaler_is_not_added(webui: WebUI) -> None:
@@ -84,7 +84,7 @@ def test_taking_over_can_be_turned_off_and_on_without_a_restart(webui: WebUI) ->
         assert webui.call("/sdapi/v1/options", {"upscale_plus_take_over": False})[0] == 200
         off = webui.upscalers()
         assert list(off) == list(before)
-        assert off["2x_SwinIR_in_ESRGAN"]["scale"] == 4, "the host's own entry assumes 4"
+        assert off["SwinIR_in_ESRGAN"]["scale"] == 4, "the host's own entry assumes 4"
     finally:
         webui.call("/sdapi/v1/options", {"upscale_plus_take_over": True})
     assert webui.upscalers() == before
@@ -160,7 +160,7 @@ def test_disabling_the_extension_leaves_nothing_behind(webui: WebUI) -> None:
         webui.call("/sdapi/v1/options", {"disabled_extensions": ["upscale-plus"]})
         webui.reload()
         without = webui.upscalers()
-        assert without["2x_SwinIR_in_ESRGAN"]["scale"] == 4, "the host's own entry assumes 4"
+        assert without["SwinIR_in_ESRGAN"]["scale"] == 4, "the host's own entry assumes 4"
         assert "4x_Nearest" not in without
         assert not [path for path in webui.call("/openapi.json")[1]["paths"] if "upscale-plus" in path]
         assert "upscale_plus" not in json.dumps(webui.call("/config")[1]["layout"])
