@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Any
+
+from typing_extensions import override
 
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.model import loaded_model
@@ -18,17 +21,24 @@ _IN_MEMORY = 100
 """LoRAs that AUTOMATIC1111's keeps while it switches between them; its default would read each anew every time."""
 
 
-class NetworkSwitch(Protocol):
+class NetworkSwitch(ABC):
     """Changes which networks the loaded model has, in the course of one sampling. "" stands for the image's own."""
 
+    @abstractmethod
     def encoding(self, prompt: str) -> AbstractContextManager[None]:
         """A context in which the text encoder has the networks that `prompt` names."""
 
+    @abstractmethod
     def use(self, prompt: str) -> None:
         """Have the UNet use the networks that `prompt` names from now on."""
 
-    def kept(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def kept(self) -> Iterator[None]:
         """A context after which the UNet has the image's own again."""
+        try:
+            yield
+        finally:
+            self.use("")
 
 
 def without_networks(prompt: str) -> str:
@@ -87,18 +97,20 @@ def _networks_of(prompt: str) -> object:
     return extra_networks.parse_prompt(prompt)[1]
 
 
-class _ActivationSwitch:
+class _ActivationSwitch(NetworkSwitch):
     """AUTOMATIC1111's layers ask before every use which networks are active, and change their weights then."""
 
     def __init__(self, p: HostProcessing) -> None:
         self._p, self._current = p, ""
 
+    @override
     @contextmanager
     def encoding(self, prompt: str) -> Iterator[None]:
         with self.kept():
             self.use(prompt)
             yield
 
+    @override
     def use(self, prompt: str) -> None:
         if prompt == self._current:
             return
@@ -106,40 +118,28 @@ class _ActivationSwitch:
         with option_set("lora_in_memory_limit", _IN_MEMORY):
             _activate(self._p, _networks_of(prompt) if prompt else self._own())
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self.use("")
-
     def _own(self) -> object:
         is_second = getattr(self._p, "is_hr_pass", False)
         return getattr(self._p, "hr_extra_network_data" if is_second else "extra_network_data")
 
 
-class _PatcherSwitch:
+class _PatcherSwitch(NetworkSwitch):
     """Forge's patchers have networks as patches, which go into the weights that all of them share."""
 
     def __init__(self, p: HostProcessing) -> None:
         self._p = p
         self._known: dict[tuple[int, str], HostForgeObjects] = {}
 
+    @override
     @contextmanager
     def encoding(self, prompt: str) -> Iterator[None]:
         objects = self._objects("")
         with replaced(objects, "clip", self._objects(prompt).clip):
             yield
 
+    @override
     def use(self, prompt: str) -> None:
         self._objects(prompt).unet.refresh_loras()
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self.use("")
 
     def _objects(self, prompt: str) -> HostForgeObjects:
         """Those with the networks that `prompt` names, made once for each loaded model."""
