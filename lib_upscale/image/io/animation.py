@@ -161,7 +161,7 @@ def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
                     rgb = image.convert("RGBA" if _may_be_transparent(image) else "RGB")
                     rgb.info.pop("transparency", None)
                     pixels, alpha, icc_holds = extract_pixels(rgb)
-                    found = metadata or extract_metadata(rgb, icc_holds=icc_holds)
+                    found = metadata or extract_metadata(image, icc_holds=icc_holds)
                     picture = Picture.oriented(pixels, alpha, found)
                 yield Frame(picture, duration)
 

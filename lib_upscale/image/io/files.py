@@ -89,6 +89,7 @@ def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
             note(path, f"has {bits} bits a channel, of which 8 are read")
         if image.format == "JPEG" and lacks_end(stream):
             say_missing_end(path)
+        say_missing_end(path, stream)
         return picture
     except PictureTooLargeError:
         raise

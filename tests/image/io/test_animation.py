@@ -234,3 +234,24 @@ def test_a_frame_larger_than_the_image_is_damage():
     animation = read_frames(Path(__file__).parent / "files/gif-with-larger-frame.gif")
     with pytest.raises(PictureError, match="larger than the image"):
         list(animation.frames())
+
+
+def test_an_animated_gif_keeps_its_comment(tmp_path):
+    images = [Image.new("L", (8, 8), level) for level in (0, 255)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=50, comment=b"made by hand")
+    source = read_frames(tmp_path / "a.gif")
+    write_animation(source.frames(), tmp_path / "b.gif", plays=source.plays)
+    with Image.open(tmp_path / "b.gif") as found:
+        assert found.info["comment"] == b"made by hand"
+    write_animation(source.frames(), tmp_path / "b.png", plays=source.plays)
+    with Image.open(tmp_path / "b.png") as found:
+        assert found.info["Comment"] == "made by hand"
+
+
+def test_a_gif_of_one_frame_without_its_last_byte_is_read_and_said(caplog, tmp_path):
+    write_picture(moving(1, colors=4)[0].picture, tmp_path / "a.gif")
+    (tmp_path / "b.gif").write_bytes((tmp_path / "a.gif").read_bytes()[:-1])
+    assert read_frames(tmp_path / "b.gif") is None
+    assert same_pixels(read_picture(tmp_path / "b.gif"), read_picture(tmp_path / "a.gif"))
+    assert caplog.text.count("lacks its end") == 1
+    assert "b.gif: lacks its end" in caplog.text
