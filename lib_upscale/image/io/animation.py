@@ -16,7 +16,7 @@ from lib_upscale.errors import OutputError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import metadata_options
-from lib_upscale.image.io.fitting import fit_to_format, note_lost
+from lib_upscale.image.io.fitting import fit_one_of, note_lost
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_writable, limits, quality_options
 from lib_upscale.image.io.netpbm import is_netpbm
 from lib_upscale.image.io.opening import (
@@ -133,7 +133,8 @@ def write_animation(
     if not limits(chosen).animated:
         raise OutputError(path, f"can't be written, {chosen.name} can't hold an animation", "use .gif, .webp or .png")
     options = quality_options(chosen, quality, lossless)
-    alike = _unify(chain((first,), remaining), first.picture.size, chosen, background)
+    lost: dict[str, None] = {}
+    alike = _unify(chain((first,), remaining), first.picture.size, chosen, background, lost)
     with atomic_file(path) as stream:
         if chosen is Format.PNG:
             _write_apng(stream, alike, plays)
@@ -141,7 +142,7 @@ def write_animation(
             _write_gif(stream, alike, plays)
         else:
             _write_photos(stream, alike, plays, chosen, options)
-    note_lost(path, chosen, fit_to_format(first.picture, chosen, background).lost)
+    note_lost(path, chosen, list(lost))
 
 
 def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
@@ -179,11 +180,13 @@ def _plays(image: Image.Image) -> int:
     return int(loop or 0)
 
 
-def _unify(frames: Iterable[Frame], size: Size, format: Format, background: tuple[int, int, int]) -> Iterator[Frame]:
+def _unify(
+    frames: Iterable[Frame], size: Size, format: Format, background: tuple[int, int, int], lost: dict[str, None]
+) -> Iterator[Frame]:
     for frame in frames:
         if frame.picture.size != size:
             raise ValueError(f"a frame has {frame.picture.size} pixels, the first one {size}")
-        yield Frame(fit_to_format(frame.picture, format, background).picture, frame.duration)
+        yield Frame(fit_one_of(frame.picture, format, lost, background), frame.duration)
 
 
 def _write_apng(stream: BinaryIO, frames: Iterator[Frame], plays: int) -> None:

@@ -15,7 +15,7 @@ from lib_upscale.errors import OutputError, PictureError, PictureTooLargeError
 from lib_upscale.image.alpha import WHITE
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import encode
-from lib_upscale.image.io.fitting import fit_to_format, note_lost
+from lib_upscale.image.io.fitting import fit_one_of, note_lost
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_pages, check_writable
 from lib_upscale.image.io.jpeg_end import complete_jpeg, lacks_end
 from lib_upscale.image.io.netpbm import NetpbmError, is_netpbm, read_netpbm, read_netpbm_header
@@ -164,17 +164,10 @@ def write_pages(pictures: Iterable[Picture], path: str | PathLike[str], sizes: S
     with atomic_file(path) as stream:
         try:
             most_bytes = sum(size.pixels for size in sizes) * 8
-            write_tiff_pages(stream, (_fit_page(picture, lost) for picture in pictures), most_bytes)
+            write_tiff_pages(stream, (fit_one_of(picture, Format.TIFF, lost) for picture in pictures), most_bytes)
         except (ValueError, struct.error) as error:
             raise OutputError(path, f"can't be written as TIFF ({error})") from error
     note_lost(path, Format.TIFF, list(lost))
-
-
-def _fit_page(picture: Picture, lost: dict[str, None]) -> Picture:
-    """What TIFF can hold of a page; what it can't is added to `lost`, once for all pages."""
-    fitted = fit_to_format(picture, Format.TIFF)
-    lost.update(dict.fromkeys(fitted.lost))
-    return fitted.picture
 
 
 def write_picture(

@@ -24,7 +24,7 @@ from lib_upscale.image.metadata import (
 )
 from lib_upscale.image.picture import Picture
 
-__all__ = ["Fitted", "fit_to_format", "note_lost"]
+__all__ = ["Fitted", "fit_one_of", "fit_to_format", "note_lost"]
 
 _LARGE = 8192
 """Bytes above which a value, such as a camera's own notes, is left out of an EXIF block that JPEG can't hold."""
@@ -68,6 +68,15 @@ def fit_to_format(picture: Picture, format: Format, background: tuple[int, int, 
     if metadata.xmp and format is Format.JPEG:
         metadata = _fit_xmp_segment(metadata, lost)
     return Fitted(picture.with_metadata(metadata), tuple(lost))
+
+
+def fit_one_of(
+    picture: Picture, format: Format, lost: dict[str, None], background: tuple[int, int, int] = WHITE
+) -> Picture:
+    """Bring one of a file's pictures to what the format can hold; what is lost is added to `lost`, once for all."""
+    fitted = fit_to_format(picture, format, background)
+    lost.update(dict.fromkeys(fitted.lost))
+    return fitted.picture
 
 
 def note_lost(path: str | PathLike[str], format: Format, lost: Sequence[str]) -> None:
