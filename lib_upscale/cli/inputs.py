@@ -135,13 +135,14 @@ def find_jobs(
     if refused and len(refused) == len(distinct):
         job, reason = refused[0]
         raise OutputError(job.output, reason, _OTHER_PLACE)
-    left = [job for job in distinct if job not in dict(refused)]
+    not_done, as_found = {job for job, _ in refused}, set(jobs.values())
+    left = [job for job in distinct if job not in not_done]
     return FileJobs(
         tuple(left),
         tuple(missing),
         tuple(left_out.items()),
         tuple((job, f"{job.output.name} {reason}: {_OTHER_PLACE}") for job, reason in refused),
-        tuple(job for job in left if job not in jobs.values()),
+        tuple(job for job in left if job not in as_found),
     )
 
 
@@ -217,17 +218,16 @@ def _give_distinct_names(jobs: Sequence[FileJob]) -> list[FileJob]:
     The names of others do not change by that, so that running the command again finds what is done.
     """
     for rename in (_add_ending, _add_folder):
-        counts = Counter(_key(job.output) for job in jobs)
-        jobs = [rename(job) if counts[_key(job.output)] > 1 else job for job in jobs]
-    taken: set[str] = set()
-    distinct = []
+        keys = [_key(job.output) for job in jobs]
+        counts = Counter(keys)
+        jobs = [rename(job) if counts[key] > 1 else job for job, key in zip(jobs, keys, strict=True)]
+    distinct: dict[str, FileJob] = {}
     for job in jobs:
         names = chain([job.output.stem], (f"{job.output.stem}-{number}" for number in count(2)))
         outputs = (job.output.with_name(f"{name}{job.output.suffix}") for name in names)
-        output = next(output for output in outputs if _key(output) not in taken)
-        taken.add(_key(output))
-        distinct.append(replace(job, output=output))
-    return distinct
+        key, output = next((key, output) for output in outputs if (key := _key(output)) not in distinct)
+        distinct[key] = replace(job, output=output)
+    return list(distinct.values())
 
 
 def _add_ending(job: FileJob) -> FileJob:
