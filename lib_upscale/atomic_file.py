@@ -69,7 +69,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 def check_place(path: Path, least_bytes: int = 0) -> None:
     """Raise the `OutputError` that writing `path` would raise, as far as it can be known; its folder exists."""
     try:
-        if shutil.disk_usage(path.parent).free < least_bytes:
+        if _lacks_room(path.parent, least_bytes):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -80,6 +80,15 @@ def check_place(path: Path, least_bytes: int = 0) -> None:
         temporary.unlink()
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def _lacks_room(folder: Path, least_bytes: int) -> bool:
+    """Whether so much can't be written; False where the file system does not know its size."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return False
+    return usage.total > 0 and usage.free < least_bytes
 
 
 def sweep(folder: Path) -> None:

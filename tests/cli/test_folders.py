@@ -8,11 +8,13 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image, features
 
 from lib_upscale import atomic_file as atomic_file_module
+from lib_upscale.atomic_file import check_place
 from lib_upscale.cli import process_file
 from tests.cli.program import Upscale, counts, photo
 
@@ -96,6 +98,20 @@ class TestKnownBeforeTheWork:
         monkeypatch.setattr(process_file, "upscale", None)
         result = upscale(photo(Path("a.png"), 100, 100), "-o", f"out/a{suffix}")
         assert "the disk is full: make room or choose another folder" in result.stdout
+
+    @pytest.mark.parametrize("error", [None, OSError("not supported")])
+    def test_a_disk_that_does_not_know_its_size(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: OSError | None
+    ) -> None:
+        """Some folders of the network, and of programs (FUSE), say 0 of 0 bytes or nothing."""
+
+        def disk_usage(folder: Path) -> object:
+            if error is not None:
+                raise error
+            return shutil.disk_usage("/")._replace(total=0, used=0, free=0)
+
+        monkeypatch.setattr(atomic_file_module, "shutil", SimpleNamespace(disk_usage=disk_usage))
+        check_place(tmp_path / "a.png", 1000)
 
     @pytest.mark.parametrize("options", [("-o", "out/", "--format", "jpg"), ("-o", "a.jpg")])
     def test_lossless_jpeg(self, upscale: Upscale, options: tuple[str, ...]) -> None:
