@@ -20,7 +20,7 @@ _UNFINISHED = (".part", ".partial", ".crdownload", ".download")
 _SUFFIXES = frozenset((*_MODELS, *_OTHERS, *_UNFINISHED))
 
 
-def find_model_files(folders: Sequence[Path], visited: set[str] | None = None) -> list[Path]:
+def find_model_files(folders: Sequence[Path], visited: dict[str, int | None] | None = None) -> list[Path]:
     """Find every file below `folders` that may be a model.
 
     Links are followed, each real folder is read once, and a file that is reached twice under one name is listed once.
@@ -29,12 +29,13 @@ def find_model_files(folders: Sequence[Path], visited: set[str] | None = None) -
 
     Args:
         folders: Where to look.
-        visited: The real paths of all folders that were looked into, or were not there, are put into it.
+        visited: The real paths of all folders that were looked into, or were not there, are put into it, with their
+            `folder_time` before that.
 
     Returns:
         Absolute paths in a stable order; for an ncnn pair its `.param` file.
     """
-    seen_folders: set[str] = set() if visited is None else visited
+    seen_folders: dict[str, int | None] = {} if visited is None else visited
     seen_files: set[tuple[str, str]] = set()
     files: list[Path] = []
     for folder in folders:
@@ -72,12 +73,12 @@ def folder_time(folder: str | Path) -> int | None:
         return None
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, bool]]:
-    """(file, whether it is a link) below `folder`; `seen` holds the real paths of folders already read."""
+def _walk(folder: Path, seen: dict[str, int | None]) -> Iterator[tuple[Path, bool]]:
+    """(file, whether it is a link) below `folder`; `seen` holds the folders already read, as `visited` above."""
     real = os.path.normcase(os.path.realpath(folder))
     if real in seen:
         return
-    seen.add(real)
+    seen[real] = folder_time(real)
     try:
         with os.scandir(folder) as listing:
             entries = [entry for entry in listing if not entry.name.startswith(".")]

@@ -94,9 +94,10 @@ class Catalog:
 
     def _refresh(self, progress: Progress) -> tuple[Entry, ...]:
         defaults = _list_bundled() if self._with_bundled else {}
-        visited: set[str] = set()
-        files = [path for path in find_model_files(self.folders, visited) if path not in set(defaults.values())]
-        self._folder_times = {path: folder_time(path) for path in visited}
+        visited: dict[str, int | None] = {}
+        bundled = set(defaults.values())
+        files = [path for path in find_model_files(self.folders, visited) if path not in bundled]
+        self._folder_times = visited
         names = {**unique_names(files, taken=set(defaults)), **{path: name for name, path in defaults.items()}}
         found = {path: identity for path in names if (identity := self._recall(path)) is not None}
         self._publish(names, found, complete=len(found) == len(names))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lib_upscale.errors import CancelledError, NotAnUpscalerError, UnknownModelError, UpscalePlusError
+from lib_upscale.models.catalog import catalog as catalog_module
 from lib_upscale.models.catalog import identity_cache
 from lib_upscale.models.catalog.catalog import Catalog, unique_names
 from lib_upscale.models.catalog.identity_cache import IdentityCache
@@ -311,6 +312,21 @@ class TestLookingIntoFiles:
         catalog.refresh()
         assert catalog.seems_unchanged()
         (tmp_path / "none").mkdir()
+        assert not catalog.seems_unchanged()
+
+    def test_a_file_that_comes_while_the_folders_are_read_is_seen_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def find_and_add(folders: list[Path], visited: dict[str, int | None]) -> list[Path]:
+            found = find_model_files(folders, visited)
+            (tmp_path / "a.pth").write_bytes(b"")
+            os.utime(tmp_path, ns=(1, 1))
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(catalog_module, "find_model_files", find_and_add)
+            catalog = Catalog([tmp_path], bundled=False)
+            assert not catalog.refresh()
         assert not catalog.seems_unchanged()
 
     def test_being_interrupted_keeps_what_is_known(self, tmp_path: Path) -> None:
