@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -131,7 +132,8 @@ class Clock(Callback, PartProgress):
         """What is being done: from which fraction, to which, begun when, in how many seconds; 0: not known."""
 
     def __enter__(self) -> Clock:
-        threading.Thread(target=self._tick, daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # the system starts no more threads: it moves with reports alone
+            threading.Thread(target=self._tick, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

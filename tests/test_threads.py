@@ -18,6 +18,7 @@ from lib_upscale.image.io import read_picture, write_picture
 from lib_upscale.image.io.png import writer as png_writer
 from lib_upscale.image.io.tiff import writer as tiff_writer
 from lib_upscale.image.picture import Picture
+from lib_upscale.progress import Clock
 from lib_upscale.threads import map_in_order
 from tests.image.strategies import noise, same_pixels
 
@@ -49,6 +50,14 @@ def test_fewer_threads_give_the_same(refuse: Refuse, most: int) -> None:
     started = refuse(most)
     assert list(map_in_order(lambda number: number**2, range(50))) == [number**2 for number in range(50)]
     assert len(started) == most
+
+
+def test_a_bar_without_a_thread_moves_with_what_is_reported(refuse: Refuse) -> None:
+    refuse(0)
+    seen: list[float] = []
+    with Clock(lambda fraction, _: seen.append(fraction)) as clock:
+        clock.report(0.5, "tile 1 of 2")
+    assert seen == [0.5]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
