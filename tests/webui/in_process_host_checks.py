@@ -13,6 +13,7 @@ import numpy as np
 from modules import postprocessing, scripts_postprocessing, shared
 from PIL import Image, ImageCms
 
+from lib_upscale.errors import SettingsError
 from lib_upscale.image.io import read_picture, write_picture
 from lib_upscale.image.metadata import Metadata
 from lib_upscale.image.picture import Picture
@@ -110,6 +111,16 @@ def check_a_folder_without_images_is_said(data: Path) -> None:
     for path, text in ((folder / "below", "no images in"), (folder, "only subfolders: choose Include subfolders")):
         answer = postprocessing.run_postprocessing(2, None, None, str(path), "", True, *extras_arguments())
         assert text in answer[1], answer
+
+
+def check_a_folder_that_does_not_exist_is_named(data: Path) -> None:
+    for path in (data / "nowhere", data / ("long" * 100)):
+        said = ""
+        try:
+            postprocessing.run_postprocessing(2, None, None, str(path), "", True, *extras_arguments())
+        except SettingsError as error:
+            said = str(error)
+        assert said == f"The input directory {path} does not exist: check its path", said
 
 
 def check_a_host_that_opens_images_itself_has_unreadable_files_named(data: Path) -> None:

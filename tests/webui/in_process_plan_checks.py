@@ -106,10 +106,11 @@ def check_the_page_does_not_wait_for_new_model_files(_: Path) -> None:
 
 
 def check_a_folder_that_does_not_exist_is_said(data: Path) -> None:
-    with option_set("upscale_plus_folders", str(data / "nowhere")):
-        registry.refresh()
-        values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
-        assert f"{data / 'nowhere'} does not exist" in plan_summary((50, 40), {}, values, as_html=False)
+    for folder in (data / "nowhere", data / ("long" * 100)):  # of the second the system says that it can't be asked
+        with option_set("upscale_plus_folders", str(folder)):
+            registry.refresh()
+            values = {"enabled": True, "model": NEAREST, "target_kind": "Factor", "scale": 2}
+            assert f"{folder} does not exist" in plan_summary((50, 40), {}, values, as_html=False)
     registry.refresh()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -157,12 +158,11 @@ class _ExtrasJob:
         """In place of `shared.listfiles`: with the folders below, without what is done already."""
         is_on = bool(self._values.get("enabled"))
         recurse = is_on and self._values.get("recurse")
-        if not Path(folder).is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 (never raises)
             raise SettingsError(f"The input directory {folder} does not exist", "check its path")
         files = list_below(folder, self._output_dir) if recurse else self._shared.listfiles(folder)
-        results = [path for path in files if self._outputs.is_own_result(path)]
-        self._report.own_results = len(results)
-        files = [path for path in files if path not in results]
+        sources = [path for path in files if not self._outputs.is_own_result(path)]
+        self._report.own_results, files = len(files) - len(sources), sources
         if not files:
             has_folders = not recurse and any(path.is_dir() for path in _children(folder))
             self._report.empty = f"no images in {folder}" + (

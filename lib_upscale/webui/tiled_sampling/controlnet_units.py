@@ -12,9 +12,9 @@ import binascii
 import copy
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from enum import Enum
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -152,17 +152,10 @@ def _check_image(value: object) -> None:
             if not _is_empty(part):
                 _check_image(part)
     elif isinstance(value, str):
-        if not _is_file(value):  # the host takes names of files, too
+        if not os.path.isfile(value):  # noqa: PTH113 (the host takes names of files, too; never raises)
             _decode_base64(value)
     elif not isinstance(value, (np.ndarray, Image.Image)):
         raise _unknown_image(value)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:  # far too long for a name
-        return False
 
 
 def _unknown_image(value: object) -> SettingsError:

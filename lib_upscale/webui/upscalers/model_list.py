@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -152,7 +153,7 @@ class ModelList:
     def find_listed(self, name: str) -> Entry:
         """Return the usable model of that name; unlike `find`, never a file elsewhere, even if `name` is its path."""
         is_listed = any(entry.name == name for entry in self.entries())
-        if not is_listed and ("/" in name or "\\" in name or _is_file(name)):
+        if not is_listed and ("/" in name or "\\" in name or os.path.isfile(name)):  # noqa: PTH113
             raise UnknownModelError(name, (), "names are as GET /upscale-plus/v1/models lists them")
         return self.find(name)
 
@@ -192,7 +193,7 @@ def _model_folders() -> tuple[Path, ...]:
 
 def _missing_folders() -> list[str]:
     """What is wrong with each folder of the settings page that does not exist."""
-    missing = [folder for folder in settings_page.folders() if not folder.is_dir()]
+    missing = [folder for folder in settings_page.folders() if not os.path.isdir(folder)]  # noqa: PTH112 (never raises)
     return [f"the folder {folder} does not exist: correct it in the settings of Upscale Plus" for folder in missing]
 
 
@@ -205,10 +206,3 @@ def _list_files(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in _LOOSE_ENDINGS and path.is_file())
     except OSError:
         return []
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):
-        return False

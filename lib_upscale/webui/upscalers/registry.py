@@ -89,7 +89,7 @@ class Scaler:
     def file(self) -> Path:
         """Return the model's file, downloaded by the host's loader first where it is still an address."""
         if isinstance(self.path, Path):
-            if not self.path.is_file():
+            if not os.path.isfile(self.path):  # noqa: PTH113 (never raises)
                 raise UnknownModelError(self.name, (), f"{self.path} is gone: put it back, or choose another upscaler")
             return self.path
         assert self.original is not None, "models that were added have a file"
@@ -203,7 +203,7 @@ def _remove_gone(listed: list[HostUpscalerEntry]) -> None:
         if scaler.original is None:
             if scaler.path not in known:
                 del listed[place]
-        elif not scaler.path.is_file():
+        elif not os.path.isfile(scaler.path):  # noqa: PTH113 (never raises)
             # What the host offers for download is downloaded anew; "Reload UI" has it list the rest again.
             if str(scaler.original.data_path).startswith("http"):
                 listed[place] = scaler.original
