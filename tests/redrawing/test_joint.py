@@ -52,6 +52,21 @@ def test_pointwise_model_gives_what_the_whole_gives(settings: JointSettings, siz
     torch.testing.assert_close(result, 3 * x + sigma, atol=1e-4, rtol=1e-5)
 
 
+@given(plans(), sizes)
+def test_a_latent_of_one_frame_is_cut_like_one_without(settings: JointSettings, size: Size) -> None:
+    """Models of video (Wan, Qwen Image) have latents with frames, and an image is one frame."""
+
+    def model(x: Tensor, _: Tensor, tiles: Sequence[LatentTile], crop: Crop) -> Tensor:
+        assert x.shape[-2:] == (tiles[0].region.height, tiles[0].region.width)
+        return x * crop(hint if x.dim() == 4 else hint[:, :, None]) + x.mean(dim=(-2, -1), keepdim=True)
+
+    x, hint = noise(size), noise(size, batch=1)
+    flat = JointDenoiser(model, settings)(x, sigmas(1.0))
+    framed = JointDenoiser(model, settings)(x[:, :, None], sigmas(1.0))
+    assert framed.shape == (2, 4, 1, size.height, size.width)
+    torch.testing.assert_close(framed[:, :, 0], flat)
+
+
 @given(plans(), sizes, st.floats(-3, 3))
 def test_constant_stays_constant(settings: JointSettings, size: Size, value: float) -> None:
     constant = JointDenoiser(lambda x, *_: torch.full_like(x, value), settings)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.geometry import Region
 from lib_upscale.webui.tiled_sampling import canvas_rng
 from lib_upscale.webui.tiled_sampling.canvas_rng import CanvasRandom, Seeds
 
@@ -30,7 +30,7 @@ def windows(noise: torch.Tensor) -> torch.Tensor:
 
 def test_a_model_for_inpainting_has_another_noise_for_the_masked_image(distributions: Any) -> None:
     given = (torch.randn(4, 8, 8), torch.randn(4, 8, 8))
-    random = CanvasRandom(Seeds(1, encoder=given), Size(64, 64)).for_batch(REGIONS)
+    random = CanvasRandom(Seeds(1, encoder=given), (4, 8, 8)).for_batch(REGIONS)
     with random.in_encoder():
         image = torch.cat([distributions.torch.randn((1, 4, 4, 4)) for _ in REGIONS])  # one by one, as the host does
         masked = distributions.torch.randn((2, 4, 4, 4))
@@ -43,7 +43,7 @@ def test_a_model_for_inpainting_has_another_noise_for_the_masked_image(distribut
 
 def test_where_none_is_given_tiles_that_overlap_have_the_same(distributions: Any) -> None:
     for draws in (1, 2):
-        canvas = CanvasRandom(Seeds(7), Size(64, 64))
+        canvas = CanvasRandom(Seeds(7), (4, 8, 8))
         found = []
         for region in REGIONS:
             with canvas.for_batch((region,)).in_encoder():

@@ -53,8 +53,9 @@ class LatentTile:
         """Cut out what lies over this tile.
 
         Args:
-            values: NCHW, as large as the latent, a whole number of times larger (masks, hints in pixels), or as large
-                as the UNet's insides: half, a quarter, ... rounded up. Anything else has no place in the picture.
+            values: NCHW, or with frames NCTHW; as large as the latent, a whole number of times larger (masks, hints in
+                pixels), or as large as the UNet's insides: half, a quarter, ... rounded up. Anything else has no place
+                in the picture.
 
         Returns:
             The part over this tile; `values` itself if it has no place in the picture.
@@ -62,13 +63,13 @@ class LatentTile:
         Raises:
             SettingsError: The tile begins between two pixels of the UNet's insides (see `JointSettings.align`).
         """
-        if values.dim() != 4:
+        if values.dim() not in (4, 5):
             return values
-        height, width = values.shape[2:]
+        height, width = values.shape[-2:]
         larger = height // self.canvas.height
         if larger and (height, width) == (self.canvas.height * larger, self.canvas.width * larger):
             region = self.region.scaled(larger)
-            return values[:, :, region.rows, region.columns]
+            return values[..., region.rows, region.columns]
         for smaller in (2, 4, 8):
             inside = (ceil_div(self.canvas.height, smaller), ceil_div(self.canvas.width, smaller))
             if height * width > 1 and (height, width) == inside:
@@ -83,7 +84,7 @@ class LatentTile:
             )
         top, left = self.region.y // smaller, self.region.x // smaller
         height, width = ceil_div(self.region.height, smaller), ceil_div(self.region.width, smaller)
-        return values[:, :, top : top + height, left : left + width]
+        return values[..., top : top + height, left : left + width]
 
 
 class TileModel(Protocol):
@@ -177,17 +178,17 @@ class JointDenoiser:
         """Predict a whole latent, merged from its tiles. One no larger than a tile goes to the model as it is.
 
         Args:
-            x: NCHW.
+            x: NCHW, or NCTHW as models of video have it: tiles are parts of all frames.
             sigma: A noise level (or time step) for each row of `x`.
 
         Returns:
-            The prediction, NCHW, of the type that the model gives. Weights and sums are float32.
+            The prediction, of the shape of `x` and the type that the model gives. Weights and sums are float32.
 
         Raises:
             OutOfMemoryError: Not even one tile fits.
             CancelledError: The person asked to stop; between two batches.
         """
-        canvas = Size(x.shape[3], x.shape[2])
+        canvas = Size(x.shape[-1], x.shape[-2])
         columns, rows = self._settings.origins(canvas, float(sigma.flatten()[0]) if self._settings.shift else None)
         tiles = _tiles(canvas, self._settings.tile, columns, rows)
         if len(tiles) == 1:
@@ -206,7 +207,7 @@ class JointDenoiser:
             for tile, part in zip(batch, prediction.chunk(len(batch)), strict=True):
                 row, column = divmod(tile.index, len(columns))
                 weight = down[row][:, None] * across[column]
-                total[:, :, tile.region.rows, tile.region.columns].addcmul_(part.float(), weight)
+                total[..., tile.region.rows, tile.region.columns].addcmul_(part.float(), weight)
         assert total is not None
         return total.to(dtype)
 

@@ -27,7 +27,7 @@ from lib_upscale.webui.host.images import resize_image, save_image, to_pil
 from lib_upscale.webui.host.jobs import HostBar
 from lib_upscale.webui.host.model import (
     apply_circular,
-    latent_channels,
+    latent_shape,
     loaded_model,
     second_model_is_chosen,
     sees_masked_image,
@@ -118,8 +118,7 @@ def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
 
 def _encoder_noises(size: HiresSize, images: int) -> list[tuple[Tensor, ...]]:
     """What the VAE's encoder draws for each image: as the host has it, the next of torch's own random numbers."""
-    whole = size.final.rounded_up(LATENT)
-    shape = (latent_channels(), whole.height // LATENT, whole.width // LATENT)
+    shape = latent_shape(size.final.rounded_up(LATENT))
     draws = [[torch.randn(shape) for _ in range(images)]]
     if sees_masked_image(loaded_model()):
         draws.append(list(torch.randn((images, *shape))))  # the host encodes these together

@@ -44,7 +44,7 @@ from lib_upscale.webui.host.model import apply_token_merging as apply_token_merg
 from lib_upscale.webui.host.model import give_memory_back as give_memory_back
 from lib_upscale.webui.host.model import interrogate as interrogate
 from lib_upscale.webui.host.model import is_xl as is_xl
-from lib_upscale.webui.host.model import latent_channels as latent_channels
+from lib_upscale.webui.host.model import latent_shape as latent_shape
 from lib_upscale.webui.host.model import loaded_model as loaded_model
 from lib_upscale.webui.host.model import make_room as make_room
 from lib_upscale.webui.host.model import prompt_length as prompt_length

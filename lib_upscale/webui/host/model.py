@@ -29,7 +29,7 @@ __all__ = [
     "interrogate",
     "is_xl",
     "kept_noise_schedule",
-    "latent_channels",
+    "latent_shape",
     "loaded_checkpoint",
     "loaded_model",
     "make_room",
@@ -197,11 +197,17 @@ def sees_masked_image(model: object) -> bool:
     return key in ("hybrid", "concat") or any(flags)
 
 
-def latent_channels() -> int:
-    """Channels of the loaded model's latents."""
+def latent_shape(size: Size) -> tuple[int, ...]:
+    """The shape of the loaded model's latent of one image of `size` pixels.
+
+    Returns:
+        (channels, height, width), and (channels, 1, height, width) for models that are made for video.
+    """
     model = loaded_model()
     vae = getattr(environment.forge_objects(model), "vae", None)
-    return int(getattr(model, "latent_channels", 0) or getattr(vae, "latent_channels", 4))
+    channels = int(getattr(model, "latent_channels", 0) or getattr(vae, "latent_channels", 4))
+    frames = (1,) if getattr(model, "is_wan", False) else ()  # what Neo calls them all
+    return (channels, *frames, size.height // LATENT, size.width // LATENT)
 
 
 def vae_network() -> HostVae:

@@ -67,12 +67,12 @@ def interrupted_error() -> BaseException:
 
 
 def image_rng(
-    shape: tuple[int, int, int], seed: int, subseed: int, subseed_strength: float, resize_from: tuple[int, int]
+    shape: tuple[int, ...], seed: int, subseed: int, subseed_strength: float, resize_from: tuple[int, int]
 ) -> Callable[[], Tensor]:
     """The random numbers of one image of the host: the first call gives the noise to start from, others that of steps.
 
     Args:
-        shape: (channels, height, width) of its latent.
+        shape: Of its latent, see `latent_shape`.
         seed: The image's seed.
         subseed: Its variation seed.
         subseed_strength: 0 to 1.

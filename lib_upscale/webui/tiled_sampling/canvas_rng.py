@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib_upscale.image.geometry import Region, Size
+from lib_upscale.image.geometry import Region
 from lib_upscale.redrawing.latent import BatchNoise, BrownianNoise, CanvasNoise, replay
-from lib_upscale.redrawing.tiles import LATENT
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.sampling import distribution_modules, image_rng
 
@@ -36,7 +35,7 @@ class Seeds:
     resize_from_height: int = 0
     resize_from_width: int = 0
     encoder: Sequence[Tensor] = ()
-    """What the VAE's encoder draws for the canvas, one time after the other, (channels, height, width) each.
+    """What the VAE's encoder draws for the canvas, one time after the other, each of the latent's shape.
 
     It draws numbers of its own where there are no more.
     """
@@ -44,21 +43,16 @@ class Seeds:
 
 @dataclass
 class CanvasRandom:
-    """All random numbers of one pass over a canvas of `size` pixels."""
+    """All random numbers of one pass over a canvas."""
 
     seeds: Seeds
-    size: Size
-    channels: int = 4
+    shape: tuple[int, ...]
+    """That of the canvas's latent: (channels, height, width), or (channels, 1, height, width)."""
     _brownian: dict[tuple[float, float], BrownianNoise] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.noise = CanvasNoise(replay(self._start))
         self._encoder = CanvasNoise(self._encoder_noise)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the canvas in latent pixels."""
-        return self.channels, self.size.height // LATENT, self.size.width // LATENT
 
     def for_batch(self, regions: Sequence[Region]) -> TileRandom:
         """The windows of a batch of tiles; `regions` are in latent pixels."""
@@ -80,7 +74,7 @@ class CanvasRandom:
         return self._brownian[key]
 
     def encoder_window(self, draw: int, region: Region) -> Tensor:
-        """What the VAE's encoder draws for a tile, (channels, height, width).
+        """What the VAE's encoder draws for a tile, of the shape of its latent.
 
         Args:
             draw: How often it has drawn before: models for inpainting encode a second image, the masked one.
@@ -106,7 +100,7 @@ class TileRandom:
 
     def __init__(self, canvas: CanvasRandom, regions: tuple[Region, ...], noise: BatchNoise) -> None:
         self._canvas, self._regions, self._noise = canvas, regions, noise
-        self.shape = (canvas.channels, regions[0].height, regions[0].width)
+        self.shape = (*canvas.shape[:-2], regions[0].height, regions[0].width)
         self.seeds = [canvas.seeds.seed] * len(regions)
         self.is_first = True
 
@@ -115,7 +109,7 @@ class TileRandom:
         del self._canvas, self._noise
 
     def first(self) -> Tensor:
-        """The noise to start from, (tiles, channels, height, width)."""
+        """The noise to start from: of each tile, of the shape of its latent."""
         self.is_first = False
         return self._noise.first()
 
@@ -138,7 +132,7 @@ class TileRandom:
         def randn(*shape: Any, **_: Any) -> Tensor | None:
             nonlocal row
             sides = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
-            if len(sides) != 4 or tuple(sides[1:]) != self.shape:
+            if tuple(sides[1:]) != self.shape:
                 return None
             rows = [divmod(row + i, len(self._regions)) for i in range(sides[0])]
             row += sides[0]

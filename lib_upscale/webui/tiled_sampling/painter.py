@@ -23,7 +23,7 @@ from lib_upscale.webui.host.model import (
     give_memory_back,
     interrogate,
     is_xl,
-    latent_channels,
+    latent_shape,
     loaded_model,
     prompt_length,
     vae_network,
@@ -89,7 +89,7 @@ class HostPainter(Painter):
         canvas, self._joint = step.grid.canvas, step.joint
         self._hints = WholeHints(step.size, canvas)
         self._unet_pixels = step.unet_pixels
-        self._canvas, self._random = canvas, CanvasRandom(self._run.seeds, canvas, latent_channels())
+        self._canvas, self._random = canvas, CanvasRandom(self._run.seeds, latent_shape(canvas))
 
     @override
     def batch_key(self, job: TileJob) -> Hashable:

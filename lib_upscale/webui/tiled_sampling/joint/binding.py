@@ -93,7 +93,7 @@ def _fit_scripts(p: HostProcessing, settings: JointSettings, arguments: Sequence
     """Tell scripts that know the size of what is drawn of the tiles', unless there is one tile only."""
     latent = next((value for value in arguments if isinstance(value, Tensor)), None)
     if latent is not None:
-        canvas = Size(latent.shape[3], latent.shape[2])
+        canvas = Size(latent.shape[-1], latent.shape[-2])
         tile = Size(min(settings.tile.width, canvas.width), min(settings.tile.height, canvas.height))
         if tile != canvas:
             fit_hypertile(p, tile.scaled(LATENT))
