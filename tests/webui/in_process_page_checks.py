@@ -23,7 +23,9 @@ from lib_upscale.webui.api.schema import request_model, request_values
 from lib_upscale.webui.callbacks.sd_upscale_plus import SdUpscalePlusCallbacks
 from lib_upscale.webui.extras import postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
+from lib_upscale.webui.hires_fix.page import HiresPage
 from lib_upscale.webui.host.patching import replaced
+from lib_upscale.webui.sd_upscale.page import RedrawPage
 from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers import engine, registry, settings_page
 from tests.settings.samples import all_samples
@@ -119,6 +121,33 @@ def check_every_setting_passes_the_api(_: Path) -> None:
             except ValueError:
                 continue
             raise AssertionError(f"{wrong} was accepted")
+
+
+def check_prompts_of_tiles_are_offered_from_what_the_host_has(_: Path) -> None:
+    """Forge Neo can't describe an image."""
+
+    text = {"Script": "SD upscale plus", "Hires fix plus": "joint"}
+    text |= {f"{title} prompt source": "caption" for title in ("SD upscale plus", "Hires fix plus")}
+
+    def offered_and_pasted() -> tuple[set[str], set[Any]]:
+        offered, pasted = set(), set()
+        for page in (RedrawPage(), HiresPage()):
+            with gr.Blocks():
+                page.build()
+            control = page.inputs["prompt_source"]
+            offered.update(choice if isinstance(choice, str) else choice[1] for choice in control.choices)
+            restore = next(found for component, found in page.infotext_fields() if component is control)
+            pasted.add(restore(text)["value"])
+        return offered, pasted
+
+    with replaced(shared, "interrogator", SimpleNamespace()):
+        offered, pasted = offered_and_pasted()
+        assert offered >= {"picture", "tile", "caption"}
+        assert pasted == {"caption"}
+    with replaced(shared, "interrogator", None):
+        offered, pasted = offered_and_pasted()
+        assert "caption" not in offered
+        assert pasted == {"picture"}
 
 
 def check_automatic_is_an_empty_field_that_says_so(_: Path) -> None:

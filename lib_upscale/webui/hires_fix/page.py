@@ -20,6 +20,7 @@ from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import input_accordion
 from lib_upscale.webui.host.sampling import count_evaluations
+from lib_upscale.webui.tiled_sampling.prompt_checks import host_choices, without_lacking
 from lib_upscale.webui.ui.control_factory import ControlFactory
 from lib_upscale.webui.ui.follower import Follower
 from lib_upscale.webui.ui.plan_line import Line, automatic_values, describe_automatic, make_line, tiles_of
@@ -75,7 +76,7 @@ class HiresPage:
 
     def build(self) -> list[Component]:
         """Make them, in the order of `FIELDS`."""
-        factory = ControlFactory(_ID, RedrawSettings, values=DEFAULTS)
+        factory = ControlFactory(_ID, RedrawSettings, host_choices(), DEFAULTS)
         inputs = self.inputs
         with input_accordion(False, label=TITLE, elem_id=_ID) as enabled:
             inputs["enabled"] = enabled
@@ -167,6 +168,6 @@ def _restorer(name: str) -> Callable[[Mapping[str, str]], object]:
         if name == "enabled":
             return gr.update(value=True)
         settings = RedrawSettings.from_infotext(parameters, PREFIX).changed(method=RedrawMethod(parameters[PREFIX]))
-        return gr.update(value=control_value(_OFFERED[name], settings))
+        return gr.update(value=control_value(_OFFERED[name], without_lacking(settings)))
 
     return from_text

@@ -18,7 +18,7 @@ from lib_upscale.webui.sd_upscale.plan_time import describe_time
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
 from lib_upscale.webui.sd_upscale.source import MOST_KEPT, TABS, Source, describe_image, source_in
-from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts
+from lib_upscale.webui.tiled_sampling.prompt_checks import check_prompts, host_choices, without_lacking
 from lib_upscale.webui.tiled_sampling.samplers import check_sampler
 from lib_upscale.webui.ui.control_factory import ControlFactory, show_target_rows
 from lib_upscale.webui.ui.follower import Follower
@@ -81,7 +81,7 @@ class RedrawPage:
         factory = ControlFactory(
             _ID,
             RedrawSettings,
-            dict.fromkeys(upscalers, registry.names()),
+            {**dict.fromkeys(upscalers, registry.names()), **host_choices()},
             dict.fromkeys(upscalers, resolve_name("")),
         )
         inputs = self.inputs
@@ -250,7 +250,7 @@ def _restorer(name: str) -> Callable[[Mapping[str, str]], object]:
 
 def _restore(name: str, parameters: Mapping[str, str]) -> object:
     """The value of a control for an image made by this script; what it does not name was left at its default."""
-    settings = RedrawSettings.from_infotext(parameters, PREFIX)
+    settings = without_lacking(RedrawSettings.from_infotext(parameters, PREFIX))
     return target_of(settings).value if name == "target" else control_value(_OFFERED[name], settings)
 
 

@@ -28,7 +28,7 @@ class ControlFactory:
         self,
         prefix: str,
         settings: type[Settings],
-        models: Mapping[str, Sequence[str]] | None = None,
+        choices: Mapping[str, Sequence[str]] | None = None,
         values: Mapping[str, object] | None = None,
     ) -> None:
         """Prepare a page.
@@ -36,12 +36,13 @@ class ControlFactory:
         Args:
             prefix: What the id of every control begins with.
             settings: The class of the settings.
-            models: What can be chosen for settings that name models, by their fields.
+            choices: What can be chosen, by field: for all settings that name models, and for those of which this host
+                has not all values.
             values: What controls begin with where that differs from the settings' own defaults.
         """
         self._prefix = prefix
         self._known = options(settings)
-        self._models, self._values = models or {}, values or {}
+        self._choices, self._values = choices or {}, values or {}
 
     def setting(self, name: str) -> Component:
         """The control of a setting, as its kind asks."""
@@ -95,8 +96,8 @@ class ControlFactory:
 
     def _component(self, item: Option) -> tuple[Callable[..., Component], dict[str, Any]]:
         """Which component shows a setting, and its own arguments."""
-        if item.names_model:
-            return gr.Dropdown, {"choices": list(self._models[item.name])}
+        if item.names_model or item.name in self._choices:
+            return gr.Dropdown, {"choices": list(self._choices[item.name])}
         if item.kind is Kind.CHOICE:
             return gr.Dropdown, {"choices": item.values}
         if item.kind is Kind.SWITCH:
