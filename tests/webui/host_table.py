@@ -34,6 +34,7 @@ FEATURES: dict[str, str] = {
     "test_sd_upscale_scripts": "SD upscale plus beside other scripts",
     "test_sd_upscale_memory": "SD upscale plus when memory runs out",
     "test_sd_upscale_page": "SD upscale plus: the page in Chromium",
+    "test_sd_upscale_plot": "SD upscale plus in an X/Y/Z plot",
     "test_hires_fix": "Hires fix plus",
     "test_hires_checkpoint": "Hires fix plus with a hires checkpoint",
     "test_hires_fix_page": "Hires fix plus: the page in Chromium",

@@ -260,6 +260,7 @@ def check_hires_fix_is_checked_before_its_start_also_in_copies(_: Path) -> None:
     class Generation:
         enable_hr = True
         hr_upscaler = LORA
+        script_args_value = scripts_value = None
         begun = 0
 
         def init(self, *arguments: Any) -> None:

@@ -133,21 +133,34 @@ def check_an_upscaler_whose_file_is_gone_is_named_and_leaves_the_list(_: Path) -
 
 def check_values_of_axes_are_checked_before_the_plot(_: Path) -> None:
     plot = SimpleNamespace(axis_options=[], AxisOptionImg2Img=_axis_option, AxisOptionTxt2Img=_axis_option)
-    bad = {"Tile": [64, 10], "Overlap": [-5], "Upscaler": ["detail_lora"], "Method": ["sideways"]}
+    bad: dict[str, list[Any]] = {
+        "Tile": [64, 10],
+        "Overlap": [-5],
+        "Upscaler": ["detail_lora"],
+        "Method": ["sideways"],
+        "Scale": [2.0, 0.0],
+        "Skip flat tiles": [-1.0],
+        "Strength for flat tiles": [1.5],
+        "Strength": [0.3, float("nan")],
+    }
     with replaced(xyz_axes, "xyz_plot", lambda: plot):
         for axes in (sd_upscale_axes.AXES, hires_fix_axes.AXES):
             axes.add()
-    options = {option.label.partition("] ")[2]: option for option in plot.axis_options}
-    for label, values in bad.items():
-        if label not in options:
+    numbers = {option.label.partition("] ")[2] for option in plot.axis_options if option.type in (int, float)}
+    assert numbers <= set(bad), "an axis of numbers has no bad values here"
+    for option in plot.axis_options:
+        values = bad.get(option.label.partition("] ")[2])
+        if values is None:
             continue
         try:
-            options[label].confirm(None, values)
+            option.confirm(None, values)
         except UpscalePlusError:
             continue
-        raise AssertionError(f"{label}: {values} is let through")
-    options["Tile"].confirm(None, [64, 512])
-    options["Upscaler"].confirm(None, [NEAREST, "Lanczos"])
+        raise AssertionError(f"{option.label}: {values} is let through")
+    good = {"Tile": [64, 512], "Upscaler": [NEAREST, "Lanczos"], "Strength": [0.0, 0.35, 1.0]}
+    options = {option.label.partition("] ")[2]: option for option in plot.axis_options}
+    for label, allowed in good.items():
+        options[label].confirm(None, allowed)
 
 
 def _axis_option(label: str, kind: type, apply: Any, **more: Any) -> SimpleNamespace:

@@ -256,29 +256,6 @@ def test_what_cannot_be_done_is_said(webui: WebUI, values: dict[str, Any], statu
     assert reason in json.dumps(answer)
 
 
-def test_a_plot_along_our_axes_redraws_its_cells(webui: WebUI) -> None:
-    scripts = webui.call("/sdapi/v1/script-info")[1]
-    plot = next(script for script in scripts if script["name"] == "x/y/z plot" and script["is_img2img"])
-    axes = plot["args"][0]["choices"]
-    assert axes.count("[SD upscale plus] Tile") == 1
-    along = [axes.index("[SD upscale plus] Tile"), "96, 128", []]
-    fixed = [axes.index("[SD upscale plus] Upscaler"), "Lanczos", ["Lanczos"]]
-    body = {
-        **{key: USUAL[key] for key in ("prompt", "steps", "denoising_strength", "sampler_name", "seed")},
-        "init_images": [as_base64(picture())],
-        "script_name": "X/Y/Z plot",
-        "width": 64,
-        "height": 64,
-        "script_args": [*along, *fixed, 0, "", [], False, True, False, False, False, False, False, 0, False],
-    }
-    status, answer = webui.call("/sdapi/v1/img2img", body)
-    assert status == 200, answer
-    cells = [pixels(image) for image in answer["images"] if from_base64(image).size == (240, 192)]
-    assert len(cells) == 2
-    assert not np.array_equal(*cells)
-    assert np.array_equal(cells[1], redrawn(webui, overlap=None, color_lock="wavelet"))
-
-
 def test_several_passes_and_other_prompts_for_tiles(webui: WebUI) -> None:
     plain = redrawn(webui)
     other = redrawn(webui, prompt_source="tile", tile_prompt=OTHER)

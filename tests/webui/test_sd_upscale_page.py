@@ -72,13 +72,17 @@ def test_the_line_promises_what_comes_and_the_result_restores_the_controls(tab: 
     assert tab.errors == []
 
 
-def test_what_cannot_be_done_is_said_on_the_page(tab: Img2Img) -> None:
+def test_what_cannot_be_done_is_said_on_the_page_and_is_no_error_in_the_console(tab: Img2Img, webui: WebUI) -> None:
+    mark = len(webui.log())
     tab.number("upscale_plus_redraw_tile", 128)
     tab.number("upscale_plus_redraw_overlap", 100)
     tab.line("half of a tile")
     tab.page.locator("#img2img_generate").first.click()
     tab.page.wait_for_function("() => document.querySelector('#html_log_img2img').innerText.includes('half of a tile')")
     assert tab.page.locator("#img2img_gallery img").count() == 0
+    said = webui.log()[mark:]
+    assert "half of a tile" in said
+    assert "Traceback" not in said
 
 
 def test_a_directory_keeps_its_names_in_the_output_folder(tab: Img2Img, tmp_path: Path) -> None:

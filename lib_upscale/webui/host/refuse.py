@@ -2,7 +2,8 @@
 
 The host swallows what a script raises, but shows what their `init` raises; the API answers with it. On the page an
 exception would also be in the console, with all arguments and a traceback, and be shown with its class: there a run
-that is refused ends without images and says why.
+that is refused ends without images and says why. So does a cell of an X/Y/Z plot: what it raises the plot would print
+with a traceback. The cell is black then, as the plot has it, and the console says why.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from lib_upscale.webui.host import environment, jobs
 from lib_upscale.webui.host.console import say
 from lib_upscale.webui.host.protocols import HostProcessed, HostProcessing
+from lib_upscale.webui.host.scripts import is_xyz_plot, script_in_dropdown
 
 __all__ = ["clear_failure", "fail_at_start", "refused"]
 
@@ -69,15 +71,14 @@ class _FailingInit:
         """What another extension had put there."""
 
     def __call__(self, *_: object, **__: object) -> None:
-        if not jobs.is_started_on_page() or _is_run_by_script(self._p):
-            raise self._error
-        # Interrupted before its first batch the host ends in good order, with what is said here.
+        script = script_in_dropdown(self._p)
+        is_cell = script is not None and is_xyz_plot(script)
+        if not is_cell and (script is not None or not jobs.is_started_on_page()):
+            raise self._error  # a script goes on after this generation, or the API answers with it
+        # Without a batch, or interrupted before its first, the host ends in good order, with what is said here.
         self._p.comment(str(self._error))
         self._p.do_not_save_grid = True
-        environment.state().interrupted = True
-
-
-def _is_run_by_script(p: HostProcessing) -> bool:
-    """Whether a script of the Script dropdown, such as the X/Y/Z plot, goes on after this generation."""
-    arguments = p.script_args_value or (0,)
-    return bool(arguments[0])
+        if is_cell:
+            self._p.n_iter = 0
+        else:
+            environment.state().interrupted = True

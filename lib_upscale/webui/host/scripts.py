@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lib_upscale.webui.host.protocols import HostPostprocessor, HostScript, HostScriptRunner
+from lib_upscale.webui.host.protocols import HostPostprocessor, HostProcessing, HostScript, HostScriptRunner
 
 __all__ = [
     "empty_runner",
     "extras_scripts",
     "is_of_extras",
+    "is_xyz_plot",
     "module_of",
     "overrides_hook",
     "postprocessing_module",
+    "script_in_dropdown",
     "xyz_plot",
 ]
+
+_XYZ_PLOT = "xyz_grid.py"
+"""The name of the module that its script comes from."""
 
 
 def empty_runner() -> HostScriptRunner:
@@ -62,11 +67,24 @@ def module_of(script: HostScript) -> Any:
     return next((data.module for data in scripts.scripts_data if data.script_class is type(script)), None)
 
 
+def script_in_dropdown(p: HostProcessing) -> HostScript | None:
+    """The script of the Script dropdown that runs this generation, as the X/Y/Z plot does for each of its cells."""
+    number = (p.script_args_value or (0,))[0]
+    if not isinstance(number, int) or number <= 0 or p.scripts_value is None:
+        return None
+    return next(iter(p.scripts_value.selectable_scripts[number - 1 : number]), None)
+
+
+def is_xyz_plot(script: HostScript) -> bool:
+    """Whether a script is the X/Y/Z plot."""
+    return type(script).__module__ == _XYZ_PLOT
+
+
 def xyz_plot() -> Any:
     """The module of the host's X/Y/Z plot; None if it is switched off."""
     from modules import scripts
 
     for data in scripts.scripts_data:
-        if data.script_class.__module__ == "xyz_grid.py" and hasattr(data.module, "axis_options"):
+        if data.script_class.__module__ == _XYZ_PLOT and hasattr(data.module, "axis_options"):
             return data.module
     return None

@@ -6,6 +6,7 @@ of its cell, and the script's always-on half then redraws that cell, with the pa
 
 from __future__ import annotations
 
+from lib_upscale.errors import SettingsError
 from lib_upscale.settings.redraw import Page
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host.protocols import HostImg2Img, HostScript
@@ -18,11 +19,17 @@ from lib_upscale.webui.upscalers.enlarger import resolve_name
 
 __all__ = ["AXES", "redraw_cell"]
 
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength <= 1:
+        raise SettingsError(f"Denoising strength {strength:g} is not possible", "choose 0 to 1")
+
+
 AXES = Axes(
     TITLE,
     "AxisOptionImg2Img",
     setting_axes(Page.SCRIPT, registry.names, lambda name: registry.check(resolve_name(name))),
-    fields=(Axis("Strength", "denoising_strength", float),),
+    fields=(Axis("Strength", "denoising_strength", float, check=_check_strength),),
 )
 
 
