@@ -173,6 +173,21 @@ def check_a_padding_that_has_no_effect_is_no_error(_: Path) -> None:
     assert "not a valid padding" in plan_summary((50, 40), {}, {**values, "fit": "pad", "padding": "red"})
 
 
+def check_the_line_of_a_test_tells_which_tile_and_whether_there_is_one(_: Path) -> None:
+    values = {"upscaler": "Lanczos", "target": "Factor", "scale": 2.5, "tile": 128, "overlap": 24}
+
+    def line(**more: Any) -> str:
+        return redraw_summary(Source((120, 96)), {"steps": 8, "strength": 0.3, "images": 3}, {**values, **more})
+
+    assert "120x96 -> 300x240, 3x3 tiles of 128x128" in line()
+    assert ">Test of tile 4 of 9, 128x128" in line(test=True, test_tile=4)
+    assert ">Test of tile 5 of 9, 128x128" in line(test=True, test_tile=0)
+    assert ">Test of tile 5 of 9, 128x128" in line(test=True, test_tile=5, method="joint"), "a tile is tested alone"
+    refused = line(test=True, test_tile=10)
+    assert "There is no tile 10: choose 1 to 9" in refused
+    assert "upscale-plus-bad" in refused
+
+
 def check_the_script_s_line_says_beforehand_what_is_no_upscaler(_: Path) -> None:
     line = redraw_summary(Source((64, 64)), {}, {"upscaler": "detail_lora", "target": "Factor", "scale": 2})
     assert "move it to models/Lora" in line, line

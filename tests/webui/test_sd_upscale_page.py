@@ -85,6 +85,29 @@ def test_what_cannot_be_done_is_said_on_the_page_and_is_no_error_in_the_console(
     assert "Traceback" not in said
 
 
+def test_the_test_of_one_tile_is_what_the_line_said_and_names_a_random_seed(tab: Img2Img) -> None:
+    for name, value in {"scale": 2.5, "tile": 128, "overlap": 24, "test_tile": 4}.items():
+        tab.number(f"upscale_plus_redraw_{name}", value)
+    tab.choose("upscale_plus_redraw_upscaler", "Lanczos")
+    tab.number("img2img_steps", 3)
+    tab.line("3x3 tiles of 128x128")
+    tab.page.locator("#upscale_plus_redraw_test input").first.check()
+    tab.line("Test of tile 4 of 9, 128x128")
+    tab.page.locator("#img2img_generate").first.click()
+    tab.page.wait_for_function(
+        "() => document.querySelector('#html_log_img2img').innerText.includes('Tested with the seed')",
+        timeout=120_000,
+    )
+    said = tab.page.locator("#html_log_img2img").first.inner_text()
+    text = tab.page.locator("#html_info_img2img").first.inner_text()
+    assert "SD upscale plus test: tile 4 of 9" in text
+    seed = text.partition("Seed: ")[2].partition(",")[0]
+    assert int(seed) >= 0
+    assert f"Tested with the seed {seed}: set it to get this tile in the full run." in said
+    # Once the live preview of the whole image is gone.
+    tab.page.wait_for_function("() => document.querySelector('#img2img_gallery img').naturalWidth === 128")
+
+
 def test_a_directory_keeps_its_names_in_the_output_folder(tab: Img2Img, tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
