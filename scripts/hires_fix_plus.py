@@ -41,3 +41,7 @@ if is_supported():
         def process(self, p, *values):
             """Run before anything is computed."""
             callbacks.process(p, values)
+
+        def process_batch(self, p, *values, **named):
+            """Run before each batch."""
+            callbacks.process_batch(p)

@@ -56,6 +56,10 @@ class HiresFixPlusCallbacks:
         except UpscalePlusError as error:
             fail_at_start(p, error, TITLE)
 
+    def process_batch(self, p: HostTxt2Img) -> None:
+        """Lay both passes of a batch on the bar."""
+        second_pass.begin_batch(p)
+
     def unload(self) -> None:
         """Take the axes out of the X/Y/Z plot."""
         axes.AXES.remove()

@@ -17,6 +17,7 @@ from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment, jobs
+from lib_upscale.webui.host.jobs import TwoPasses
 from lib_upscale.webui.host.model import apply_circular
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.processing import encoding_module
@@ -36,6 +37,7 @@ def second_pass_joint(
     settings: RedrawSettings,
     size: HiresSize,
     first: FirstPass,
+    passes: TwoPasses,
     host_pass: Callable[..., Sequence[Tensor]],
 ) -> list[Tensor]:
     """The second pass by the joint method.
@@ -45,6 +47,7 @@ def second_pass_joint(
         settings: Those of the section.
         size: Where hires fix is going.
         first: The first pass.
+        passes: The bar.
         host_pass: The host's own second pass.
 
     Returns:
@@ -54,17 +57,15 @@ def second_pass_joint(
     # Forge hands over what ControlNet has made of the whole latent, down to an eighth of its side.
     is_aligned = controlnet_units.has_enabled(p.script_args_value or ())
     joint = joint_settings(size.canvas, settings, **sides._asdict(), seed=int(p.seeds[0]), is_aligned=is_aligned)
-    # The host counts both passes of each batch.
     state, began, enlarging = environment.state(), time.perf_counter(), timings.enlarging_seconds()
-    number, count = state.job_no // 2 + 1, state.job_count // 2
-    batch = f"image {number} of {count}, " if count > 1 else ""
+    batch = f"image {passes.number + 1} of {passes.count}, " if passes.count > 1 else ""
     state.textinfo = f"{batch}upscaling"
 
     def show_step(step: int, steps: int) -> None:
         state.textinfo = f"{batch}all tiles together, step {step} of {steps}"
 
     run = JointRun.of(size.canvas, settings, joint, jobs.stop_requested, show_step)
-    with small_previews(), _uncircular(p), _padded(p, size), run.vae(), _bound(p, run):
+    with passes.sampled_by_host(), small_previews(), _uncircular(p), _padded(p, size), run.vae(), _bound(p, run):
         images = first.continue_with(host_pass)
     if not run.is_bound:
         p.comment("Hires fix plus could not reach this sampler's model: the image was redrawn in one piece.")

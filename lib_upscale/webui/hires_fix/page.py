@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import RedrawPlan, plan_redraw
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules as hires_rules
+from lib_upscale.webui.hires_fix.costs import calls_of_batch, tiles_settings
 from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresRequest
 from lib_upscale.webui.hires_fix.size import HiresSize
-from lib_upscale.webui.hires_fix.tiles import tiles_settings
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.page import input_accordion
 from lib_upscale.webui.host.sampling import count_evaluations
@@ -139,11 +138,7 @@ def _time(p: Any, settings: RedrawSettings, plan: RedrawPlan, size: HiresSize) -
     last, together = plan.passes[-1], max(1, int(p.batch_size or 1))
     steps = int(p.hr_second_pass_steps or 0) or int(p.steps or 20)
     sampler = p.sampler_name if p.hr_sampler_name in hires_rules.SAME_SAMPLER else p.hr_sampler_name
-    call, count = timings.calls_of_pass(last, count_evaluations(sampler, steps), settings.batch_size)
-    if last.joint is None:
-        count *= together
-    else:
-        call = replace(call, unet_pixels=call.unet_pixels * together, pixels=call.pixels * together)
+    call, count = calls_of_batch(last, count_evaluations(sampler, steps), settings, together)
     checkpoint = base_model.selected_name(_checkpoint(p.hr_checkpoint_name))
     painting = timings.estimate_calls(checkpoint, [(call, count)])
     if painting is None:

@@ -18,17 +18,19 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.webui.hires_fix import rules
+from lib_upscale.webui.hires_fix.costs import share_of_first_pass
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.joint import second_pass_joint
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.hires_fix.tiles import second_pass_by_tiles
 from lib_upscale.webui.host import base_model, console, jobs
+from lib_upscale.webui.host.jobs import TwoPasses
 from lib_upscale.webui.host.model import apply_token_merging, give_memory_back
 from lib_upscale.webui.host.processing import as_decoded_samples
 from lib_upscale.webui.host.protocols import HostTxt2Img
 from lib_upscale.webui.tiled_sampling.tile_scripts import check_scripts
 
-__all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresRequest", "install", "uninstall"]
+__all__ = ["DEFAULTS", "PREFIX", "SETTINGS", "TITLE", "HiresRequest", "begin_batch", "install", "uninstall"]
 
 TITLE = "Hires fix plus"
 """What the section is called, and in the API in small letters."""
@@ -86,6 +88,13 @@ def install(p: HostTxt2Img, request: HiresRequest) -> None:
     p.sample_hr_pass = SecondPass(p, request.settings, p.sample_hr_pass)
 
 
+def begin_batch(p: HostTxt2Img) -> None:
+    """The host samples the first pass of the next batch from here on."""
+    installed = vars(p).get("sample_hr_pass")
+    if isinstance(installed, SecondPass):
+        installed.begin_first_pass()
+
+
 def uninstall(p: HostTxt2Img) -> None:
     """Take it off again: parameters are copied, by an X/Y/Z plot for instance, with what was put on them."""
     installed = vars(p).get("sample_hr_pass")
@@ -98,6 +107,12 @@ class SecondPass:
 
     def __init__(self, p: HostTxt2Img, settings: RedrawSettings, original: Callable[..., Sequence[Tensor]]) -> None:
         self._p, self._settings, self._original = p, settings, original
+        self._passes: TwoPasses | None = None
+
+    def begin_first_pass(self) -> None:
+        """Give the first pass of the next batch its part of the bar."""
+        self._passes = TwoPasses(share_of_first_pass(self._p, self._settings))
+        self._passes.begin()
 
     def uninstall(self, p: HostTxt2Img) -> None:
         """Leave `p`, the parameters or a copy of them, with the pass that they had before."""
@@ -115,16 +130,21 @@ class SecondPass:
         prompts: object,
     ) -> Sequence[Tensor]:
         """The finished images, or those of the first pass; the arguments are those of the host's method."""
-        p = self._p
         first = FirstPass(samples, decoded_samples, (seeds, subseeds, subseed_strength, prompts))
-        if jobs.stop_requested():
-            return first.images(p)
+        passes, self._passes = self._passes or TwoPasses(0.5), None
+        try:
+            return first.images(self._p) if jobs.stop_requested() else self._second_pass(first, passes)
+        finally:
+            passes.end()
+
+    def _second_pass(self, first: FirstPass, passes: TwoPasses) -> Sequence[Tensor]:
+        p = self._p
         sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
         size = HiresSize.of(p, sides.multiple)
         kept = copy.copy(p.extra_generation_params)
         try:
             run = second_pass_joint if self._settings.method is RedrawMethod.JOINT else second_pass_by_tiles
-            images = run(p, self._settings, size, first, self._original)
+            images = run(p, self._settings, size, first, passes, self._original)
             if jobs.stop_requested():
                 raise CancelledError()
             return as_decoded_samples([_crop(p, image, size) for image in images])

@@ -16,15 +16,17 @@ from torch.nn.functional import interpolate
 
 from lib_upscale.errors import CancelledError
 from lib_upscale.image.geometry import Region, Size
+from lib_upscale.progress import Progress, Span
 from lib_upscale.redrawing import RedrawPicture, RedrawPlan, plan_redraw, redraw
 from lib_upscale.redrawing.tiles import LATENT, Pixels
 from lib_upscale.settings.redraw import RedrawSettings, VaeMode
+from lib_upscale.webui.hires_fix.costs import tiles_settings
 from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment
 from lib_upscale.webui.host.extra_networks import second_prompt
 from lib_upscale.webui.host.images import resize_image, save_image, to_pil
-from lib_upscale.webui.host.jobs import HostBar
+from lib_upscale.webui.host.jobs import TwoPasses
 from lib_upscale.webui.host.model import (
     apply_circular,
     latent_shape,
@@ -46,12 +48,10 @@ from lib_upscale.webui.tiled_sampling.tile_scripts import image_resumes
 from lib_upscale.webui.tiled_sampling.tiled_vae import vae_by_tiles
 from lib_upscale.webui.upscalers import timings
 
-__all__ = ["second_pass_by_tiles", "tiles_settings"]
+__all__ = ["second_pass_by_tiles"]
 
 _SUFFIX = "-before-highres-fix"
 """What the host puts behind the names of images that it saves before the second pass."""
-_JOBS_OF_ONE = 2
-"""What the host counts for a single image with hires fix: both passes."""
 
 
 def second_pass_by_tiles(
@@ -59,6 +59,7 @@ def second_pass_by_tiles(
     settings: RedrawSettings,
     size: HiresSize,
     first: FirstPass,
+    passes: TwoPasses,
     _: Callable[..., Sequence[Tensor]],
 ) -> list[Tensor]:
     """The second pass by the method tiles.
@@ -68,6 +69,7 @@ def second_pass_by_tiles(
         settings: Those of the section.
         size: Where hires fix is going.
         first: The first pass.
+        passes: The bar.
 
     Returns:
         Images (3, height, width), -1 to 1, of `size.final`.
@@ -76,20 +78,17 @@ def second_pass_by_tiles(
         CancelledError: If the person stopped it.
     """
     p.is_hr_pass = True
-    state = environment.state()
-    state.textinfo = "upscaling"
+    environment.state().textinfo = "upscaling"
     images = _enlarge_all(p, size, first, settings)
     noises = _encoder_noises(size, len(images))
     settings = tiles_settings(settings)
     sides = base_model.sides_of(getattr(p.hr_checkpoint_info, "name", None))
     plan = plan_redraw(size.final, settings, **sides._asdict(), strength=p.denoising_strength)
-    state.nextjob()  # as in the host's own pass
     stops = Stops()
-    is_single = state.job_count <= _JOBS_OF_ONE
-    images_before, count = state.job_no // 2 * len(images), state.job_count // 2 * len(images)
+    before, count = passes.number * len(images), passes.count * len(images)
     results = []
     with ExitStack() as stack:
-        stack.enter_context(stops.image(is_single=is_single))
+        stack.enter_context(stops.image(is_single=passes.count <= 1))
         stack.enter_context(image_resumes(p))
         stack.callback(_restore_circular, p)
         stack.enter_context(second_model_is_chosen(p))
@@ -97,23 +96,19 @@ def second_pass_by_tiles(
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
         if p.tiling:
             p.comment("Tiling is off in the second pass.")
+        bar = stack.enter_context(passes.second(stops.requested))
+        stack.enter_context(bar.uncounted())
         for number, (pixels, noise) in enumerate(zip(images, noises, strict=True)):
-            image = f"image {images_before + number + 1} of {count}" if count > 1 else ""
-            with HostBar(stops.requested, image, number / len(images), (number + 1) / len(images)) as bar:
-                thumbnail = PreviewThumbnail()
-                run = _tile_run(p, number, sides, stops, noise, thumbnail)
-                results.append(_redraw(p, plan, pixels, HostPainter(run), bar, thumbnail))
+            image = f"image {before + number + 1} of {count}" if count > 1 else ""
+            part, thumbnail = Span(bar, number / len(images), (number + 1) / len(images), image), PreviewThumbnail()
+            run = _tile_run(p, number, sides, stops, noise, thumbnail)
+            results.append(_redraw(p, plan, pixels, HostPainter(run), part, thumbnail))
             timings.record_calls(_checkpoint(p), run.stopwatch.calls)
     return results
 
 
 def _checkpoint(p: HostTxt2Img) -> str:
     return base_model.selected_name(getattr(p.hr_checkpoint_info, "name", None))
-
-
-def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
-    """The same settings for an image that has hires fix's size already."""
-    return settings.changed(scale=1.0)
 
 
 def _encoder_noises(size: HiresSize, images: int) -> list[tuple[Tensor, ...]]:
@@ -161,7 +156,7 @@ def _redraw(
     plan: RedrawPlan,
     pixels: Pixels,
     painter: HostPainter,
-    bar: HostBar,
+    progress: Progress,
     thumbnail: PreviewThumbnail,
 ) -> Tensor:
     """(3, height, width), -1 to 1. Raises `CancelledError` if the person stopped it: a part is not what they get."""
@@ -170,13 +165,13 @@ def _redraw(
         thumbnail.begin(pixels)
         return pixels
 
-    with quiet_host(), bar.uncounted():
+    with quiet_host():
         result = redraw(
             RedrawPicture(pixels, painter.prompt),
             plan,
             painter,
             enlarge,
-            bar,
+            progress,
             on_tile_done=lambda region, pixels, _: thumbnail.paste(region, pixels),
             enlarging=0.0,
         )

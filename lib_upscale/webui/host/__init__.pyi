@@ -26,6 +26,7 @@ from lib_upscale.webui.host.images import resize_image as resize_image
 from lib_upscale.webui.host.images import save_image as save_image
 from lib_upscale.webui.host.images import to_pil as to_pil
 from lib_upscale.webui.host.jobs import HostBar as HostBar
+from lib_upscale.webui.host.jobs import TwoPasses as TwoPasses
 from lib_upscale.webui.host.jobs import api_job as api_job
 from lib_upscale.webui.host.jobs import begin_extras_image as begin_extras_image
 from lib_upscale.webui.host.jobs import count_image as count_image

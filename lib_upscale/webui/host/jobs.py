@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HostBar",
+    "TwoPasses",
     "api_job",
     "begin_extras_image",
     "count_image",
@@ -203,17 +204,25 @@ class HostBar(PartProgress):
     Args:
         is_cancelled: Asked whether to stop.
         image: Said before everything else, as "image 2 of 3".
-        start: Where in the job this begins, 0 to 1, if it is not all of it.
+        start: Where in the job this begins, 0 to 1, if it is not all of it; before 0 it begins in the job before it.
         end: Where it ends.
+        job: How many jobs the host has done and how many there are; None: what it says now.
     """
 
-    def __init__(self, is_cancelled: Callable[[], bool], image: str = "", start: float = 0.0, end: float = 1.0) -> None:
+    def __init__(
+        self,
+        is_cancelled: Callable[[], bool],
+        image: str = "",
+        start: float = 0.0,
+        end: float = 1.0,
+        job: tuple[int, int] | None = None,
+    ) -> None:
         self._is_cancelled, self._image = is_cancelled, image
         self._start, self._end = start, end
         self._part, self._words = (0.0, 1.0), ""
         state = environment.state()
-        self._job_no, self._job_count = state.job_no, max(1, state.job_count)
-        self._host_count = state.job_count
+        self._job_no, self._host_count = job or (state.job_no, state.job_count)
+        self._job_count = max(1, self._host_count)
         self._text = state.textinfo
 
     def __enter__(self) -> HostBar:
@@ -221,12 +230,11 @@ class HostBar(PartProgress):
 
     def __exit__(self, *_: object) -> None:
         # The host itself counts the job only after it has saved the image.
-        done = round(_STEPS * self._end)
-        self._set(
+        _set(
             job_no=self._job_no,
             job_count=self._host_count,
             sampling_steps=_STEPS,
-            sampling_step=done,
+            sampling_step=round(_STEPS * self._end),
             textinfo=self._text,
         )
 
@@ -243,7 +251,7 @@ class HostBar(PartProgress):
         self._words = text or self._words
         words = self._with_image(self._words)
         job_no, job_count = _whole((self._job_no + place) / length), _whole(self._job_count / length)
-        self._set(job_no=job_no, job_count=job_count, sampling_step=0, textinfo=words)
+        _set(job_no=job_no, job_count=job_count, sampling_step=0, textinfo=words)
 
     def _with_image(self, text: str) -> str:
         return ", ".join(filter(None, (self._image, text)))
@@ -281,10 +289,59 @@ class HostBar(PartProgress):
         done = state.job_no + (state.sampling_step / state.sampling_steps if state.sampling_steps else 0.0)
         return min(1.0, done / max(_POINT, state.job_count) * self._job_count - self._job_no)
 
-    @staticmethod
-    def _set(**values: float | str | None) -> None:
-        """Change the numbers at once: a page may ask for them at any time, and would see the bar jump."""
-        vars(environment.state()).update(values)
+
+class TwoPasses:
+    """The host's bar while both passes of hires fix run, each as long as it takes: the host counts half for each.
+
+    Args:
+        first: The share of the first pass in the work of both, 0 to 1.
+    """
+
+    _begun: ClassVar[TwoPasses | None] = None
+    """The one whose first pass the bar shows."""
+
+    def __init__(self, first: float) -> None:
+        state, before = environment.state(), TwoPasses._begun
+        if before is not None and state.job_count == before._shown:  # its first pass has failed
+            _set(job_no=before._job[0], job_count=before._job[1])
+        self._first = first
+        self._shown: float = 0
+        self._job: tuple[int, int] = (state.job_no, state.job_count)
+        self.number, self.count = state.job_no // 2, state.job_count // 2
+        """Images, or batches of them, that are done, and how many there are."""
+
+    def begin(self) -> None:
+        """The host samples the first pass next."""
+        if self._first > 0:
+            TwoPasses._begun, self._shown = self, _whole(self.count / self._first)
+            _set(job_no=_whole(self.number / self._first), job_count=self._shown)
+
+    def second(self, is_cancelled: Callable[[], bool]) -> HostBar:
+        """The bar of the second pass, which the host's sampler does not move by itself."""
+        before = 2 * self._first - 1  # of the job that the host counts for it
+        return HostBar(is_cancelled, start=before, job=(self._job[0] + 1, self._job[1]))
+
+    @contextmanager
+    def sampled_by_host(self) -> Iterator[None]:
+        """The host makes the second pass by itself while this lasts: it counts a job, then samples."""
+
+        def next_job() -> None:
+            rest = 1 - self._first
+            begun = (self.number + self._first) / rest
+            _set(job_no=_whole(begun), job_count=_whole(self.count / rest), sampling_step=0)
+
+        with replaced(environment.state(), "nextjob", next_job):
+            yield
+
+    def end(self) -> None:
+        """Both passes are done: leave what the host would have said, which counts the second one itself."""
+        TwoPasses._begun = None
+        _set(job_no=self._job[0] + 1, job_count=self._job[1], sampling_steps=_STEPS, sampling_step=_STEPS)
+
+
+def _set(**values: float | str | None) -> None:
+    """Change the numbers at once: a page may ask for them at any time, and would see the bar jump."""
+    vars(environment.state()).update(values)
 
 
 def _whole(number: float) -> float:
