@@ -105,6 +105,24 @@ def check_a_result_that_cannot_be_saved_ends_no_batch(data: Path) -> None:
     assert "1.png: the result could not be saved (No space left on device)" in text
 
 
+def check_the_last_result_in_extras_is_never_a_live_preview(_: Path) -> None:
+    """It may reach the page after the bar has gone, and would lie over the results of the next jobs."""
+    images = [picture(seed=seed) for seed in range(3)]
+    for count in (1, 3):
+        shown: list[Image.Image] = []
+        with replaced(shared.state, "assign_current_image", shown.append):
+            results, *_rest = postprocessing.run_postprocessing(
+                1, None, images[:count], "", "", True, *extras_arguments(), save_output=False
+            )
+        assert len(results) == count
+        expected = [np.asarray(image).repeat(2, 0).repeat(2, 1) for image in images[: count - 1]]
+        assert len(shown) == len(expected)
+        assert all(np.array_equal(image, wanted) for image, wanted in zip(shown, expected, strict=True))
+    with replaced(shared.state, "assign_current_image", shown.append):
+        postprocessing.run_postprocessing(0, images[0], None, "", "", True, *extras_arguments(), save_output=False)
+    assert len(shown) == 2, "of a single image there is none"
+
+
 def check_a_folder_without_images_is_said(data: Path) -> None:
     folder = data / "no-images"
     (folder / "below").mkdir(parents=True)

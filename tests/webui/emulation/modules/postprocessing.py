@@ -39,6 +39,7 @@ def run_postprocessing(
             continue
         stem = os.path.splitext(os.path.basename(name))[0] if name else None
         text = ", ".join(f"{key}: {value}" for key, value in pp.info.items() if value is not None)
+        shared.state.assign_current_image(pp.image)
         if save_output:
             where = output_dir or opts.outdir_extras_samples
             images.save_image(pp.image, path=where, basename="", extension="png", info=text, forced_filename=stem)
