@@ -94,6 +94,27 @@ class TestProse:
         found = {shown(path): BRITISH.findall(text) for path, text in without_old_name.items()}
         assert {path: words for path, words in found.items() if words} == {}
 
+    def test_the_extension_and_its_sections_are_spelled_one_way(self) -> None:
+        known = {"Upscale Plus", "Upscale plus", "SD upscale plus", "Hires fix plus"}
+        texts = {path: texts_for_users(path) for path in library()}
+        for path in files(".md"):
+            texts[path] = [re.sub(r"`[^`]*`", "", path.read_text(encoding="utf-8"))]
+        found = {
+            (shown(path), name)
+            for path, spoken in texts.items()
+            for name in re.findall(r"(?i)\b(?:sd upscale|hires\.? fix|upscale) plus\b", " ".join(spoken))
+        }
+        assert {place for place in found if place[1] not in known} == set()
+        assert {name for _, name in found} == known
+
+
+def texts_for_users(path: Path) -> list[str]:
+    """All texts in a module but its docstrings."""
+    nodes = list(ast.walk(tree(path)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return [node.value for node in texts if isinstance(node.value, str)]
+
 
 class TestNames:
     def test_every_exception_is_called_error(self) -> None:

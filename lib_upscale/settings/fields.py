@@ -97,6 +97,8 @@ class Option:
     """What a page's field begins with where the default is to have no value."""
     lines: int = 1
     """How many lines a text usually has."""
+    is_color: bool = False
+    """Whether its text may be a color such as "#202020": a page has a color picker beside it."""
     automatic: str = ""
     """A sentence that says what automatic chooses; "" where nothing is automatic. Such a setting is None by default."""
     offered: Mapping[Enum, tuple[Enum, ...]] = field(default_factory=lambda: MappingProxyType({}))

@@ -97,6 +97,7 @@ class UpscaleSettings(TargetSettings):
         "What pad fills the borders with: blur (the blurred edge of the image) or a color such as #202020.",
         Group.TARGET,
         "padding",
+        is_color=True,
     )
     alpha: AlphaMode = option(
         AlphaMode.MODEL,

@@ -207,3 +207,30 @@ def test_every_control_has_a_tooltip(page: Browser) -> None:
         .filter(e => e.matches('.gradio-dropdown, .gradio-slider, .gradio-number, .gradio-textbox, .gradio-checkbox'))
         .filter(e => !e.title).map(e => e.id)"""
     assert page.page.evaluate(script) == []
+
+
+def test_a_picked_color_is_written_beside_it_and_pads_the_image(page: Browser, tmp_path: Path) -> None:
+    put_picture(page, tmp_path, (64, 32))
+    page.choose("upscale_plus_extras_target_kind", "Width x height")
+    page.number("upscale_plus_extras_width", 100)
+    page.number("upscale_plus_extras_height", 100)
+    page.choose("upscale_plus_extras_fit", "pad")
+    value = "document.querySelector('#upscale_plus_extras_padding').querySelector('input, textarea').value"
+    assert page.page.evaluate(value) == "blur"
+    page.page.locator("#upscale_plus_extras_padding_color input[type=color]").first.fill("#336699")
+    page.page.wait_for_function(f"{value} === '#336699'")
+    page.line("64x32 -> 100x100")
+    page.page.locator("#extras_generate").first.click()
+    page.page.wait_for_function(
+        "() => { const i = document.querySelector('#extras_gallery img'); return i && i.naturalWidth === 100 }",
+        timeout=90_000,
+    )
+    color = page.page.evaluate(
+        """() => {
+            const context = Object.assign(document.createElement('canvas'), {width: 100, height: 100}).getContext('2d');
+            context.drawImage(document.querySelector('#extras_gallery img'), 0, 0);
+            return [...context.getImageData(50, 2, 1, 1).data].slice(0, 3);
+        }"""
+    )
+    assert color == [0x33, 0x66, 0x99]
+    assert page.errors == []

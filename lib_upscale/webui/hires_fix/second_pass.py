@@ -57,7 +57,7 @@ class HiresRequest:
         for name in plain:
             if name in options(RedrawSettings) and name not in SETTINGS:
                 raise SettingsError(
-                    f"{options(RedrawSettings)[name].label} is not available in hires fix plus",
+                    f"{options(RedrawSettings)[name].label} is not available in {TITLE}",
                     "the size, the upscaler and the strength are hires fix's own",
                 )
         settings = RedrawSettings.from_dict({**DEFAULTS, **plain})

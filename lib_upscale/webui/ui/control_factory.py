@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ControlFactory", "show_target_rows"]
 
 
+_PICKED_FIRST = "#808080"
+"""What a color picker shows at first: choosing what it shows already is no choice to gradio."""
+
+
 class ControlFactory:
     """Makes the controls of one page."""
 
@@ -45,11 +49,14 @@ class ControlFactory:
         self._choices, self._values = choices or {}, values or {}
 
     def setting(self, name: str) -> Component:
-        """The control of a setting, as its kind asks."""
+        """The control of a setting, as its kind asks. Beside one that may be a color there is a color picker."""
         item = self._known[name]
         value = self._values.get(name, first_value(item))
         kind, arguments = self._component(item)
-        return self._make(kind, name, item.label, item.explanation, value=value, **arguments)
+        control = self._make(kind, name, item.label, item.explanation, value=value, **arguments)
+        if item.is_color:
+            self._add_color_picker(item, control)
+        return control
 
     def rows(self, items: Iterable[Option]) -> dict[str, Component]:
         """The controls of settings by name, each group in a row."""
@@ -111,6 +118,11 @@ class ControlFactory:
         if item.is_number:
             return gr.Number, {"precision": 0} if item.kind is Kind.WHOLE else {}
         return gr.Textbox, {"lines": item.lines}
+
+    def _add_color_picker(self, item: Option, control: Component) -> None:
+        label, tip = f"{item.label}: color", f"Writes a color into {item.label}."
+        picker = self._make(gr.ColorPicker, f"{item.name}_color", label, tip, value=_PICKED_FIRST)
+        picker.input(lambda color: color, inputs=[picker], outputs=[control], show_progress=False)
 
     def _make(self, kind: Callable[..., Component], name: str, label: str, tip: str, **arguments: object) -> Component:
         tooltip = {"tooltip": tip} if environment.has_tooltips() else {"info": tip}
