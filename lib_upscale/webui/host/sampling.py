@@ -51,8 +51,8 @@ def count_evaluations(sampler: str | None, steps: int) -> int:
     """How often a sampler runs the UNet in so many steps: twice a step where it is of second order."""
     from modules import sd_samplers
 
-    config = sd_samplers.all_samplers_map.get(sampler)
-    return int(config.total_steps(steps)) if hasattr(config, "total_steps") else steps
+    config = sd_samplers.find_sampler_config(sampler)
+    return int(config.total_steps(steps)) if config else steps
 
 
 def distribution_modules() -> list[ModuleType]:
@@ -128,17 +128,11 @@ def prompt_steps(p: HostProcessing) -> tuple[int, int | None]:
     Returns:
         Those of the only or first pass, and those of hires fix's second pass, if it is that one's turn.
     """
-    from modules import sd_samplers
-
-    def total(name: str | None, steps: int) -> int:
-        config = sd_samplers.find_sampler_config(name)
-        return int(config.total_steps(steps)) if config else steps
-
-    first = total(p.sampler_name, p.steps)
+    first = count_evaluations(p.sampler_name, p.steps)
     if not getattr(p, "is_hr_pass", False):
         return first, None
     second = cast(HostTxt2Img, p)
-    return first, total(second.hr_sampler_name or p.sampler_name, second.hr_second_pass_steps or p.steps)
+    return first, count_evaluations(second.hr_sampler_name or p.sampler_name, second.hr_second_pass_steps or p.steps)
 
 
 def prompt_at(encoded: object, step: int) -> Tensor | Mapping[str, Tensor]:
