@@ -62,8 +62,7 @@ class Engine:
         What is known of the models is not loaded again. The rest is loaded and measured in the background, unless a
         job is running, which needs the memory: the plan is not complete then, and asked for again it may be.
         """
-        plan = plan_upscale(size, self._list.with_paths(settings), self.models, load=False)
-        plan = recall_plan(plan, self.models)
+        plan = recall_plan(self._plan_passes(size, settings), self.models)
         if plan.complete or jobs.is_busy():
             return plan
         return self._worker.ask(plan, _PATIENCE) or plan
@@ -79,13 +78,17 @@ class Engine:
                 else:
                     self.release_soon()
 
-    def plan_passes(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
-        """Return what would be done but for the tiles, without loading anything."""
-        return plan_upscale(size, self._list.with_paths(settings), self.models, load=False)
-
     def plan_size(self, size: Size, settings: UpscaleSettings) -> Size:
         """Return only the size of the result, without loading anything."""
-        return self.plan_passes(size, settings).output
+        return self._plan_passes(size, settings).output
+
+    def work(self, size: Size, settings: UpscaleSettings) -> int:
+        """Return the pixels that all networks are given: what time grows with, known without loading anything."""
+        return sum(network_pass.input_size.pixels for network_pass in self._plan_passes(size, settings).passes)
+
+    def _plan_passes(self, size: Size, settings: UpscaleSettings) -> UpscalePlan:
+        """What would be done but for the tiles."""
+        return plan_upscale(size, self._list.with_paths(settings), self.models, load=False)
 
     def run(self, image: Image.Image, settings: UpscaleSettings, progress: Progress = SILENT) -> Image.Image:
         """Upscale an image of Pillow's. Raises `UpscalePlusError`."""

@@ -62,8 +62,7 @@ def _work(name: str, source: Size, size: Size) -> float:
     entry = _entry(name)
     if entry is None or not isinstance(entry.scaler, registry.Scaler) or not isinstance(entry.scaler.path, Path):
         return float(size.pixels)  # ours, but not downloaded yet: then it never ran
-    plan = engine.plan_passes(source, _settings(entry.scaler, size))
-    return float(sum(network_pass.input_size.pixels for network_pass in plan.passes))
+    return float(engine.work(source, _settings(entry.scaler, size)))
 
 
 class Enlarger:

@@ -113,11 +113,9 @@ class Scaler:
         plain = img if img.mode in ("RGB", "RGBA") else img.convert("RGB")
         in_extras = jobs.is_extras_job()
         try:
-            began = time.perf_counter()
+            work, began = engine.work(Size(*plain.size), settings), time.perf_counter()
             with jobs.image_progress(moves_bar=in_extras) as progress:
                 result = engine.run(plain, settings, progress)
-            passes = engine.plan_passes(Size(*plain.size), settings).passes
-            work = sum(network_pass.input_size.pixels for network_pass in passes)
             timings.record_enlarging(self.name, work, time.perf_counter() - began)
         except CancelledError:
             if in_extras:
