@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -134,16 +135,17 @@ class Scaler:
 def publish() -> None:
     """Bring the host's list in line with the catalog and the settings. May be called any number of times."""
     listed = list_upscalers()
-    _remove_gone(listed)
+    known = {model.path: model for model in model_list.upscalers()}
+    _remove_gone(listed, known)
     for place, entry in enumerate(listed):
         if settings_page.takes_over():
             listed[place] = _take_over(entry)
-            _correct_scale(listed[place])
+            _correct_scale(listed[place], known)
         elif isinstance(entry.scaler, Scaler) and entry.scaler.original is not None:
             listed[place] = entry.scaler.original
     present = {key for entry in listed for key in _files_of(entry)}
     taken = {entry.name for entry in listed}
-    for model in model_list.upscalers():
+    for model in known.values():
         if path_key(model.path) not in present:
             name = _free_name(model, taken)
             taken.add(name)
@@ -191,9 +193,8 @@ def _scaler_of(name: str | None) -> Scaler | None:
     return next((scaler for scaler in scalers if isinstance(scaler, Scaler)), None)
 
 
-def _remove_gone(listed: list[HostUpscalerEntry]) -> None:
+def _remove_gone(listed: list[HostUpscalerEntry], known: Mapping[Path, Entry]) -> None:
     """Take out the entries of ours whose file is gone, or lies in no folder of models any more."""
-    known = {model.path for model in model_list.upscalers()}
     for place in reversed(range(len(listed))):
         scaler = listed[place].scaler
         if not isinstance(scaler, Scaler) or not isinstance(scaler.path, Path):
@@ -227,10 +228,10 @@ def _take_over(entry: HostUpscalerEntry) -> HostUpscalerEntry:
     return _make_entry(entry.name, entry.data_path, scaler, model, scale=entry.scale)
 
 
-def _correct_scale(entry: HostUpscalerEntry) -> None:
+def _correct_scale(entry: HostUpscalerEntry, known: Mapping[Path, Entry]) -> None:
     """Give an entry of ours the scale of its model, which may not have been known when it was made."""
     path = entry.scaler.path if isinstance(entry.scaler, Scaler) else None
-    model = _identify(path) if isinstance(path, Path) else None
+    model = (known.get(path) or _identify(path)) if isinstance(path, Path) else None
     if model is not None and model.identity.network is not None:
         entry.scale = model.identity.network.scale
 
