@@ -131,6 +131,28 @@ def check_an_upscaler_whose_file_is_gone_is_named_and_leaves_the_list(_: Path) -
     assert "2x_Passing" not in registry.names()
 
 
+def check_a_page_that_is_opened_asks_for_no_file_of_an_unchanged_list(_: Path) -> None:
+    """Each would be a question to a network share, two or three for every model."""
+    asked: list[object] = []
+
+    def path_key(path: str | Path) -> str:
+        asked.append(path)
+        return str(path)
+
+    registry.refresh()
+    with replaced(registry, "path_key", path_key):
+        registry.refresh(only_if_changed=True)
+        assert not asked
+        new = environment.models_path() / "ESRGAN" / "2x_Passing.pth"
+        shutil.copy(environment.models_path() / "ESRGAN" / f"{NEAREST}.pth", new)
+        registry.refresh(only_if_changed=True)
+        assert asked
+    assert "2x_Passing" in registry.names()
+    new.unlink()
+    registry.refresh(only_if_changed=True)
+    assert "2x_Passing" not in registry.names()
+
+
 def check_values_of_axes_are_checked_before_the_plot(_: Path) -> None:
     plot = SimpleNamespace(axis_options=[], AxisOptionImg2Img=_axis_option, AxisOptionTxt2Img=_axis_option)
     bad: dict[str, list[Any]] = {

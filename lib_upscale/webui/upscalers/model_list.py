@@ -102,12 +102,16 @@ class ModelList:
             late.set()
             console.say("the page opens meanwhile, the lists are filled when all model files are identified")
 
-    def refresh(self, *, only_if_changed: bool = False) -> None:
-        """Read the folders again; with `only_if_changed` only if a file was added or removed, which is quickly seen."""
+    def refresh(self, *, only_if_changed: bool = False) -> bool:
+        """Read the folders again, and return whether that was done.
+
+        Args:
+            only_if_changed: Do so only if a file was added or removed, which is quickly seen.
+        """
         catalog = self.catalog
         root_time = folder_time(environment.models_path())
         if only_if_changed and catalog.seems_unchanged() and root_time == self._root_time:
-            return
+            return False
         self._root_time = root_time
         catalog.refresh(Callback(_ConsoleReport().report))
         self._read_loose_files(catalog)
@@ -116,6 +120,7 @@ class ModelList:
             if problem not in self._missing:
                 console.say(problem)
         self._missing = missing
+        return True
 
     def forget(self) -> None:
         """Read everything anew when it is next asked for."""

@@ -154,8 +154,8 @@ def publish() -> None:
 
 def refresh(*, only_if_changed: bool = False) -> None:
     """Read the folders again (see `ModelList.refresh`), add what is new and take out what is gone."""
-    model_list.refresh(only_if_changed=only_if_changed)
-    publish()
+    if model_list.refresh(only_if_changed=only_if_changed):
+        publish()
 
 
 def withdraw() -> None:
