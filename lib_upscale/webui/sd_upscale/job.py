@@ -51,6 +51,7 @@ def run(p: HostImg2Img, request: RedrawRequest) -> HostProcessed:
     Args:
         p: The host's parameters; they stay as they are.
         request: What to do.
+
     Raises:
         UpscalePlusError: What can't be done, before anything is computed wherever that is known before.
     """
