@@ -26,6 +26,7 @@ from lib_upscale.image.io.opening import (
     load,
     open_file,
     open_image,
+    say_lost,
     say_missing_end,
     upright_size,
 )
@@ -153,6 +154,7 @@ def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
             with decoding(path):
                 metadata = read_metadata(stream)  # Pillow reads less of it, and not the same in every version
         image = open_image(path, stream, limit)
+        say_lost(path, stream, image)
         skipped = int(bool(image.info.get("default_image")))
         with image:
             for number in range(skipped, int(getattr(image, "n_frames", 1))):

@@ -28,6 +28,7 @@ from lib_upscale.image.io.opening import (
     load,
     open_file,
     open_image,
+    say_lost,
     say_missing_end,
     upright_size,
 )
@@ -85,8 +86,7 @@ def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
             count = int(getattr(image, "n_frames", 1))
         if count > 1 and image.format not in ANIMATED:
             note(path, f"holds {count} images, of which the first is read")
-        if image.format == "HEIF" and (bits := int(image.info.get("bit_depth", 8))) > 8:
-            note(path, f"has {bits} bits a channel, of which 8 are read")
+        say_lost(path, stream, image)
         if image.format == "JPEG" and lacks_end(stream):
             say_missing_end(path)
         say_missing_end(path, stream)

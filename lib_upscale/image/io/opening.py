@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lib_upscale.errors import PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
+from lib_upscale.image.io.boxes import avif_bits, jpeg_xl_metadata
 from lib_upscale.image.io.formats import has_signature, is_heif, is_jpeg_xl
 from lib_upscale.image.io.notes import LACKS_END, note
 from lib_upscale.image.metadata import find_orientation, strip_exif_prefix
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "open_file",
     "open_image",
+    "say_lost",
     "say_missing_end",
     "upright_size",
 ]
@@ -69,6 +71,19 @@ def say_missing_end(path: Path, stream: BinaryIO | None = None) -> None:
     """Note that a file was read whose end is missing; with `stream`, only if it was found missing there."""
     if stream is None or (isinstance(stream, _Strict) and stream.lacks_end):
         note(path, LACKS_END)
+
+
+def say_lost(path: Path, stream: BinaryIO, image: Image.Image) -> None:
+    """Note what an opened image holds that is not read of it."""
+    bits = 8
+    if image.format == "HEIF":
+        bits = int(image.info.get("bit_depth", 8))
+    elif image.format == "AVIF":
+        bits = avif_bits(stream)
+    elif image.format == "JXL" and (unread := jpeg_xl_metadata(stream).unread):
+        note(path, f"read without its {' and '.join(unread)}, which can't be unpacked (pip install brotli)")
+    if bits > 8:
+        note(path, f"has {bits} bits a channel, of which 8 are read")
 
 
 @contextmanager
@@ -132,6 +147,9 @@ def open_image(path: Path, stream: BinaryIO, limit_pixels: int | None) -> Image.
     if isinstance(stream, _Strict):
         stream.strict = image.format in _STRICT
         stream.may_lack_end = image.format == "GIF"
+    if image.format == "JXL":  # whose plugin reads EXIF only where it is not packed, and no XMP
+        found = jpeg_xl_metadata(stream)
+        image.info.update({key: body for key, body in (("exif", found.exif), ("xmp", found.xmp)) if body})
     return image
 
 
