@@ -1,75 +1,15 @@
-"""Reads what Pillow and its plugins leave in the boxes of AVIF and JPEG XL files: depth, EXIF, XMP."""
+"""Walks the boxes that AVIF and JPEG XL files are made of, and reads how deep an AVIF is."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-__all__ = ["JpegXlMetadata", "avif_bits", "jpeg_xl_metadata"]
+__all__ = ["LARGEST", "avif_bits", "boxes_in_file"]
 
-_MOST = 2**26
+LARGEST = 2**26
 """The most bytes of a box that are read, and of what is packed in it."""
-_TIFF = (b"II*\x00", b"MM\x00*")
-_NAMES = {b"Exif": "EXIF", b"xml ": "XMP"}
-
-
-@dataclass
-class JpegXlMetadata:
-    """What a JPEG XL file holds beside its pixels.
-
-    Attributes:
-        exif: Without the offset that stands before it in its box.
-        xmp: As it is in the file.
-        unread: The names of what is there and can't be unpacked.
-    """
-
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    unread: list[str] = field(default_factory=list)
-
-
-def jpeg_xl_metadata(stream: BinaryIO) -> JpegXlMetadata:
-    """The EXIF and XMP of a JPEG XL file; nothing of a bare codestream, which holds none.
-
-    Source: ISO/IEC 18181-2, 9: the boxes Exif, xml and brob, which is one of the others packed by Brotli.
-    """
-    found: dict[bytes, bytes] = {}
-    unread: dict[bytes, None] = {}
-    for kind, start, end in _boxes_in_file(stream):
-        packed = kind == b"brob"
-        stream.seek(start)
-        kind = stream.read(4) if packed else kind
-        if kind not in _NAMES or kind in found:
-            continue
-        body = stream.read(min(end - start, _MOST) - 4 * packed)
-        unpacked = _unpack(body) if packed else body
-        if unpacked is None:
-            unread[kind] = None
-        elif unpacked:
-            found[kind] = unpacked
-    exif = found.get(b"Exif")
-    if exif is not None and not exif.startswith(_TIFF):
-        exif = exif[4 + int.from_bytes(exif[:4], "big") :]
-    return JpegXlMetadata(exif or None, found.get(b"xml "), [_NAMES[kind] for kind in unread if kind not in found])
-
-
-def _unpack(packed: bytes) -> bytes | None:
-    """What Brotli packed; None if it is damaged, too large, or there is no package that can unpack it."""
-    if not find_spec("brotli"):
-        return None
-    brotli: Any = import_module("brotli")
-    unpacker = brotli.Decompressor()
-    if not hasattr(unpacker, "can_accept_more_data"):
-        return None  # before 1.2 a small box could take all memory
-    try:
-        body = bytes(unpacker.process(packed, output_buffer_limit=_MOST))
-        return body if unpacker.is_finished() else None
-    except brotli.error:
-        return None
 
 
 def avif_bits(stream: BinaryIO) -> int:
@@ -78,8 +18,8 @@ def avif_bits(stream: BinaryIO) -> int:
     Source: ISO/IEC 23008-12, 9.3 and 6.5.6 (which properties an item has, the property pixi); AV1 Codec ISO Media
     File Format Binding, 2.3.3 (the property av1C).
     """
-    for kind, start, end in _boxes_in_file(stream):
-        if kind == b"meta" and end - start <= _MOST:
+    for kind, start, end in boxes_in_file(stream):
+        if kind == b"meta" and end - start <= LARGEST:
             stream.seek(start)
             try:
                 return _primary_bits(stream.read(end - start))
@@ -137,7 +77,7 @@ def _boxes(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
-def _boxes_in_file(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def boxes_in_file(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """The kind of each of a file's outermost boxes, and where its body begins and ends."""
     length = stream.seek(0, 2)
     at = 0

@@ -15,8 +15,9 @@ from PIL import Image, UnidentifiedImageError
 
 from lib_upscale.errors import PictureError, PictureTooLargeError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.io.boxes import avif_bits, jpeg_xl_metadata
+from lib_upscale.image.io.boxes import avif_bits
 from lib_upscale.image.io.formats import has_signature, is_heif, is_jpeg_xl
+from lib_upscale.image.io.jpeg_xl import jpeg_xl_header, jpeg_xl_metadata
 from lib_upscale.image.io.notes import LACKS_END, note
 from lib_upscale.image.metadata import find_orientation, strip_exif_prefix
 from lib_upscale.image.pillow import extract_metadata
@@ -80,8 +81,13 @@ def say_lost(path: Path, stream: BinaryIO, image: Image.Image) -> None:
         bits = int(image.info.get("bit_depth", 8))
     elif image.format == "AVIF":
         bits = avif_bits(stream)
-    elif image.format == "JXL" and (unread := jpeg_xl_metadata(stream).unread):
-        note(path, f"read without its {' and '.join(unread)}, which can't be unpacked (pip install brotli)")
+    elif image.format == "JXL":
+        header = jpeg_xl_header(stream)
+        bits = header.bits if image.mode not in ("I;16", "F") else bits
+        if header.animated:
+            note(path, "is an animation, of which one frame is read")
+        if unread := jpeg_xl_metadata(stream).unread:
+            note(path, f"read without its {' and '.join(unread)}, which can't be unpacked (pip install brotli)")
     if bits > 8:
         note(path, f"has {bits} bits a channel, of which 8 are read")
 
