@@ -138,6 +138,7 @@ def test_a_decoder_that_raises_anything_fails_that_file_alone(
     assert (tmp_path / "out/b.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_first_file_whose_result_is_too_large_fails_alone(tmp_path: Path, options: tuple[str | Path, ...]) -> None:
     photo(tmp_path / "in/a.png", 1, 3000)
     photo(tmp_path / "in/b.png", 8, 8)

@@ -22,6 +22,7 @@ names = st.one_of(
 ).filter(lambda name: name not in (".", "..") and len(os.fsencode(name)) < 200)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(folder=names, name=names)
 @example(folder="-o", name="--help")

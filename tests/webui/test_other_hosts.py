@@ -172,6 +172,7 @@ SD_NEXT = {
 """Of its modules what the scripts would meet; `rng`, `errors.report` and `postprocessing.scripts` are missing there."""
 
 
+@pytest.mark.slow
 def test_a_host_that_lacks_what_is_needed_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "modules").mkdir()
     for name, text in {"__init__": "", **SD_NEXT}.items():
