@@ -55,7 +55,7 @@ class ControlNet(scripts.Script):
         return [gr.JSON(visible=False)]
 
     def process_batch(self, p, unit, prompts=None, **_):
-        if not unit:
+        if not unit or not unit["enabled"]:
             return
         given = unit.get("image") or unit.get("input_image")
         if given:
@@ -241,7 +241,7 @@ def test_the_refiner_is_off_and_that_is_said(watched: WebUI) -> None:
         **{key: USUAL[key] for key in ("prompt", "steps", "denoising_strength", "sampler_name", "seed")},
         "init_images": [as_base64(picture())],
         "script_name": "SD upscale plus",
-        "script_args": ["Lanczos"],
+        "script_args": [],
         "refiner_checkpoint": title,
         "refiner_switch_at": 0.5,
     }
@@ -268,12 +268,14 @@ def test_masks_and_the_grid_are_in_the_result_as_the_host_is_set(watched: WebUI)
     assert np.abs(result[130:] - before[130:]).max() <= 1, "color correction must not touch what is not masked"
 
 
-def test_soft_inpainting_is_the_tiles(watched: WebUI) -> None:
+def test_soft_inpainting_changes_nothing_and_that_is_said(watched: WebUI) -> None:
     mask = Image.new("L", (120, 96), 0)
     mask.paste(255, (20, 20, 90, 70))
     soft = {"soft inpainting": {"args": [True, 1.0, 0.5, 4.0, 0.0, 0.5, 2.0]}}
     answer = done(watched, mask=as_base64(mask), mask_blur=8, alwayson_scripts=soft)
+    assert any("Soft inpainting has no effect" in comment for comment in notes(watched, "end")[0]["comments"])
+    without = pixels(done(watched, mask=as_base64(mask), mask_blur=8)["images"][0])
     result, before = pixels(answer["images"][0]), lanczos(picture(), 240, 192)
+    assert np.array_equal(result, without)
     assert np.abs(result[60:120, 60:160] - before[60:120, 60:160]).mean() > 5
     assert np.abs(result[-4:] - before[-4:]).max() <= 1
-    assert "Soft inpainting enabled: True" in answer["info"]["infotexts"][0]
