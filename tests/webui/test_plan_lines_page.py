@@ -82,6 +82,7 @@ def test_an_emptied_number_and_a_dragged_slider_are_followed(page: Browser, tmp_
             mouse.move(box["x"] + box["width"] * (0.1 + (share - 0.1) * step / 29), y)
             page.page.wait_for_timeout(10)
         mouse.up()
+        page.page.wait_for_timeout(1000)  # until the slider's number has followed
         scale = float(page.value("upscale_plus_extras_scale"))
         ends_as(page, f"100x50 -> {int(100 * scale + 0.5)}x{int(50 * scale + 0.5)}:")
 
