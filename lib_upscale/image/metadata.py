@@ -7,10 +7,11 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 __all__ = [
     "BAD_EXIF",
@@ -26,11 +27,13 @@ __all__ = [
     "exif_for_photo",
     "exif_orientation",
     "find_orientation",
+    "loses_values",
     "parameters_in_exif",
     "reset_orientation",
     "strip_exif_prefix",
     "without_large_parts",
     "without_xmp_padding",
+    "writable_values",
 ]
 
 COMMENT = "Comment"
@@ -55,8 +58,8 @@ _XMP_ORIENTATION = (
 )
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
 """How values of the TIFF types BYTE, SHORT and LONG are packed: the standard has a SHORT, writers have all three."""
-BAD_EXIF = (KeyError, ValueError, TypeError, SyntaxError, OSError, struct.error)
-"""What Pillow may run into in a damaged EXIF block."""
+BAD_EXIF = (KeyError, ValueError, TypeError, AttributeError, SyntaxError, OSError, struct.error)
+"""What Pillow may run into in a damaged EXIF block, or with values of types that it does not expect."""
 
 
 @dataclass(frozen=True)
@@ -165,20 +168,63 @@ def parameters_in_exif(exif: bytes) -> str | None:
 def add_exif_comment(exif: bytes | None, comment: str) -> bytes:
     """An EXIF block with `comment` as its user comment, in UTF-16 as the WebUI writes it.
 
-    A damaged `exif` is left out.
+    What of `exif` is damaged or can't be written anew is left out (`loses_values`).
     """
     block = Image.Exif()
-    inner: dict[int, object] = {}
+    inner: dict[int, Any] = {}
     try:
         if exif:
             block.load(EXIF_PREFIX + exif)
-            inner = dict(block.get_ifd(EXIF_IFD))
+            inner = _without_bad_values(block)
     except BAD_EXIF:
         block = Image.Exif()
     inner[_USER_COMMENT] = b"UNICODE\x00" + comment.encode("utf-16-be", "surrogatepass")
     block[EXIF_IFD] = inner
     written = bytes(block.tobytes())
     return written[len(EXIF_PREFIX) :] if written.startswith(EXIF_PREFIX) else written
+
+
+def loses_values(exif: bytes) -> bool:
+    """Whether an EXIF block has values that are lost when it is written anew, as with a comment."""
+    try:
+        block = Image.Exif()
+        block.load(EXIF_PREFIX + exif)
+        directories = (dict(block), block.get_ifd(EXIF_IFD), block.get_ifd(_GPS_IFD))
+        count = sum(map(len, directories))
+        inner = _without_bad_values(block)
+        return len(block) + len(inner) + len(block.get(_GPS_IFD) or ()) < count
+    except BAD_EXIF:
+        return True
+
+
+def _without_bad_values(block: Image.Exif) -> dict[int, Any]:
+    """Take values that can't be written out of a block; return those of the directory of EXIF itself."""
+    for tag, value in list(block.items()):
+        if tag not in (EXIF_IFD, _GPS_IFD) and not writable_values({tag: value}):
+            del block[tag]
+    if _GPS_IFD in block:
+        block[_GPS_IFD] = writable_values(block.get_ifd(_GPS_IFD), _GPS_IFD)
+    return writable_values(block.get_ifd(EXIF_IFD), EXIF_IFD)
+
+
+def writable_values(values: Mapping[int, Any], group: int | None = None) -> dict[int, Any]:
+    """Return those values of a directory of EXIF that can be written anew: some are of types that their tags have not.
+
+    Args:
+        values: By tag.
+        group: The directory's own tag; None for the first one.
+    """
+
+    def can_be_written(tag: int, value: Any) -> bool:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(group=group)
+        try:
+            directory[tag] = value
+            directory.tobytes(8)
+        except BAD_EXIF:
+            return False
+        return True
+
+    return {tag: value for tag, value in values.items() if can_be_written(tag, value)}
 
 
 def exif_for_photo(metadata: Metadata) -> bytes | None:

@@ -19,6 +19,7 @@ from lib_upscale.image.metadata import (
     XMP_PREFIX,
     Metadata,
     exif_for_photo,
+    loses_values,
     without_large_parts,
     without_xmp_padding,
 )
@@ -33,6 +34,7 @@ _SEGMENT = 65533
 _USUAL = (72, 96)
 """Pixels per inch that programs write where nobody has chosen any."""
 _MOST_NAMES = 5
+_UNUSUAL = "unusual EXIF values"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def fit_to_format(picture: Picture, format: Format, background: tuple[int, int, 
         metadata = part(picture, metadata, lost)
     if metadata.xmp and format is Format.JPEG:
         metadata = _fit_xmp_segment(metadata, lost)
-    return Fitted(picture.with_metadata(metadata), tuple(lost))
+    return Fitted(picture.with_metadata(metadata), tuple(dict.fromkeys(lost)))
 
 
 def fit_one_of(
@@ -90,7 +92,10 @@ def _fit_texts(metadata: Metadata, holds: frozenset[Part], lost: list[str]) -> M
     if Part.TEXTS in holds:
         return metadata
     if Part.EXIF in holds:
-        metadata = replace(metadata, exif=exif_for_photo(metadata)).with_text(PARAMETERS, None)
+        exif = exif_for_photo(metadata)
+        if metadata.exif is not None and exif != metadata.exif and loses_values(metadata.exif):
+            lost.append(_UNUSUAL)
+        metadata = replace(metadata, exif=exif).with_text(PARAMETERS, None)
     kept = {key: text for key, text in metadata.text.items() if key == COMMENT and Part.COMMENT in holds}
     names = [key for key in metadata.text if key not in kept]
     if names:
@@ -158,7 +163,7 @@ def _fit_exif_directories(picture: Picture, metadata: Metadata, lost: list[str])
     if is_big_tiff(picture.size.pixels * channels * picture.pixels.itemsize):
         lost.append("camera data in EXIF (over 4 GB)")
     elif metadata.exif is not None and loses_exif(metadata.exif):
-        lost.append("unusual EXIF values")
+        lost.append(_UNUSUAL)
     return metadata
 
 

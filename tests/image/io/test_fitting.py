@@ -200,3 +200,46 @@ def test_further_images_of_a_file_are_named(tmp_path: Path, caplog: pytest.LogCa
     assert read_frames(tmp_path / "a.jpg") is None
     assert read_picture(tmp_path / "a.jpg").pixels[0, 0].tolist() == [254, 0, 0]
     assert notes(caplog) == ["a.jpg: holds 2 images, of which the first is read"]
+
+
+def directory(at: int, *entries: tuple[int, int, bytes]) -> bytes:
+    """A directory of TIFF at an offset: tag, type and value of each entry, of one number or a text."""
+    data, table = b"", b""
+    start = at + 2 + 12 * len(entries) + 4
+    for tag, kind, value in entries:
+        count = len(value) if kind == 2 else 1
+        place = struct.pack("<I", start + len(data)) if len(value) > 4 else value.ljust(4, b"\0")
+        data += value if len(value) > 4 else b""
+        table += struct.pack("<HHI", tag, kind, count) + place
+    return struct.pack("<H", len(entries)) + table + bytes(4) + data
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".webp", ".png"])
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ((18246, 4, struct.pack("<I", 70000)), (0x9004, 2, b"2021\0")),  # a rating of 70000
+        ((18246, 8, struct.pack("<h", -1)), (0x829A, 2, b"1/60 s\0")),  # an exposure time as a text
+        ((0x0132, 12, struct.pack("<d", 20.5)), (0x9004, 12, struct.pack("<d", 20.5))),  # dates as numbers
+        ((0x011A, 2, b"300 dpi\0"), (0x8827, 10, struct.pack("<ii", -1, 0))),  # a resolution as a text, ISO -1/0
+    ],
+)
+def test_unusual_exif_values_cost_nothing_else(
+    outer: tuple[int, int, bytes],
+    inner: tuple[int, int, bytes],
+    suffix: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A finished image must be written, whatever programs have put into its EXIF."""
+    first = sorted([(0x010F, 2, b"Maker\0"), outer])
+    below = 8 + len(directory(8, *first, (0x8769, 4, bytes(4))))
+    whole = directory(8, *first, (0x8769, 4, struct.pack("<I", below)))
+    whole += directory(below, *sorted([(0x9003, 2, b"2020:01:02 03:04:05\0"), inner]))
+    exif, texts = b"II*\0" + struct.pack("<I", 8) + whole, {PARAMETERS: "a dog\nSteps: 20"}
+    write_picture(Picture(RED, None, Metadata(exif=exif, text=texts)), tmp_path / f"a{suffix}")
+    found, block = read_picture(tmp_path / f"a{suffix}"), Image.Exif()
+    block.load(b"Exif\0\0" + (found.metadata.exif or b""))
+    assert (block[0x010F], block.get_ifd(0x8769)[0x9003]) == ("Maker", "2020:01:02 03:04:05")
+    assert found.metadata.text[PARAMETERS] == "a dog\nSteps: 20"
+    assert [note for note in notes(caplog) if "unusual EXIF values" not in note] == []

@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.tiff.samples import Samples, TiffError, read_samples, scale_samples
-from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata
+from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata, writable_values
 from lib_upscale.image.pillow import float_levels
 
 __all__ = [
@@ -191,9 +191,13 @@ def _unpremultiply(pixels: Pixels, alpha: Pixels) -> Pixels:
 def tags_shared_with_exif(block: Image.Exif) -> dict[int, Any]:
     """Tags that both EXIF and a TIFF's directory have, and the two inner directories as dictionaries."""
     shared: dict[int, Any] = {tag: block[tag] for tag in _WORDS if block.get(tag)}
-    shared |= {tag: block[tag] for tag, kind in _BY_WINDOWS.items() if isinstance(block.get(tag), kind)}
-    inner = {tag: dict(block.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD) if tag in block}
+    shared |= {tag: block[tag] for tag, kind in _BY_WINDOWS.items() if _is_of_kind(block.get(tag), kind)}
+    inner = {tag: writable_values(block.get_ifd(tag), tag) for tag in (EXIF_IFD, GPS_IFD) if tag in block}
     return shared | {tag: values for tag, values in inner.items() if values}
+
+
+def _is_of_kind(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and (not isinstance(value, int) or 0 <= value < 2**16)
 
 
 def _exif(stream: BinaryIO, offset: int) -> bytes | None:
@@ -205,7 +209,7 @@ def _exif(stream: BinaryIO, offset: int) -> bytes | None:
         found, kept = Image.Exif(), Image.Exif()
         found.endian = _ORDERS[head]
         found.load_from_fp(stream, offset)
-        for tag, value in tags_shared_with_exif(found).items():
+        for tag, value in writable_values(tags_shared_with_exif(found)).items():
             kept[tag] = value
         return bytes(kept.tobytes())[6:] if len(kept) else None
     except BAD_EXIF:

@@ -54,11 +54,13 @@ def is_big_tiff(most_bytes: int) -> bool:
 
 
 def loses_exif(exif: bytes) -> bool:
-    """Whether an EXIF block has values that are not written to a TIFF."""
+    """Whether an EXIF block has values that are not written to a TIFF, in any of its directories."""
     try:
         block = Image.Exif()
         block.load(EXIF_PREFIX + exif)
-        return bool(set(block) - set(tags_shared_with_exif(block)) - _OF_THE_PIXELS)
+        written = tags_shared_with_exif(block)
+        lost = set(block) - set(written) - _OF_THE_PIXELS
+        return bool(lost) or any(set(block.get_ifd(tag)) - set(written.get(tag, ())) for tag in _PLACEHOLDERS)
     except BAD_EXIF:
         return True
 
@@ -116,7 +118,7 @@ def _write_page(writer: Any, picture: Picture, big: bool) -> dict[int, Any]:
 def _extra_tag(code: int, value: Any) -> tuple[int, int, int, Any, bool]:
     if isinstance(value, bytes):
         return code, _BYTE, len(value), value, True
-    if isinstance(value, int):
+    if isinstance(value, int) and 0 <= value < 2**16:
         return code, _SHORT, 1, value, True
     return code, _ASCII, 0, str(value).encode("latin-1", "replace"), True
 
