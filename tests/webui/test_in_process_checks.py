@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +33,8 @@ def pythons() -> list[str]:
     )
 
 
-def hosts() -> list[str]:
-    return [f"emulation with {python}" for python in pythons()] + ["real"]
+def hosts() -> list[Any]:
+    return [*(f"emulation with {python}" for python in pythons()), pytest.param("real", marks=pytest.mark.webui)]
 
 
 @pytest.fixture(scope="module", params=hosts())

@@ -70,7 +70,7 @@ def test_an_update_takes_effect_at_reload(webui: WebUI) -> None:
     [
         ("lib_upscale/webui/ui/upscale_controls.py", "from __future__ import annotations"),
         ("lib_upscale/webui/private.py", "from __future__ import annotations"),
-        ("lib_upscale/webui/upscalers/model_list.py", "        catalog.refresh()"),
+        ("lib_upscale/webui/upscalers/model_list.py", "        assert catalog is not None"),
         ("lib_upscale/webui/extras/accordion.py", "        self._controls = controls"),
     ],
 )
