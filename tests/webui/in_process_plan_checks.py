@@ -207,7 +207,7 @@ def check_the_line_of_a_test_tells_which_tile_and_whether_there_is_one(_: Path) 
         host_values = {"steps": 8, "strength": 0.3, "images": 3}
         return html.unescape(redraw_summary(Source((120, 96)), host_values, {**values, **more}))
 
-    assert "120x96 -> 300x240, 3x3 tiles of 128x128" in line()
+    assert "300x240, 3x3 tiles of 128x128" in line()
     assert ">Test of tile 4 of 9, 128x128" in line(test=True, test_tile=4)
     assert ">Test of tile 5 of 9, 128x128" in line(test=True, test_tile=0)
     assert ">Test of tile 5 of 9, 128x128" in line(test=True, test_tile=5, method="joint"), "a tile is tested alone"
