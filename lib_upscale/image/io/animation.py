@@ -154,7 +154,7 @@ def _frames(path: Path, limit: int | None) -> Iterator[Frame]:
             with decoding(path):
                 metadata = read_metadata(stream)  # Pillow reads less of it, and not the same in every version
         image = open_image(path, stream, limit)
-        say_lost(path, stream, image)
+        say_lost(path, stream, image, 8)
         skipped = int(bool(image.info.get("default_image")))
         with image:
             for number in range(skipped, int(getattr(image, "n_frames", 1))):

@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
+from PIL import Image
+
 from lib_upscale.atomic_file import atomic_file
 from lib_upscale.errors import OutputError, PictureError, PictureTooLargeError
 from lib_upscale.image.alpha import WHITE
@@ -17,6 +19,7 @@ from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.encoding import encode
 from lib_upscale.image.io.fitting import fit_one_of, note_lost
 from lib_upscale.image.io.formats import TIFF_STARTS, Format, check_pages, check_writable
+from lib_upscale.image.io.heif import read_deep_heif
 from lib_upscale.image.io.jpeg_end import complete_jpeg, lacks_end
 from lib_upscale.image.io.netpbm import NetpbmError, is_netpbm, read_netpbm, read_netpbm_header
 from lib_upscale.image.io.notes import note
@@ -25,6 +28,7 @@ from lib_upscale.image.io.opening import (
     DEFAULT_LIMIT,
     check_pixels,
     decoding,
+    heif_bits,
     load,
     open_file,
     open_image,
@@ -37,7 +41,7 @@ from lib_upscale.image.io.png.reader import read_png
 from lib_upscale.image.io.tiff.reader import TiffError, TiffHeader, read_deep_tiff, tiff_headers, tiff_metadata
 from lib_upscale.image.io.tiff.writer import write_tiff_pages
 from lib_upscale.image.picture import Picture
-from lib_upscale.image.pillow import extract_pixels
+from lib_upscale.image.pillow import extract_metadata, extract_pixels
 
 __all__ = ["Pages", "read_pages", "read_picture", "read_size", "write_pages", "write_picture"]
 
@@ -81,12 +85,11 @@ def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
     image = open_image(path, stream, limit)
     try:
         with decoding(path), image:
-            load(image)
-            picture = Picture.from_pil(image)
+            picture = _decode(stream, image)
             count = int(getattr(image, "n_frames", 1))
         if count > 1 and image.format not in ANIMATED:
             note(path, f"holds {count} images, of which the first is read")
-        say_lost(path, stream, image)
+        say_lost(path, stream, image, picture.bits)
         if image.format == "JPEG" and lacks_end(stream):
             say_missing_end(path)
         say_missing_end(path, stream)
@@ -99,6 +102,14 @@ def _read_by_pillow(path: Path, stream: BinaryIO, limit: int | None) -> Picture:
             raise
     say_missing_end(path)
     return Picture.from_pil(whole)
+
+
+def _decode(stream: BinaryIO, image: Image.Image) -> Picture:
+    deep = read_deep_heif(stream) if image.format in ("HEIF", "AVIF") and heif_bits(stream, image) > 8 else None
+    if deep is None:
+        load(image)
+        return Picture.from_pil(image)
+    return Picture.oriented(*deep, extract_metadata(image), turn=1)
 
 
 def read_size(path: str | PathLike[str], *, limit_pixels: int | None = DEFAULT_LIMIT) -> Size:

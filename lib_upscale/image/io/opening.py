@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_LIMIT",
     "check_pixels",
     "decoding",
+    "heif_bits",
     "load",
     "open_file",
     "open_image",
@@ -74,22 +75,23 @@ def say_missing_end(path: Path, stream: BinaryIO | None = None) -> None:
         note(path, LACKS_END)
 
 
-def say_lost(path: Path, stream: BinaryIO, image: Image.Image) -> None:
-    """Note what an opened image holds that is not read of it."""
-    bits = 8
-    if image.format == "HEIF":
-        bits = int(image.info.get("bit_depth", 8))
-    elif image.format == "AVIF":
-        bits = avif_bits(stream)
-    elif image.format == "JXL":
+def heif_bits(stream: BinaryIO, image: Image.Image) -> int:
+    """The bits of a channel of an opened HEIF or AVIF."""
+    return avif_bits(stream) if image.format == "AVIF" else int(image.info.get("bit_depth", 8))
+
+
+def say_lost(path: Path, stream: BinaryIO, image: Image.Image, bits: int) -> None:
+    """Note what an opened image holds that is not read of it, `bits` of each channel being read."""
+    depth = heif_bits(stream, image) if image.format in ("HEIF", "AVIF") else bits
+    if image.format == "JXL":
         header = jpeg_xl_header(stream)
-        bits = header.bits if image.mode not in ("I;16", "F") else bits
+        depth = header.bits
         if header.animated:
             note(path, "is an animation, of which one frame is read")
         if unread := jpeg_xl_metadata(stream).unread:
             note(path, f"read without its {' and '.join(unread)}, which can't be unpacked (pip install brotli)")
-    if bits > 8:
-        note(path, f"has {bits} bits a channel, of which 8 are read")
+    if bits == 8 < depth:
+        note(path, f"has {depth} bits a channel, of which 8 are read")
 
 
 @contextmanager
