@@ -234,3 +234,21 @@ def test_a_picked_color_is_written_beside_it_and_pads_the_image(page: Browser, t
     )
     assert color == [0x33, 0x66, 0x99]
     assert page.errors == []
+
+
+def test_the_settings_page_has_our_section_and_applies_it(page: Browser, webui: WebUI) -> None:
+    page.page.locator("#tabs button", has_text="Settings").first.click()
+    page.page.locator("#settings button", has_text="Upscale Plus").first.click()
+    tile = page.page.locator("#setting_upscale_plus_tile").locator("input, textarea").first
+    tile.wait_for(state="visible")
+    assert tile.get_attribute("placeholder") == "automatic"
+    page.photograph("settings")
+    tile.fill("320")
+    tile.press("Tab")
+    try:
+        page.page.locator("#settings_submit").first.click()
+        page.page.wait_for_function("() => document.querySelector('#settings_result').innerText.includes('changed')")
+        assert webui.call("/sdapi/v1/options")[1]["upscale_plus_tile"] == "320"
+    finally:
+        webui.call("/sdapi/v1/options", {"upscale_plus_tile": ""})
+    assert page.errors == []

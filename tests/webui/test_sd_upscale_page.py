@@ -58,6 +58,7 @@ def test_the_line_promises_what_comes_and_the_result_restores_the_controls(tab: 
     tab.page.locator("#img2img_generate").first.click()
     script = "() => document.querySelector('#html_info_img2img').innerText.includes('SD upscale plus tile: 128')"
     tab.page.wait_for_function(script, timeout=120_000)
+    tab.photograph("script-after")
     size = (
         "() => { const i = document.querySelector('#img2img_gallery img'); return [i.naturalWidth, i.naturalHeight] }"
     )
