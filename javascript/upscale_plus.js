@@ -4,6 +4,7 @@
    and again where something changed meanwhile. gradio 3 drops what is asked while an answer is pending. */
 globalThis.upscalePlus = (() => {
     const PAUSE = 150, LONGEST = 1000, LOST = 60000, DRAWN = 100, AGAIN = 1000; // milliseconds
+    const SEEN = 1024, CELLS = 128; // the most of a mask's side that is looked at, and that is sent
     const states = {};
 
     function stateOf(name) {
@@ -61,5 +62,58 @@ globalThis.upscalePlus = (() => {
         names.forEach(changed);
     });
 
-    return {changed, answered};
+    /* A stroke on an image of img2img, or a button that takes it back, tells gradio nothing that we may listen to: it
+       would send the image each time. */
+    let isPressed = false;
+    document.addEventListener("pointerdown", (event) => {
+        isPressed = Boolean(event.target.closest && event.target.closest("#mode_img2img"));
+    });
+    document.addEventListener("pointerup", () => {
+        if (isPressed && document.getElementById("upscale_plus_redraw_ask")) changed("upscale_plus_redraw");
+        isPressed = false;
+    });
+
+    /* What of the image in a tab is masked, painted or uploaded; "" where that can't be seen. In pixels, of the image
+       or of a smaller copy: "WIDTHxHEIGHT LEFT,TOP,RIGHT,BOTTOM COLUMNSxROWS BITS", the box of all that is masked, and
+       cells, of which those are set in which anything is masked, row by row, as base64. */
+    function maskIn(tab) {
+        const source = tab.querySelector(
+            '#img2maskimg canvas[key="mask"], #img2maskimg canvas[id^="drawingCanvas"], #img_inpaint_mask img'
+        );
+        const size = source && [source.naturalWidth || source.width, source.naturalHeight || source.height];
+        if (!size || !size[0] || !size[1]) return "";
+        const scale = Math.min(1, SEEN / Math.max(...size));
+        const [width, height] = size.map((side) => Math.max(1, Math.round(side * scale)));
+        const context = Object.assign(document.createElement("canvas"), {width, height}).getContext("2d");
+        try {
+            context.drawImage(source, 0, 0, width, height);
+            const pixels = context.getImageData(0, 0, width, height).data;
+            return describeMask(pixels, width, height, source.id.startsWith("drawingCanvas"));
+        } catch { // an image of another site
+            return "";
+        }
+    }
+
+    /* As the WebUI makes masks of them: of strokes on a canvas of Forge's all that is not see-through, else what is
+       rather opaque, or, where nothing is see-through, what is not black. */
+    function describeMask(pixels, width, height, isStrokes) {
+        const columns = Math.min(CELLS, width), rows = Math.min(CELLS, height);
+        const bits = new Uint8Array(Math.ceil(columns * rows / 8));
+        let left = width, top = height, right = 0, bottom = 0, isSeeThrough = isStrokes;
+        for (let i = 3; i < pixels.length && !isSeeThrough; i += 4) isSeeThrough = pixels[i] < 255;
+        for (let y = 0, i = 0; y < height; y++) {
+            for (let x = 0; x < width; x++, i += 4) {
+                const light = Math.max(pixels[i], pixels[i + 1], pixels[i + 2]);
+                if (isSeeThrough ? pixels[i + 3] <= (isStrokes ? 0 : 128) : !light) continue;
+                left = Math.min(left, x), right = Math.max(right, x + 1);
+                top = Math.min(top, y), bottom = Math.max(bottom, y + 1);
+                const cell = Math.floor(y * rows / height) * columns + Math.floor(x * columns / width);
+                bits[cell >> 3] |= 128 >> (cell & 7);
+            }
+        }
+        const box = right ? [left, top, right, bottom] : [0, 0, 0, 0];
+        return `${width}x${height} ${box} ${columns}x${rows} ${btoa(String.fromCharCode(...bits))}`;
+    }
+
+    return {changed, answered, maskIn, describeMask};
 })();

@@ -15,6 +15,7 @@ from lib_upscale.redrawing.result import RedrawResult as RedrawResult
 from lib_upscale.redrawing.result import TileCount as TileCount
 from lib_upscale.redrawing.run import plan_and_redraw as plan_and_redraw
 from lib_upscale.redrawing.run import redraw as redraw
+from lib_upscale.redrawing.skip_forecast import count_masked as count_masked
 from lib_upscale.redrawing.skip_forecast import likely_skipped as likely_skipped
 from lib_upscale.redrawing.tile_loop import OnTileDone as OnTileDone
 from lib_upscale.redrawing.tile_loop import TileFilter as TileFilter

@@ -1,4 +1,4 @@
-"""Forecasts how many tiles will be skipped, before anything is enlarged by the real upscaler."""
+"""Forecasts how many tiles will be skipped or left out, before anything is enlarged by the real upscaler."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from PIL import Image
 
 from lib_upscale.redrawing.plan import PassPlan, RedrawPlan
 from lib_upscale.redrawing.tiles.detail import detail_of_plane, is_flat
-from lib_upscale.redrawing.tiles.filters import Plane, reflect_pad
+from lib_upscale.redrawing.tiles.filters import Plane, reflect_pad, resize
 from lib_upscale.settings.redraw import RedrawSettings
 
-__all__ = ["likely_skipped"]
+__all__ = ["count_masked", "likely_skipped"]
 
 
 def likely_skipped(brightness: Plane, plan: RedrawPlan) -> int:
@@ -23,6 +23,21 @@ def likely_skipped(brightness: Plane, plan: RedrawPlan) -> int:
         plan: What is going to be done.
     """
     return sum(_flat_tiles(brightness, step, plan.settings) for step in plan.passes)
+
+
+def count_masked(mask: Plane, plan: RedrawPlan) -> list[int]:
+    """Count the tiles of each pass that a mask touches: the others are left as they are.
+
+    Args:
+        mask: (height, width) of the source, above 0 where to redraw; `plan` was made for it.
+        plan: What is going to be done.
+    """
+    return [_masked_tiles(mask, step) for step in plan.passes]
+
+
+def _masked_tiles(mask: Plane, step: PassPlan) -> int:
+    canvas = reflect_pad(step.cut(resize(mask, step.enlarged)), step.grid.canvas)
+    return sum(bool(canvas[tile.region.rows, tile.region.columns].any()) for tile in step.grid.tiles)
 
 
 def _flat_tiles(brightness: Plane, step: PassPlan, settings: RedrawSettings) -> int:

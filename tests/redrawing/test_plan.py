@@ -10,11 +10,11 @@ from lib_upscale.errors import SettingsError
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing.plan import plan_redraw
 from lib_upscale.redrawing.result import RedrawPicture
-from lib_upscale.redrawing.skip_forecast import likely_skipped
+from lib_upscale.redrawing.skip_forecast import count_masked, likely_skipped
 from lib_upscale.redrawing.tiles.filters import Pixels
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.settings.regions import parse_regions
-from tests.redrawing.helpers import FunctionPainter, run
+from tests.redrawing.helpers import FunctionPainter, enlarge, picture, run
 
 
 def test_the_line_before_a_run_says_size_grid_and_cost() -> None:
@@ -66,6 +66,19 @@ def test_a_mask_limits_the_tiles_to_its_part() -> None:
     region = step.grid.tiles[0].region
     assert region.x <= 200 - 32 < 400 + 32 <= region.right
     assert region.y <= 1200 - 32 < 1280 + 32 <= region.bottom
+
+
+@pytest.mark.parametrize(
+    "values", [{"scale": 5.0}, {"scale": 9.0, "passes": 2}, {"width": 1200, "height": 700, "fit": "cover"}]
+)
+def test_the_tiles_that_a_mask_touches_are_counted_beforehand(values: dict[str, object]) -> None:
+    mask = np.zeros((90, 140), np.float32)
+    mask[15:20, 15:130] = mask[60:85, 20:25] = 1
+    chosen = RedrawSettings.from_dict({"tile": 128, "overlap": 16, "mask_padding": 8, **values})
+    result = run(picture(1, 140, 90, mask=mask), chosen, FunctionPainter(lambda job: job.pixels), enlarge)
+    counted = count_masked(mask, result.plan)
+    assert 0 < sum(counted) == result.count.painted < result.plan.tiles
+    assert len(counted) == len(result.plan.passes)
 
 
 @pytest.mark.parametrize(

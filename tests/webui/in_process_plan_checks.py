@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import re
 import shutil
 import threading
 import time
@@ -11,6 +12,8 @@ import unittest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from lib_upscale.errors import UnknownModelError, UnusableModelError, UpscalePlusError
 from lib_upscale.models.identification import identifier
@@ -23,6 +26,7 @@ from lib_upscale.webui.sd_upscale import axes as sd_upscale_axes
 from lib_upscale.webui.sd_upscale.page import plan_summary as redraw_summary
 from lib_upscale.webui.sd_upscale.source import Source
 from lib_upscale.webui.ui import xyz_axes
+from lib_upscale.webui.ui.open_tab import MaskBits
 from lib_upscale.webui.upscalers import engine, model_list, registry
 from lib_upscale.webui.upscalers.plan_worker import PlanWorker
 from tests.webui.models import NEAREST
@@ -214,6 +218,36 @@ def check_the_line_of_a_test_tells_which_tile_and_whether_there_is_one(_: Path) 
     refused = line(test=True, test_tile=10)
     assert "There is no tile 10: choose 1 to 9" in refused
     assert "upscale-plus-bad" in refused
+
+
+def check_the_line_counts_the_tiles_that_a_mask_touches(_: Path) -> None:
+    if importlib.util.find_spec("modules.sd_models") is None:
+        raise unittest.SkipTest("no checkpoints")
+    values = {"upscaler": "Lanczos", "target": "Factor", "scale": 8.0, "tile": 128, "overlap": 16, "mask_padding": 8}
+    cells = np.zeros((96, 120), np.bool_)
+    nothing = MaskBits(cells.copy(), (0.0, 0.0, 0.0, 0.0))
+    cells[10:90, 10:20] = cells[10:20, 10:110] = True
+    corner = MaskBits(cells, (10 / 120, 10 / 96, 110 / 120, 90 / 96))
+
+    def line(mask: MaskBits | None, **more: Any) -> str:
+        host_values = {"steps": 8, "strength": 0.3, "mask_blur": 0, **more}
+        return redraw_summary(Source((120, 96), masked=True, mask=mask), host_values, values)
+
+    def counts(text: str) -> list[int]:
+        found = re.search(r"the mask touches (\d+) of (\d+) tiles", text)
+        assert found is not None, text
+        return [int(number) for number in found.groups()]
+
+    touched, tiles = counts(line(corner))
+    assert 0 < touched < tiles, "an L of strokes leaves tiles out"
+    assert counts(line(corner, mask_blur=16))[0] > touched
+    inverted = counts(line(corner, mask_mode=1))
+    assert inverted[0] > touched
+    assert "nothing is masked yet" in line(nothing)
+    assert "960x768" in line(nothing)
+    everything = counts(line(nothing, mask_mode=1))
+    assert everything[0] == everything[1]
+    assert "only the tiles that the mask touches are redrawn" in line(None)
 
 
 def check_the_script_s_line_says_beforehand_what_is_no_upscaler(_: Path) -> None:

@@ -45,6 +45,7 @@ def parameters(**values: Any) -> Any:
         "hr_resize_y": 0,
         "hr_checkpoint_info": None,
         "override_settings": {},
+        "script_args_value": (),
     }
     return SimpleNamespace(**{**usual, **values})
 

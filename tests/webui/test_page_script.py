@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from lib_upscale.webui.ui.open_tab import MaskBits, parse_open_tab
 from tests.conftest import ROOT
 
 PAGE = """
@@ -22,14 +26,20 @@ const wait = (time) => new Promise((done) => setTimeout(done, time));
 
 def asked(story: str) -> list[str]:
     """The buttons that are pressed, in this order, while a story in JavaScript happens on a page."""
+    found: list[str] = run(f"{story}; return asked")
+    return found
+
+
+def run(story: str) -> Any:
+    """What a story in JavaScript returns that happens on a page."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node: the page's script is not run")
     script = (ROOT / "javascript" / "upscale_plus.js").read_text(encoding="utf-8")
-    code = f"{PAGE}{script};(async () => {{ {story}; console.log(JSON.stringify(asked)); process.exit(0); }})()"
-    done = subprocess.run([node, "-e", code], capture_output=True, check=True, text=True, timeout=30)
-    found: list[str] = json.loads(done.stdout)
-    return found
+    told = f"(async () => {{ {story}; }})().then((found) => {{ console.log(JSON.stringify(found)); process.exit(0); }})"
+    code = f"{PAGE}{script};{told}"
+    done = subprocess.run([node, "-"], input=code, capture_output=True, check=True, text=True, timeout=30)
+    return json.loads(done.stdout)
 
 
 def test_many_changes_in_a_row_ask_once() -> None:
@@ -61,3 +71,70 @@ def test_a_number_that_is_emptied_counts_as_a_change() -> None:
         listeners.input({target: target('line_width')}); await wait(300); upscalePlus.answered('line');
         listeners.input({target: target('other_width')}); await wait(300)"""
     assert asked(story) == ["line_ask", "line_ask"]
+
+
+def test_a_stroke_on_an_image_of_img2img_counts_as_a_change() -> None:
+    story = """
+        const press = (inside) => {
+            listeners.pointerdown({target: {closest: (id) => inside && id === '#mode_img2img'}});
+            listeners.pointerup({});
+        };
+        press(false); await wait(300); asked.push('stroke'); press(true); await wait(300)"""
+    assert asked(story) == ["stroke", "upscale_plus_redraw_ask"]
+
+
+def told(pixels: NDArray[np.uint8], *, strokes: bool = False) -> MaskBits:
+    """The mask that the page tells for an image of those pixels, (height, width, 4)."""
+    height, width = pixels.shape[:2]
+    text = run(f"return upscalePlus.describeMask({pixels.ravel().tolist()}, {width}, {height}, {str(strokes).lower()})")
+    tab = parse_open_tab(f"img2img_inpaint_tab {width}x{height} {text}")
+    assert tab is not None
+    assert tab.mask is not None
+    return tab.mask
+
+
+def image(mask: NDArray[np.bool_], *, on: tuple[int, ...], off: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.where(mask[:, :, None], np.array(on, np.uint8), np.array(off, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "strokes"),
+    [
+        ((255, 255, 255, 255), (0, 0, 0, 255), False),
+        ((255, 255, 255, 255), (255, 255, 255, 0), False),
+        ((0, 0, 0, 190), (0, 0, 0, 0), True),
+    ],
+)
+def test_a_mask_is_told_to_the_pixel_where_the_image_is_small(
+    on: tuple[int, ...], off: tuple[int, ...], strokes: bool
+) -> None:
+    mask = np.random.default_rng(1).random((60, 90)) > 0.9
+    mask[:7] = mask[:, 81:] = False
+    assert np.array_equal(told(image(mask, on=on, off=off), strokes=strokes).plane(90, 60) > 0, mask)
+
+
+def test_a_mask_of_a_large_image_is_told_in_cells_within_its_box() -> None:
+    mask = np.zeros((260, 333), np.bool_)
+    mask[31:77, 50:61] = mask[100:103, 200:331] = True
+    found = told(image(mask, on=(255,) * 4, off=(0, 0, 0, 255))).plane(333, 260) > 0
+    assert found[mask].all()
+    assert found.sum() < 1.5 * mask.sum()
+    for axis in (0, 1):
+        assert np.array_equal(
+            np.flatnonzero(found.any(axis=axis))[[0, -1]], np.flatnonzero(mask.any(axis=axis))[[0, -1]]
+        )
+    twice = told(image(mask, on=(255,) * 4, off=(0, 0, 0, 255))).plane(666, 520) > 0
+    assert np.array_equal(np.flatnonzero(twice.any(axis=1))[[0, -1]], [62, 205])
+
+
+def test_nothing_masked_is_told_as_nothing() -> None:
+    found = told(image(np.zeros((20, 30), np.bool_), on=(255,) * 4, off=(0, 0, 0, 255)))
+    assert not found.cells.any()
+    assert not found.plane(30, 20).any()
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "9x9 0,0,1,1 30x30 ////", "0x0 0,0,0,0 0x0 AA=="])
+def test_a_mask_that_is_not_told_is_not_known(text: str) -> None:
+    tab = parse_open_tab(f"img2img_inpaint_tab 30x20 {text}".strip())
+    assert tab is not None
+    assert (tab.size, tab.mask) == ((30, 20), None)

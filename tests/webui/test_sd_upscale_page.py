@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,17 @@ def test_the_plot_has_our_axes_once(webui: WebUI) -> None:
     assert found.count('"[SD upscale plus] Tile"') >= 1
 
 
+@pytest.mark.parametrize(("tab", "line"), [("img2img", "upscale_plus_redraw"), ("txt2img", "upscale_plus_hires")])
+def test_the_line_is_told_which_units_of_controlnet_are_on(webui: WebUI, tab: str, line: str) -> None:
+    page = Page(webui)
+    known = {c["id"]: str(c["props"].get("elem_id")) for c in page._config["components"]}
+    switches = {key for key, name in known.items() if name.startswith(tab) and name.endswith("_enable_checkbox")}
+    if not switches:
+        pytest.skip("this WebUI has no ControlNet")
+    _, event = page._event(page.component(f"{line}_ask")["id"])
+    assert switches <= set(event["inputs"])
+
+
 def test_a_picture_in_the_inpaint_tab_is_spoken_of_and_the_page_stays_alive(tab: Img2Img, tmp_path: Path) -> None:
     """gradio 3 said "changed" of such a picture again after each answer: the page was busy for ever."""
     file = tmp_path / "masked.png"
@@ -159,6 +171,36 @@ def test_a_picture_in_the_inpaint_tab_is_spoken_of_and_the_page_stays_alive(tab:
     tab.page.locator("#img2img_generate").first.click(timeout=20_000)
     script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
     tab.page.wait_for_function(script, timeout=60_000)
+
+
+def test_the_line_counts_the_tiles_under_what_is_painted(tab: Img2Img, tmp_path: Path) -> None:
+    file = tmp_path / "masked.png"
+    picture(160, 128).save(file)
+    for name, value in {"scale": 6, "tile": 128, "overlap": 16}.items():
+        tab.number(f"upscale_plus_redraw_{name}", value)
+    tab.choose("upscale_plus_redraw_upscaler", "Lanczos")
+    tab.page.locator("#mode_img2img .tab-nav button").filter(has_text="Inpaint").first.click()
+    tab.page.wait_for_timeout(1000)
+    tab.page.locator("#img2maskimg input[type=file]").first.set_input_files(str(file))
+    tab.line("160x128 -> 960x768")
+    tab.line("nothing is masked yet")
+    box = tab.page.locator("#img2maskimg canvas").first.bounding_box()
+    mouse = tab.page.mouse
+    mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    mouse.down()
+    for share in (0.4, 0.5, 0.6, 0.7):
+        mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"], steps=5)
+        tab.page.wait_for_timeout(50)
+    mouse.up()
+    found = re.search(r"the mask touches (\d+) of (\d+) tiles", tab.line("the mask touches"))
+    assert found is not None
+    touched, tiles = (int(number) for number in found.groups())
+    assert 0 < touched < tiles, "a stroke from corner to corner leaves tiles out"
+    tab.number("img2img_steps", 2)
+    tab.page.locator("#img2img_generate").first.click(timeout=20_000)
+    script = "() => document.querySelector('#html_info_img2img').innerText.includes('Script: SD upscale plus')"
+    tab.page.wait_for_function(script, timeout=120_000)
+    assert "everything is masked" not in tab.line("the mask touches"), "the time is known now"
 
 
 def test_the_line_follows_a_control_and_a_page_left_alone_asks_for_nothing(tab: Img2Img) -> None:

@@ -11,6 +11,7 @@ from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model
 from lib_upscale.webui.host.protocols import HostTxt2Img
 from lib_upscale.webui.host.sampling import count_evaluations
+from lib_upscale.webui.tiled_sampling.controlnet_units import count_enabled, of_second_pass
 from lib_upscale.webui.tiled_sampling.stopwatch import Call
 from lib_upscale.webui.upscalers import timings
 
@@ -25,7 +26,9 @@ def tiles_settings(settings: RedrawSettings) -> RedrawSettings:
     return settings.changed(scale=1.0)
 
 
-def calls_of_batch(step: PassPlan, evaluations: int, settings: RedrawSettings, images: int) -> tuple[Call, float]:
+def calls_of_batch(
+    step: PassPlan, evaluations: int, settings: RedrawSettings, images: int, units: int
+) -> tuple[Call, float]:
     """What the host is called with for the second pass of a batch, and how often.
 
     Args:
@@ -33,8 +36,9 @@ def calls_of_batch(step: PassPlan, evaluations: int, settings: RedrawSettings, i
         evaluations: How often the UNet is run for a tile.
         settings: Those of the section.
         images: How many are in the batch.
+        units: ControlNet units that are on.
     """
-    call, count = timings.calls_of_pass(step, evaluations, settings.batch_size)
+    call, count = timings.calls_of_pass(step, evaluations, settings.batch_size, units=units)
     if step.joint is None:
         return call, count * images
     return replace(call, unet_pixels=call.unet_pixels * images, pixels=call.pixels * images), count
@@ -59,9 +63,11 @@ def share_of_first_pass(p: HostTxt2Img, settings: RedrawSettings) -> float:
     except UpscalePlusError:  # the second pass will say so
         return 0.5
     steps = count_evaluations(p.hr_sampler_name or p.sampler_name, p.hr_second_pass_steps or p.steps)
-    second, count = calls_of_batch(plan.passes[-1], steps, settings, images)
-    pixels = int(p.width) * int(p.height) * images
-    first = Call(settings.method.value, pixels, pixels, count_evaluations(p.sampler_name, p.steps))
+    arguments = p.script_args_value or ()
+    units = count_enabled(of_second_pass(arguments))
+    second, count = calls_of_batch(plan.passes[-1], steps, settings, images, units)
+    pixels, steps = int(p.width) * int(p.height) * images, count_evaluations(p.sampler_name, p.steps)
+    first = Call(settings.method.value, pixels, pixels, steps, count_enabled(arguments))
     return _share(
         (base_model.selected_name(p.override_settings.get("sd_model_checkpoint")), first, 1.0),
         (base_model.selected_name(name), second, count),

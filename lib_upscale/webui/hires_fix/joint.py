@@ -83,6 +83,7 @@ def _record(p: HostTxt2Img, run: JointRun, images: int, seconds: float) -> None:
         images * columns * rows * tile.pixels,
         images * run.canvas.pixels,
         count_evaluations(run.work.sampler, p.hr_second_pass_steps or p.steps),
+        controlnet_units.count_enabled(controlnet_units.of_second_pass(p.script_args_value or ())),
     )
     checkpoint = base_model.selected_name(getattr(p.hr_checkpoint_info, "name", None))
     timed = TimedCall(call, run.work.seconds, max(0.0, seconds - run.work.seconds))

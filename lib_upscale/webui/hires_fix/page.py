@@ -17,7 +17,7 @@ from lib_upscale.webui.hires_fix.costs import calls_of_batch, tiles_settings
 from lib_upscale.webui.hires_fix.second_pass import DEFAULTS, PREFIX, TITLE, HiresRequest
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model
-from lib_upscale.webui.host.page import input_accordion
+from lib_upscale.webui.host.page import controlnet_switches, count_switched_on, input_accordion
 from lib_upscale.webui.host.sampling import count_evaluations
 from lib_upscale.webui.tiled_sampling.prompt_checks import host_choices, without_lacking
 from lib_upscale.webui.ui.control_factory import ControlFactory
@@ -53,6 +53,7 @@ HOST_CONTROLS = {
     "txt2img_hires_steps": "hr_second_pass_steps",
     "txt2img_batch_count": "n_iter",
     "txt2img_batch_size": "batch_size",
+    **controlnet_switches("txt2img"),
 }
 """The host's components that the line depends on, by their ids."""
 
@@ -138,7 +139,8 @@ def _time(p: Any, settings: RedrawSettings, plan: RedrawPlan, size: HiresSize) -
     last, together = plan.passes[-1], max(1, int(p.batch_size or 1))
     steps = int(p.hr_second_pass_steps or 0) or int(p.steps or 20)
     sampler = p.sampler_name if p.hr_sampler_name in hires_rules.SAME_SAMPLER else p.hr_sampler_name
-    call, count = calls_of_batch(last, count_evaluations(sampler, steps), settings, together)
+    units = count_switched_on(vars(p))
+    call, count = calls_of_batch(last, count_evaluations(sampler, steps), settings, together, units)
     checkpoint = base_model.selected_name(_checkpoint(p.hr_checkpoint_name))
     painting = timings.estimate_calls(checkpoint, [(call, count)])
     if painting is None:

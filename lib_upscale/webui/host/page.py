@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-__all__ = ["input_accordion", "is_canvas_of_parts", "javascript", "latent_upscalers", "on_page_load"]
+__all__ = [
+    "controlnet_switches",
+    "count_switched_on",
+    "input_accordion",
+    "is_canvas_of_parts",
+    "javascript",
+    "latent_upscalers",
+    "on_page_load",
+]
+
+_MOST_UNITS = 10
+"""The most units that ControlNet's settings allow."""
+_SWITCH = "controlnet_"
+"""Before the names of its switches."""
+
+
+def controlnet_switches(tab: str) -> dict[str, str]:
+    """The ids of the checkboxes that switch ControlNet's units on in a tab, with names for them."""
+    units = ["ControlNet", *(f"ControlNet-{number}" for number in range(_MOST_UNITS))]
+    return {f"{tab}_controlnet_{unit}_controlnet_enable_checkbox": f"{_SWITCH}{unit}" for unit in units}
+
+
+def count_switched_on(values: Mapping[str, object]) -> int:
+    """How many of ControlNet's units are on: the values of the page's controls by name, others among them."""
+    return sum(bool(value) for name, value in values.items() if name.startswith(_SWITCH))
 
 
 def input_accordion(opened: bool, **arguments: object) -> AbstractContextManager[Any]:

@@ -12,7 +12,7 @@ from lib_upscale.webui.host.images import flatten
 from lib_upscale.webui.host.processing import binary_mask
 from lib_upscale.webui.host.protocols import HostImg2Img
 
-__all__ = ["read_image", "read_mask"]
+__all__ = ["prepare_mask", "read_image", "read_mask"]
 
 
 def read_image(p: HostImg2Img) -> Pixels:
@@ -52,11 +52,19 @@ def read_mask(p: HostImg2Img, width: int, height: int) -> Plane | None:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     mask: Plane = np.asarray(np.asarray(image, dtype=np.float32) / np.float32(255), dtype=np.float32)
     if p.inpainting_mask_invert:
-        mask = 1 - mask
         p.extra_generation_params["Mask mode"] = "Inpaint not masked"
     blur = max(p.mask_blur_x, p.mask_blur_y)
+    mask = prepare_mask(mask, blur, inverted=bool(p.inpainting_mask_invert))
+    if blur > 0 and mask.any():
+        p.extra_generation_params["Mask blur"] = blur
+    return mask
+
+
+def prepare_mask(mask: Plane, blur: float, *, inverted: bool) -> Plane:
+    """Invert a mask, if asked, and blur it by so many pixels."""
+    if inverted:
+        mask = 1 - mask
     if blur > 0 and mask.any():
         mask = gaussian(mask, float(blur))
         mask[mask < 0.5 / 255] = 0
-        p.extra_generation_params["Mask blur"] = blur
     return mask

@@ -233,7 +233,9 @@ class RedrawJob:
         """What enlarging costs, as a whole number of tiles: the host's console counts tiles as jobs."""
         p, last = self._p, self.plan.passes[-1]
         seconds = estimate_enlarging(self._enlarger.name, self.plan.source, last.enlarged)
-        tile, _ = timings.calls_of_pass(last, img2img_evaluations(p.sampler_name, p.steps, last.strength), 1)
+        units = controlnet_units.count_enabled(self._arguments or ())
+        steps = img2img_evaluations(p.sampler_name, p.steps, last.strength)
+        tile, _ = timings.calls_of_pass(last, steps, 1, units=units)
         seconds_of_tile = timings.estimate_calls(self._checkpoint(), [(tile, 1.0)])
         return 1 if seconds is None or seconds_of_tile is None else round(seconds.middle / seconds_of_tile.middle)
 

@@ -9,11 +9,15 @@ import gradio as gr
 import numpy as np
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.redrawing import RedrawPlan, likely_skipped, plan_redraw
-from lib_upscale.settings.redraw import Page, RedrawSettings
+from lib_upscale.image.target import layout
+from lib_upscale.redrawing import RedrawPlan, count_masked, likely_skipped, plan_redraw
+from lib_upscale.redrawing.tiles import Plane
+from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
 from lib_upscale.settings.target import TargetKind
 from lib_upscale.webui.host import base_model, environment
+from lib_upscale.webui.host.page import controlnet_switches, count_switched_on
 from lib_upscale.webui.sd_upscale.ignored import ORIGINAL, ignored
+from lib_upscale.webui.sd_upscale.img2img_input import prepare_mask
 from lib_upscale.webui.sd_upscale.plan_time import describe_time
 from lib_upscale.webui.sd_upscale.request import PREFIX, TITLE, RedrawRequest
 from lib_upscale.webui.sd_upscale.resuming import count_unfinished
@@ -54,6 +58,9 @@ HOST_CONTROLS = {
     "img2img_batch_size": "batch_size",
     "img2img_inpainting_fill": "masked_content",
     "soft_inpainting_enabled-checkbox": "soft_inpainting",
+    "img2img_mask_mode": "mask_mode",
+    "img2img_mask_blur": "mask_blur",
+    **controlnet_switches("img2img"),
 }
 """The host's components that the line depends on, by their ids."""
 
@@ -168,12 +175,14 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
         return Line("Put an image into img2img to see the output size and the tiles.")
     strength = float(host_values.get("strength") or 0.0)
     size, settings = Size(*source.size), request.settings
+    mask = _mask(source, settings, host_values)
     sides = base_model.sides_of()._asdict()
-    plan = plan_redraw(size, settings, **sides, strength=strength)
+    plan = plan_redraw(size, settings, **sides, strength=strength, mask=mask)
     if request.test:
-        plan = plan_redraw(size, request.effective_settings(), **sides, strength=strength)
+        plan = plan_redraw(size, request.effective_settings(), **sides, strength=strength, mask=mask)
         request.check_test_tile(plan.passes[-1].grid)
     skipped = None if request.test else _forecast(source, plan)
+    touched = None if mask is None else count_masked(mask, plan)
     time = describe_time(
         plan,
         checkpoint=base_model.selected_name(),
@@ -181,10 +190,11 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
         steps=int(host_values.get("steps") or 20),
         upscaler=upscaler,
         images=int(host_values.get("images") or 1),
-        batch_size=int(host_values.get("batch_size") or 1),
-        skipped=skipped or 0,
+        batch_size=1 if source.masked else int(host_values.get("batch_size") or 1),
+        painted=touched or [len(step.grid.tiles) * (1 - (skipped or 0) / plan.tiles) for step in plan.passes],
+        units=count_switched_on(host_values),
         is_test=request.test,
-        masked=source.masked,
+        is_mask_unknown=source.masked and touched is None,
     )
     automatic = automatic_values(settings, tiles_of(plan.passes[-1]))
     if request.test:
@@ -195,7 +205,7 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
         text = f"{size} -> {plan.describe(skipped, time)}{describe_automatic(settings, automatic)}"
     text += ". img2img's own width and height are ignored"
     if source.masked:
-        text += "; only the tiles that the mask touches are redrawn"
+        text += f"; {_describe_mask(source, plan, touched)}"
     if settings.skip_flat > 0 and skipped is None and not request.test:
         text += "; the number of skipped tiles is known after upscaling"
     if hint := _strength_hint([step.strength for step in plan.passes]):
@@ -204,6 +214,25 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
         jobs = f"{count} unfinished job{'s' if count > 1 else ''}"
         text += f"; {jobs}: generating the same image with the same settings and seed resumes it"
     return Line(f"{'. '.join([text, *_ignored(source, host_values)])}.", automatic=automatic)
+
+
+def _mask(source: Source, settings: RedrawSettings, host_values: Mapping[str, Any]) -> Plane | None:
+    """The mask as the run will read it, if it is known, and fast enough for a line of text."""
+    if source.size is None or source.mask is None:
+        return None
+    size, inverted = Size(*source.size), bool(host_values.get("mask_mode"))
+    if max(size.pixels, layout(size, settings.target).final.pixels) > MOST_KEPT:
+        return None
+    mask = prepare_mask(source.mask.plane(*size), float(host_values.get("mask_blur") or 0), inverted=inverted)
+    return mask if mask.any() else None
+
+
+def _describe_mask(source: Source, plan: RedrawPlan, touched: Sequence[int] | None) -> str:
+    if touched is not None and plan.settings.method is RedrawMethod.TILES:
+        return f"the mask touches {sum(touched)} of {plan.tiles} tiles, which are redrawn"
+    if touched is None and source.mask is not None and not source.mask.cells.any():
+        return "nothing is masked yet"
+    return "only the tiles that the mask touches are redrawn"
 
 
 def _ignored(source: Source, host_values: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from lib_upscale.estimate import NOTHING, Estimate
@@ -24,9 +24,10 @@ def describe_time(
     upscaler: str,
     images: int,
     batch_size: int,
-    skipped: int,
+    painted: Sequence[float],
+    units: int,
     is_test: bool,
-    masked: bool,
+    is_mask_unknown: bool,
 ) -> str:
     """Say about how long a run takes: enlarging, the tiles that are redrawn, and what each image costs besides.
 
@@ -38,22 +39,23 @@ def describe_time(
         upscaler: As the host lists it.
         images: Batch count.
         batch_size: Tiles at a time.
-        skipped: Tiles that will probably be skipped.
+        painted: Tiles that will be painted in each pass, unless it is a test.
+        units: ControlNet units that are on.
         is_test: Only one tile of each pass is redrawn, of one image.
-        masked: Only the tiles under a mask that is not known here are redrawn.
+        is_mask_unknown: Fewer may be redrawn, by a mask that is not known here.
 
     Returns:
-        "" where that checkpoint was never used with that method here.
+        "" where that checkpoint was never used with that method and as many units here.
     """
-    share = 1 - skipped / plan.tiles
     calls = [
         timings.calls_of_pass(
             step,
             img2img_evaluations(sampler, steps, step.strength),
             batch_size,
-            1.0 if is_test else len(step.grid.tiles) * share,
+            1.0 if is_test else tiles,
+            units,
         )
-        for step in plan.passes
+        for step, tiles in zip(plan.passes, painted, strict=True)
     ]
     images = 1 if is_test else images
     painting = timings.estimate_calls(checkpoint, [(call, count * images) for call, count in calls])
@@ -62,7 +64,7 @@ def describe_time(
     rest = timings.estimate_image(plan.output.pixels) or NOTHING
     enlarging = _enlarging(plan, upscaler, images)
     text = (painting + rest * images + (enlarging or NOTHING)).describe()
-    if masked and not is_test:
+    if is_mask_unknown and not is_test:
         text = f"{text} if everything is masked, less for a part"
     return text if enlarging is not None else f"{text} and the upscaling"
 

@@ -8,12 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_upscale.webui.ui.open_tab import OpenTab
+from lib_upscale.webui.ui.open_tab import MaskBits, OpenTab
 
 __all__ = ["IMAGE_IDS", "MOST_KEPT", "TABS", "Source", "describe_image", "source_in"]
 
-IMAGE_IDS = ("img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img2img_batch_input_dir")
-"""Ids of the host's components that hold an image, or the folder of many, in the tabs after the first."""
+IMAGE_IDS = (
+    "img2img_sketch",
+    "img2maskimg",
+    "inpaint_sketch",
+    "img_inpaint_base",
+    "img_inpaint_mask",
+    "img2img_batch_input_dir",
+)
+"""Ids of the host's components that hold an image or a mask, or the folder of many, in the tabs after the first."""
 TABS = "mode_img2img"
 """Id of the tabs of img2img."""
 
@@ -31,6 +38,9 @@ class Source:
     """(height, width), where its pixels are known and few enough: each session of a page keeps them, 8 bits of each."""
     masked: bool = False
     """Whether only a part of it is going to be redrawn."""
+    mask: MaskBits | None = None
+    """Which part. The page can't tell it of the tab for inpainting a sketch, where the mask is what differs from the
+    image before: then it is known when the run begins."""
     batch: bool = False
     """Whether there are many, none of which is known."""
 
@@ -52,4 +62,4 @@ def source_in(open_tab: OpenTab | None, first: Source) -> Source:
     if open_tab is None or open_tab.elem_id == "img2img_img2img_tab":
         return first
     name = open_tab.elem_id
-    return Source(open_tab.size, masked="inpaint" in name, batch="batch" in name)
+    return Source(open_tab.size, masked="inpaint" in name, mask=open_tab.mask, batch="batch" in name)

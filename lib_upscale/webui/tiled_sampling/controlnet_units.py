@@ -25,6 +25,7 @@ from lib_upscale.image.geometry import Region, Size
 __all__ = [
     "check",
     "check_joint",
+    "count_enabled",
     "crop_units",
     "digest",
     "has_enabled",
@@ -59,7 +60,12 @@ _PLAIN = (str, int, float, bool, bytes, list, tuple, Enum)
 
 def has_enabled(arguments: Sequence[object]) -> bool:
     """Whether any unit among a script's arguments is switched on."""
-    return any(_is_unit(unit) and _get(unit, "enabled") for unit in arguments)
+    return any(_is_enabled(unit) for unit in arguments)
+
+
+def count_enabled(arguments: Sequence[object]) -> int:
+    """How many units among the arguments of scripts are switched on."""
+    return sum(_is_enabled(unit) for unit in arguments)
 
 
 def has_own_image(unit: object) -> bool:

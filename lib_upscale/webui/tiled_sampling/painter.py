@@ -156,9 +156,10 @@ class HostPainter(Painter):
         """What is computed for a batch."""
         pixels = len(batch) * batch[0].region.size.pixels
         steps = self._run.evaluations(batch[0].strength)
+        units = controlnet_units.count_enabled(self._run.arguments or ())
         if self._joint is None:
-            return Call(RedrawMethod.TILES.value, pixels, pixels, steps)
-        return Call(RedrawMethod.JOINT.value, self._unet_pixels, pixels, steps)
+            return Call(RedrawMethod.TILES.value, pixels, pixels, steps, units)
+        return Call(RedrawMethod.JOINT.value, self._unet_pixels, pixels, steps, units)
 
     def _joint_run(self, canvas: Size) -> JointRun | None:
         if self._joint is None:

@@ -21,6 +21,8 @@ class Call:
     """Pixels that pass the VAE."""
     steps: int
     """How often the UNet is run."""
+    units: int = 0
+    """How many ControlNet units lead it: each is a network that runs at every step, too."""
 
 
 @dataclass(frozen=True)

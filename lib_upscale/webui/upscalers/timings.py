@@ -1,8 +1,8 @@
 """How long the WebUI's redraws take on this machine: kept after each, and estimated before the next.
 
-Kept are the last runs of a kind, not one number: of each checkpoint and method what a step of the UNet and what the
-rest of a call took, of each upscaler what enlarging took, and what an image costs besides. What comes first in a
-session (kernels, caches, loading) is kept apart from what comes after it.
+Kept are the last runs of a kind, not one number: of each checkpoint, method and number of ControlNet units what a step
+of the UNet and what the rest of a call took, of each upscaler what enlarging took, and what an image costs besides.
+What comes first in a session (kernels, caches, loading) is kept apart from what comes after it.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def record_calls(checkpoint: str, calls: Sequence[TimedCall]) -> None:
     if not calls:
         return
     kind = Counter((timed.call.method, timed.call.unet_pixels, timed.call.pixels) for timed in calls).most_common(1)
-    method, unet_pixels, pixels = kind[0][0]
+    _, unet_pixels, pixels = kind[0][0]
     alike = [timed for timed in calls if (timed.call.method, timed.call.unet_pixels, timed.call.pixels) == kind[0][0]]
-    key = _key(checkpoint, method)
+    key = _key(checkpoint, alike[0].call)
     is_first = key not in _seen and alike[0] is calls[0]
     _seen.add(key)
     usual = alike[1:] if is_first and len(alike) > 1 else alike
@@ -66,10 +66,10 @@ def record_calls(checkpoint: str, calls: Sequence[TimedCall]) -> None:
 
 
 def estimate_calls(checkpoint: str, calls: Iterable[tuple[Call, float]]) -> Estimate | None:
-    """Estimate what calls will take, each with how often it is made; None where none was ever made with that method."""
+    """Estimate what calls will take, each with how often it is made; None where none like it was ever made."""
     total, key, is_warm = NOTHING, "", False
     for call, count in calls:
-        key = _key(checkpoint, call.method)
+        key = _key(checkpoint, call)
         step, rest = _estimate(key, "step", call.unet_pixels), _estimate(key, "rest", call.pixels)
         if step is None or rest is None:
             return None
@@ -79,21 +79,24 @@ def estimate_calls(checkpoint: str, calls: Iterable[tuple[Call, float]]) -> Esti
     return total + (warm_up or NOTHING)
 
 
-def calls_of_pass(step: PassPlan, evaluations: int, batch_size: int, tiles: float | None = None) -> tuple[Call, float]:
+def calls_of_pass(
+    step: PassPlan, evaluations: int, batch_size: int, tiles: float | None = None, units: int = 0
+) -> tuple[Call, float]:
     """Return what the host is called with for a pass of a redraw, and how often.
 
     Args:
         step: The pass.
         evaluations: How often the UNet is run for a tile.
-        batch_size: Tiles at a time.
+        batch_size: Tiles at a time. With ControlNet each is painted alone.
         tiles: How many tiles are painted; None: all.
+        units: ControlNet units that are on.
     """
     if step.joint is not None:
-        return Call(RedrawMethod.JOINT.value, step.unet_pixels, step.grid.tile.pixels, evaluations), 1.0
+        return Call(RedrawMethod.JOINT.value, step.unet_pixels, step.grid.tile.pixels, evaluations, units), 1.0
     tiles = float(len(step.grid.tiles)) if tiles is None else tiles
-    together = max(1, min(batch_size, int(tiles)))
+    together = 1 if units else max(1, min(batch_size, int(tiles)))
     pixels = step.grid.tile.pixels * together
-    return Call(RedrawMethod.TILES.value, pixels, pixels, evaluations), tiles / together
+    return Call(RedrawMethod.TILES.value, pixels, pixels, evaluations, units), tiles / together
 
 
 def record_enlarging(upscaler: str, work: float, seconds: float) -> None:
@@ -123,8 +126,10 @@ def estimate_image(pixels: int) -> Estimate | None:
     return _estimate_session(_IMAGE, pixels)
 
 
-def _key(checkpoint: str, method: str) -> str:
-    return f"{checkpoint}/{method}"
+def _key(checkpoint: str, call: Call) -> str:
+    """Of what runs can be compared: each unit of ControlNet is a network more that runs at every step."""
+    units = f"/{call.units} ControlNet" if call.units else ""
+    return f"{checkpoint}/{call.method}{units}"
 
 
 def _record(key: str, work: float, seconds: float) -> None:
