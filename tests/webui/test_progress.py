@@ -92,8 +92,8 @@ def test_of_hires_fix(webui: WebUI, method: str, wanted: list[str]) -> None:
 def test_of_a_batch_in_extras(webui: WebUI, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
-        test_extras.picture(400, 300).save(tmp_path / "in" / f"{name}.png")
-    controls = {"model": "2x_SwinIR_in_ESRGAN", "tile": 64}
+        test_extras.picture(500, 400).save(tmp_path / "in" / f"{name}.png")
+    controls = {"model": "SwinIR_in_ESRGAN", "tile": 64}
 
     def job() -> tuple[int, Any]:
         return 200, test_extras.run_folder(webui, tmp_path / "in", tmp_path / "out", **controls)
