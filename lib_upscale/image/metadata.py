@@ -58,7 +58,7 @@ _XMP_ORIENTATION = (
 )
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
 """How values of the TIFF types BYTE, SHORT and LONG are packed: the standard has a SHORT, writers have all three."""
-BAD_EXIF = (KeyError, ValueError, TypeError, AttributeError, SyntaxError, OSError, struct.error)
+BAD_EXIF = (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, SyntaxError, OSError, struct.error)
 """What Pillow may run into in a damaged EXIF block, or with values of types that it does not expect."""
 
 

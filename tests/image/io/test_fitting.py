@@ -222,6 +222,7 @@ def directory(at: int, *entries: tuple[int, int, bytes]) -> bytes:
         ((18246, 8, struct.pack("<h", -1)), (0x829A, 2, b"1/60 s\0")),  # an exposure time as a text
         ((0x0132, 12, struct.pack("<d", 20.5)), (0x9004, 12, struct.pack("<d", 20.5))),  # dates as numbers
         ((0x011A, 2, b"300 dpi\0"), (0x8827, 10, struct.pack("<ii", -1, 0))),  # a resolution as a text, ISO -1/0
+        ((0x0132, 2, b"2020\0"), (0x829A, 5, struct.pack("<II", 4177461503, 0))),  # divided by 0 (Pillow 9.5)
     ],
 )
 def test_unusual_exif_values_cost_nothing_else(
