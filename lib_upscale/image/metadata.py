@@ -29,9 +29,11 @@ __all__ = [
     "find_orientation",
     "loses_values",
     "parameters_in_exif",
+    "print_resolution",
     "reset_orientation",
     "strip_exif_prefix",
     "without_large_parts",
+    "without_orientation",
     "without_xmp_padding",
     "writable_values",
 ]
@@ -56,6 +58,7 @@ _XMP_ORIENTATION = (
     re.compile(rb'(tiff:Orientation\s*=\s*["\'])([1-8])(["\'])'),
     re.compile(rb"(<tiff:Orientation>\s*)([1-8])(\s*</tiff:Orientation>)"),
 )
+_MOST_PER_INCH = 1e6
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
 """How values of the TIFF types BYTE, SHORT and LONG are packed: the standard has a SHORT, writers have all three."""
 BAD_EXIF = (KeyError, ValueError, TypeError, AttributeError, ArithmeticError, SyntaxError, OSError, struct.error)
@@ -93,6 +96,11 @@ class Metadata:
         """
         wanted = b"GRAY" if channels == 1 else b"RGB "
         return self.icc if self.icc is not None and self.icc[16:20] == wanted else None
+
+
+def print_resolution(across: float, down: float) -> tuple[float, float] | None:
+    """Pixels per inch as a file says them; None for what can't be meant: none, endless, not a number."""
+    return (across, down) if all(0 < per_inch <= _MOST_PER_INCH for per_inch in (across, down)) else None
 
 
 def exif_orientation(exif: bytes) -> int:
@@ -182,6 +190,21 @@ def add_exif_comment(exif: bytes | None, comment: str) -> bytes:
     block[EXIF_IFD] = inner
     written = bytes(block.tobytes())
     return written[len(EXIF_PREFIX) :] if written.startswith(EXIF_PREFIX) else written
+
+
+def without_orientation(exif: bytes) -> bytes | None:
+    """An EXIF block as Pillow writes it to AVIF, which has the orientation elsewhere; None if it is damaged."""
+    try:
+        block = Image.Exif()
+        block.load(EXIF_PREFIX + exif)
+        if EXIF_ORIENTATION not in block:
+            return exif
+        del block[EXIF_ORIENTATION]
+        if inner := _without_bad_values(block):
+            block[EXIF_IFD] = inner
+        return bytes(block.tobytes()).removeprefix(EXIF_PREFIX) if len(block) else b""
+    except BAD_EXIF:
+        return None
 
 
 def loses_values(exif: bytes) -> bool:

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from lib_upscale.image.metadata import COMMENT, XMP_PREFIX, Metadata, reset_orientation, strip_exif_prefix
+from lib_upscale.image.metadata import (
+    COMMENT,
+    XMP_PREFIX,
+    Metadata,
+    print_resolution,
+    reset_orientation,
+    strip_exif_prefix,
+)
 
 __all__ = ["Pixels", "extract_metadata", "extract_pixels", "float_levels"]
 
@@ -65,7 +72,7 @@ def extract_metadata(image: Image.Image, *, icc_holds: bool = True) -> Metadata:
         exif=bytes(exif) if isinstance(exif, bytes) and exif else None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
         text=text,
-        dpi=(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 and min(dpi) > 0 else None,
+        dpi=print_resolution(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 else None,
     )
     # JPEG XL says in the image itself how it lies, which its decoder applies; what EXIF says is to be ignored.
     return reset_orientation(strip_exif_prefix(metadata)) if image.format == "JXL" else metadata

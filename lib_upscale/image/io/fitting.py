@@ -21,6 +21,7 @@ from lib_upscale.image.metadata import (
     exif_for_photo,
     loses_values,
     without_large_parts,
+    without_orientation,
     without_xmp_padding,
 )
 from lib_upscale.image.picture import Picture
@@ -158,6 +159,15 @@ def _fit_exif_segment(picture: Picture, metadata: Metadata, lost: list[str]) -> 
     return replace(metadata, exif=small if fits else None)
 
 
+def _fit_exif_orientation(picture: Picture, metadata: Metadata, lost: list[str]) -> Metadata:
+    exif = without_orientation(metadata.exif or b"")
+    if exif is None:
+        lost.append("damaged EXIF")
+    elif exif != metadata.exif and loses_values(metadata.exif or b""):
+        lost.append(_UNUSUAL)
+    return replace(metadata, exif=exif or None)
+
+
 def _fit_exif_directories(picture: Picture, metadata: Metadata, lost: list[str]) -> Metadata:
     channels = picture.channels + (picture.alpha is not None)
     if is_big_tiff(picture.size.pixels * channels * picture.pixels.itemsize):
@@ -180,4 +190,5 @@ def _fit_xmp_segment(metadata: Metadata, lost: list[str]) -> Metadata:
 _EXIF_LIMITS: dict[Format, Callable[[Picture, Metadata, list[str]], Metadata]] = {
     Format.JPEG: _fit_exif_segment,
     Format.TIFF: _fit_exif_directories,
+    Format.AVIF: _fit_exif_orientation,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, features
 
 from lib_upscale.image.io import Format, Frame, read_frames, read_picture, write_animation, write_pages, write_picture
@@ -214,7 +215,7 @@ def directory(at: int, *entries: tuple[int, int, bytes]) -> bytes:
     return struct.pack("<H", len(entries)) + table + bytes(4) + data
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".webp", ".png"])
+@pytest.mark.parametrize("suffix", [f".{format.value}" for format in FORMATS if format not in (Format.GIF, Format.BMP)])
 @pytest.mark.parametrize(
     ("outer", "inner"),
     [
@@ -233,14 +234,38 @@ def test_unusual_exif_values_cost_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A finished image must be written, whatever programs have put into its EXIF."""
-    first = sorted([(0x010F, 2, b"Maker\0"), outer])
+    first = sorted([(0x010F, 2, b"Maker\0"), (0x0112, 3, b"\1\0"), outer])
     below = 8 + len(directory(8, *first, (0x8769, 4, bytes(4))))
     whole = directory(8, *first, (0x8769, 4, struct.pack("<I", below)))
     whole += directory(below, *sorted([(0x9003, 2, b"2020:01:02 03:04:05\0"), inner]))
-    exif, texts = b"II*\0" + struct.pack("<I", 8) + whole, {PARAMETERS: "a dog\nSteps: 20"}
-    write_picture(Picture(RED, None, Metadata(exif=exif, text=texts)), tmp_path / f"a{suffix}")
-    found, block = read_picture(tmp_path / f"a{suffix}"), Image.Exif()
-    block.load(b"Exif\0\0" + (found.metadata.exif or b""))
-    assert (block[0x010F], block.get_ifd(0x8769)[0x9003]) == ("Maker", "2020:01:02 03:04:05")
-    assert found.metadata.text[PARAMETERS] == "a dog\nSteps: 20"
+    exif = b"II*\0" + struct.pack("<I", 8) + whole
+    for texts in ({}, {PARAMETERS: "a dog\nSteps: 20"}):  # which go into the EXIF
+        write_picture(Picture(RED, None, Metadata(exif=exif, text=texts)), tmp_path / f"a{suffix}")
+        found, block = read_picture(tmp_path / f"a{suffix}"), Image.Exif()
+        block.load(b"Exif\0\0" + (found.metadata.exif or b""))
+        assert (block[0x010F], block.get_ifd(0x8769)[0x9003]) == ("Maker", "2020:01:02 03:04:05")
+        assert found.metadata.text.get(PARAMETERS) == texts.get(PARAMETERS)
     assert [note for note in notes(caplog) if "unusual EXIF values" not in note] == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_exif_block_that_is_none_costs_nothing_else(format: Format, tmp_path: Path) -> None:
+    write_picture(Picture(RED, None, Metadata(exif=b"no EXIF")), tmp_path / f"a.{format.value}")
+    assert read_picture(tmp_path / f"a.{format.value}").pixels.shape == RED.shape
+
+
+@pytest.mark.parametrize("per_inch", [float("inf"), float("nan"), 1e12])
+def test_a_print_resolution_that_can_not_be_meant(per_inch: float, tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(RED, resolution=(300, 300), resolutionunit="inch", photometric="rgb")
+    content = (tmp_path / "a.tif").read_bytes()
+    for tag in (282, 283):  # of the type DOUBLE in place of RATIONAL: both have eight bytes
+        at = content.index(struct.pack("<HHI", tag, 5, 1))
+        place = struct.unpack_from("<I", content, at + 8)[0]
+        content = content[:place] + struct.pack("<d", per_inch) + content[place + 8 :]
+        content = content[: at + 2] + struct.pack("<H", 12) + content[at + 4 :]
+    (tmp_path / "a.tif").write_bytes(content)
+    found = read_picture(tmp_path / "a.tif")
+    assert found.metadata.dpi is None
+    for format in FORMATS:
+        write_picture(found, tmp_path / f"b.{format.value}")

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.metadata import Metadata
+from lib_upscale.image.metadata import Metadata, print_resolution
 
 __all__ = ["METADATA_KINDS", "SIGNATURE", "Header", "PngError", "chunk", "chunks", "metadata_chunks", "parse_metadata"]
 
@@ -182,7 +182,7 @@ def _inflate(packed: bytes) -> bytes:
 
 def _dpi(body: bytes) -> tuple[float, float] | None:
     x, y, unit = struct.unpack(">IIB", body)
-    return (x / _METRE, y / _METRE) if unit == 1 and x and y else None
+    return print_resolution(x / _METRE, y / _METRE) if unit == 1 else None
 
 
 METADATA_KINDS = frozenset((*_COLOR_KINDS, b"iCCP", b"eXIf", b"pHYs", *_TEXT_READERS))

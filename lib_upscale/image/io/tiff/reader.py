@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.io.tiff.samples import Samples, TiffError, read_samples, scale_samples
-from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata, writable_values
+from lib_upscale.image.metadata import BAD_EXIF, EXIF_IFD, Metadata, print_resolution, writable_values
 from lib_upscale.image.pillow import float_levels
 
 __all__ = [
@@ -222,4 +222,4 @@ def _dpi(tags: Mapping[int, Any]) -> tuple[float, float] | None:
         found = float(tags[_X_RESOLUTION]), float(tags[_Y_RESOLUTION])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    return (found[0] * per_inch, found[1] * per_inch) if per_inch and min(found) > 0 else None
+    return print_resolution(found[0] * per_inch, found[1] * per_inch) if per_inch else None
