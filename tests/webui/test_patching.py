@@ -99,11 +99,26 @@ class TestFailures:
         assert p.comments == ["wrong: mend it"]
         assert state.interrupted, "the host ends before its first batch"
 
-    def test_a_plot_hears_of_it_and_goes_on_with_its_next_cell(self, state: SimpleNamespace) -> None:
+    @staticmethod
+    def run_by(module: str, state: SimpleNamespace) -> Any:
+        """A generation that a script of that module in the Script dropdown runs, on the page."""
         p: Any = Generation()
+        script = type("Script", (), {"__module__": module})()
         p.script_args_value = (3, "an axis")
+        p.scripts_value = SimpleNamespace(selectable_scripts=[object(), object(), script])
         fail_at_start(p, SettingsError("wrong", "mend it"), "a")
         state.job = "task(abc)"
+        return p
+
+    def test_a_cell_of_a_plot_ends_without_images_and_the_next_one_is_drawn(self, state: SimpleNamespace) -> None:
+        p = self.run_by("xyz_grid.py", state)
+        p.init()
+        assert p.comments == ["wrong: mend it"]
+        assert p.n_iter == 0, "the host ends before its first batch"
+        assert not state.interrupted
+
+    def test_another_script_hears_of_it(self, state: SimpleNamespace) -> None:
+        p = self.run_by("loopback.py", state)
         with pytest.raises(SettingsError, match="wrong"):
             p.init()
         assert not state.interrupted
