@@ -7,7 +7,6 @@ from collections import Counter
 
 from PIL import Image
 
-from lib_upscale.errors import OutOfMemoryError
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.picture import Picture
 from lib_upscale.models.library import Models
@@ -100,10 +99,6 @@ class Engine:
         self._working += 1
         try:
             return plan_and_upscale(picture, self._list.with_paths(settings), self.models, progress)
-        except MemoryError as error:
-            raise OutOfMemoryError(
-                f"The result does not fit into memory ({error})", "choose a smaller target"
-            ) from error
         finally:
             self._working -= 1
 
