@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import shutil
 from pathlib import Path
@@ -278,3 +279,16 @@ def check_an_upload_of_the_tab_single_is_read_again(data: Path) -> None:
     (saved,) = results.rglob("*.png")
     assert read_picture(saved).bits == 16
     assert read_picture(saved).metadata.icc == source.metadata.icc
+
+
+def check_an_upload_is_upscaled_where_no_copy_of_it_can_be_made(_: Path) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    image = picture()
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    originals._uploads.put(image, content.getvalue())
+    with replaced(originals.tempfile, "TemporaryDirectory", refuse):
+        answer = postprocessing.run_postprocessing(0, image, None, "", "", False, *extras_arguments())
+    assert len(answer[0]) == 1, answer

@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -73,13 +73,13 @@ class Originals:
     def of_upload(self, image: object) -> Iterator[None]:
         """The one image of the tab Single is that upload while this lasts."""
         content = _uploads.take(image) if isinstance(image, Image.Image) else None
-        if content is None:
-            yield
-            return
-        with tempfile.TemporaryDirectory(prefix="upscale-plus-") as folder:
-            path = Path(folder) / "upload"
-            path.write_bytes(content)
-            self._source = path
+        with ExitStack() as stack:
+            if content is not None:
+                with contextlib.suppress(OSError):  # no room for a copy: what the host has read is there
+                    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="upscale-plus-"))
+                    path = Path(folder) / "upload"
+                    path.write_bytes(content)
+                    self._source = path
             yield
 
     def begin(self, image: Image.Image, path: str) -> None:
