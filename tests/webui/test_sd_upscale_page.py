@@ -110,7 +110,9 @@ def test_the_test_of_one_tile_is_what_the_line_said_and_names_a_random_seed(tab:
     tab.page.wait_for_function("() => document.querySelector('#img2img_gallery img').naturalWidth === 128")
 
 
-def test_a_directory_keeps_its_names_in_the_output_folder(tab: Img2Img, tmp_path: Path) -> None:
+def test_a_directory_keeps_its_names_in_the_output_folder(tab: Img2Img, webui: WebUI, tmp_path: Path) -> None:
+    if (kept := "img2img_batch_use_original_name") in webui.call("/sdapi/v1/options")[1]:
+        webui.call("/sdapi/v1/options", {kept: True})  # Forge asks
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     picture(80, 60).save(source / "first.png")
