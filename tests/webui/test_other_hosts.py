@@ -323,3 +323,28 @@ def test_prompts_change_by_the_steps_that_the_host_counts(
     ((prompts, steps, hires_steps, is_old),) = asked
     assert prompts == (["a [b:c:1.5]"], {"width": 512, "height": 256, "is_negative_prompt": False})
     assert ((steps, hires_steps), is_old) == (expected, True)
+
+
+@pytest.mark.parametrize("is_forge", [False, True])
+def test_seamless_textures_are_off_in_the_second_pass_and_on_again_after_it(
+    is_forge: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tile would wrap around at its own edges. The host asks for it once, before the first of its batches."""
+    wraps: list[bool] = []
+    hijack = SimpleNamespace(apply_circular=wraps.append)
+    forge = {"apply_circular_forge": lambda _model, wrap: wraps.append(wrap)}
+    modules = SimpleNamespace(
+        processing=SimpleNamespace(**forge if is_forge else {}), sd_hijack=SimpleNamespace(model_hijack=hijack)
+    )
+    monkeypatch.setitem(sys.modules, "modules", modules)  # type: ignore[misc]
+    monkeypatch.setattr(model, "loaded_model", lambda: None)
+    said: list[str] = []
+    p: Any = SimpleNamespace(tiling=True, comment=said.append)
+    with contextlib.suppress(KeyError), model.uncircular(p):
+        assert wraps == [False]
+        raise KeyError
+    assert (wraps, said) == ([False, True], ["Tiling is off in the second pass."])
+    p.tiling = False
+    with model.uncircular(p):
+        assert (len(wraps), len(said)) == (2, 1)
+    assert len(wraps) == 2

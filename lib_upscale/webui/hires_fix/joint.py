@@ -18,7 +18,7 @@ from lib_upscale.webui.hires_fix.first_pass import FirstPass
 from lib_upscale.webui.hires_fix.size import HiresSize
 from lib_upscale.webui.host import base_model, environment, jobs
 from lib_upscale.webui.host.jobs import TwoPasses
-from lib_upscale.webui.host.model import apply_circular
+from lib_upscale.webui.host.model import uncircular
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.processing import encoding_module
 from lib_upscale.webui.host.protocols import HostTxt2Img
@@ -65,7 +65,7 @@ def second_pass_joint(
         state.textinfo = f"{batch}all tiles together, step {step} of {steps}"
 
     run = JointRun.of(size.canvas, settings, joint, jobs.stop_requested, show_step)
-    with passes.sampled_by_host(), small_previews(), _uncircular(p), _padded(p, size), run.vae(), _bound(p, run):
+    with passes.sampled_by_host(), small_previews(), uncircular(p), _padded(p, size), run.vae(), _bound(p, run):
         images = first.continue_with(host_pass)
     if not run.is_bound:
         p.comment("Hires fix plus could not reach this sampler's model: the image was redrawn in one piece.")
@@ -88,20 +88,6 @@ def _record(p: HostTxt2Img, run: JointRun, images: int, seconds: float) -> None:
     checkpoint = base_model.selected_name(getattr(p.hr_checkpoint_info, "name", None))
     timed = TimedCall(call, run.work.seconds, max(0.0, seconds - run.work.seconds))
     timings.record_calls(checkpoint, [timed])
-
-
-@contextmanager
-def _uncircular(p: HostTxt2Img) -> Iterator[None]:
-    """Each tile would wrap around at its own edges; the next first pass wraps again."""
-    if not p.tiling:
-        yield
-        return
-    p.comment("Tiling is off in the second pass.")
-    apply_circular(False)
-    try:
-        yield
-    finally:
-        apply_circular(True)
 
 
 @contextmanager

@@ -28,11 +28,11 @@ from lib_upscale.webui.host.extra_networks import second_prompt
 from lib_upscale.webui.host.images import resize_image, save_image, to_pil
 from lib_upscale.webui.host.jobs import TwoPasses
 from lib_upscale.webui.host.model import (
-    apply_circular,
     latent_shape,
     loaded_model,
     second_model_is_chosen,
     sees_masked_image,
+    uncircular,
     vae_network,
 )
 from lib_upscale.webui.host.processing import create_infotext, decode_first_stage, new_img2img
@@ -90,12 +90,10 @@ def second_pass_by_tiles(
     with ExitStack() as stack:
         stack.enter_context(stops.image(is_single=passes.count <= 1))
         stack.enter_context(image_resumes(p))
-        stack.callback(_restore_circular, p)
+        stack.enter_context(uncircular(p))
         stack.enter_context(second_model_is_chosen(p))
         if getattr(p, "refiner_checkpoint_info", None) is not None:
             p.comment("The refiner is off in the second pass: tiles are redrawn with one model.")
-        if p.tiling:
-            p.comment("Tiling is off in the second pass.")
         bar = stack.enter_context(passes.second(stops.requested))
         stack.enter_context(bar.uncounted())
         for number, (pixels, noise) in enumerate(zip(images, noises, strict=True)):
@@ -272,8 +270,3 @@ def _pixels(image: Tensor) -> Pixels:
     """(3, height, width), -1 to 1, as (height, width, 3), 0 to 1."""
     values = ((image.detach().float().cpu() + 1) / 2).clamp(0, 1)
     return np.ascontiguousarray(values.permute(1, 2, 0).numpy())
-
-
-def _restore_circular(p: HostTxt2Img) -> None:
-    """Tiles are never circular; the next first pass is, where the person wants seamless textures."""
-    apply_circular(p.tiling)

@@ -40,7 +40,6 @@ from lib_upscale.webui.host.jobs import is_started_on_page as is_started_on_page
 from lib_upscale.webui.host.jobs import kept_state as kept_state
 from lib_upscale.webui.host.jobs import queue_lock as queue_lock
 from lib_upscale.webui.host.jobs import stop_requested as stop_requested
-from lib_upscale.webui.host.model import apply_circular as apply_circular
 from lib_upscale.webui.host.model import apply_token_merging as apply_token_merging
 from lib_upscale.webui.host.model import give_memory_back as give_memory_back
 from lib_upscale.webui.host.model import interrogate as interrogate
@@ -49,6 +48,7 @@ from lib_upscale.webui.host.model import latent_shape as latent_shape
 from lib_upscale.webui.host.model import loaded_model as loaded_model
 from lib_upscale.webui.host.model import make_room as make_room
 from lib_upscale.webui.host.model import prompt_length as prompt_length
+from lib_upscale.webui.host.model import uncircular as uncircular
 from lib_upscale.webui.host.model import upscaler_device as upscaler_device
 from lib_upscale.webui.host.model import vae_network as vae_network
 from lib_upscale.webui.host.page import input_accordion as input_accordion

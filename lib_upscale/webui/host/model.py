@@ -22,7 +22,6 @@ from lib_upscale.webui.host.patching import option_set, replaced
 from lib_upscale.webui.host.protocols import HostModel, HostProcessing, HostTxt2Img, HostUnetPatcher, HostVae
 
 __all__ = [
-    "apply_circular",
     "apply_token_merging",
     "give_memory_back",
     "has_interrogator",
@@ -36,6 +35,7 @@ __all__ = [
     "prompt_length",
     "second_model_is_chosen",
     "sees_masked_image",
+    "uncircular",
     "unet_reserves",
     "upscaler_device",
     "vae_network",
@@ -262,7 +262,24 @@ def apply_token_merging(p: HostProcessing) -> None:
         apply(p.sd_model, p.get_token_merging_ratio())
 
 
-def apply_circular(tiling: bool) -> None:
+@contextmanager
+def uncircular(p: HostTxt2Img) -> Iterator[None]:
+    """Nothing wraps around the edges in the second pass of hires fix: each tile would at its own.
+
+    The first pass of the next batch does again, where the person wants seamless textures.
+    """
+    if not p.tiling:
+        yield
+        return
+    p.comment("Tiling is off in the second pass.")
+    _apply_circular(False)
+    try:
+        yield
+    finally:
+        _apply_circular(True)
+
+
+def _apply_circular(tiling: bool) -> None:
     """Have the model's convolutions wrap around the edges, for seamless textures, or not."""
     from modules import processing, sd_hijack
 
