@@ -29,6 +29,7 @@ from lib_upscale.webui.extras.outputs import Outputs
 from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.extras.report import Report, error_as_html, name_problem
 from lib_upscale.webui.host import console, environment, jobs, scripts
+from lib_upscale.webui.host.images import replacing_as_asked
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostPostprocessed
 from lib_upscale.webui.ui import upscale_controls
@@ -273,7 +274,8 @@ class _ExtrasJob:
             self._report.renamed += free != name
             named.update(path=folder, forced_filename=free)
         try:
-            return self._originals.save(image, lambda: self._images.save_image(image, *arguments, **named))
+            with replacing_as_asked():
+                return self._originals.save(image, lambda: self._images.save_image(image, *arguments, **named))
         except Exception as error:
             if not self._inputs.are_several:
                 raise

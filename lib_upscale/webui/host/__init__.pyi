@@ -22,6 +22,7 @@ from lib_upscale.webui.host.environment import short_hash as short_hash
 from lib_upscale.webui.host.environment import state as state
 from lib_upscale.webui.host.images import flatten as flatten
 from lib_upscale.webui.host.images import read_infotext as read_infotext
+from lib_upscale.webui.host.images import replacing_as_asked as replacing_as_asked
 from lib_upscale.webui.host.images import resize_image as resize_image
 from lib_upscale.webui.host.images import save_image as save_image
 from lib_upscale.webui.host.images import to_pil as to_pil

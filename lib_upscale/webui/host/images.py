@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 from PIL import Image
 
 from lib_upscale.image.levels import to_levels
 from lib_upscale.redrawing.tiles import Pixels, Plane
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.patching import option_set
 
-__all__ = ["flatten", "read_infotext", "resize_image", "save_image", "to_pil"]
+__all__ = ["flatten", "read_infotext", "replacing_as_asked", "resize_image", "save_image", "to_pil"]
+
+_REPLACE = "save_images_replace_action"
+"""The host's setting of what becomes of a file that has the name of a new one."""
 
 
 def to_pil(pixels: Pixels | Plane) -> Image.Image:
@@ -39,8 +47,21 @@ def save_image(image: Image.Image, *arguments: object, **named: object) -> objec
     """Save an image as the host names and saves its own; arguments and answer are those of the host's function."""
     from modules import images
 
-    place: object = images.save_image(image, *arguments, **named)
+    with replacing_as_asked():
+        place: object = images.save_image(image, *arguments, **named)
     return place
+
+
+@contextmanager
+def replacing_as_asked() -> Iterator[None]:
+    """The host replaces files while this lasts, where the person has set it so.
+
+    Forge Neo calls it "Override", and what saves its images asks for "Replace", as all others call it.
+    """
+    with ExitStack() as stack:
+        if environment.option(_REPLACE, "") == "Override":
+            stack.enter_context(option_set(_REPLACE, "Replace"))
+        yield
 
 
 def read_infotext(image: Image.Image) -> tuple[str | None, dict[str, object]]:
