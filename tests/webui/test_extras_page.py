@@ -142,7 +142,7 @@ def test_both_accordions_on_is_said_with_the_size_that_follows(page: Browser, tm
     put_picture(page, tmp_path, (40, 30))
     page.choose("upscale_plus_extras_model", NEAREST)
     page.line("40x30 -> 80x60")
-    page.choose("extras_upscaler_1", "3x_Nearest")
+    page.choose("extras_upscaler_1", "SwinIR_in_ESRGAN")  # Neo sets "Resize" to the scale that a name has
     text = page.line("both accordions")
     assert "40x30 -> 320x240" in text
     page.photograph("both")
@@ -247,7 +247,7 @@ def test_the_settings_page_has_our_section_and_applies_it(page: Browser, webui: 
     tile.press("Tab")
     try:
         page.page.locator("#settings_submit").first.click()
-        page.page.wait_for_function("() => document.querySelector('#settings_result').innerText.includes('changed')")
+        page.page.wait_for_function("() => document.querySelector('#settings_result').innerText.includes('upscale_plus_tile')")
         assert webui.call("/sdapi/v1/options")[1]["upscale_plus_tile"] == "320"
     finally:
         webui.call("/sdapi/v1/options", {"upscale_plus_tile": ""})
