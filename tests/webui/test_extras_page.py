@@ -247,7 +247,8 @@ def test_the_settings_page_has_our_section_and_applies_it(page: Browser, webui: 
     tile.press("Tab")
     try:
         page.page.locator("#settings_submit").first.click()
-        page.page.wait_for_function("() => document.querySelector('#settings_result').innerText.includes('upscale_plus_tile')")
+        said = "() => document.querySelector('#settings_result').innerText.includes('upscale_plus_tile')"
+        page.page.wait_for_function(said)
         assert webui.call("/sdapi/v1/options")[1]["upscale_plus_tile"] == "320"
     finally:
         webui.call("/sdapi/v1/options", {"upscale_plus_tile": ""})
