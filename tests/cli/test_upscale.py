@@ -295,7 +295,7 @@ class TestCtrlC:
 
     def _wait_for_the_first(self, program: subprocess.Popen[str]) -> None:
         """Until the first picture is written; by then the second is computed, which takes long."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not Path("out/a.png").exists():
             assert program.poll() is None, program.communicate()
             assert time.monotonic() < deadline, "the first picture never came"
