@@ -6,6 +6,7 @@ With UPSCALE_PLUS_SCREENSHOTS set to a folder, the page is kept there as picture
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -249,7 +250,7 @@ def test_the_settings_page_has_our_section_and_applies_it(page: Browser, webui: 
         page.page.locator("#settings_submit").first.click()
         said = "() => document.querySelector('#settings_result').innerText.includes('upscale_plus_tile')"
         page.page.wait_for_function(said)
-        assert webui.call("/sdapi/v1/options")[1]["upscale_plus_tile"] == "320"
+        assert json.loads((webui.data / "config.json").read_text())["upscale_plus_tile"] == "320"
     finally:
         webui.call("/sdapi/v1/options", {"upscale_plus_tile": ""})
     assert page.errors == []
