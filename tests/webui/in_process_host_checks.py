@@ -281,6 +281,29 @@ def check_an_upload_of_the_tab_single_is_read_again(data: Path) -> None:
     assert read_picture(saved).metadata.icc == source.metadata.icc
 
 
+def check_what_another_extension_does_to_a_saved_image_stays(data: Path) -> None:
+    def mark(image: Image.Image, *arguments: Any, **named: Any) -> Any:
+        marked = image.copy()
+        marked.paste((255, 0, 0), (0, 0, 8, 8))
+        return original(marked, *arguments, **named)
+
+    folder, original = data / "marked", postprocessing.images.save_image
+    folder.mkdir()
+    deep_file(folder / "deep.png")
+    for ending in ("png", "jpg"):
+        results = data / f"marked-{ending}"
+        shared.opts.data["samples_format"] = ending
+        try:
+            with replaced(postprocessing.images, "save_image", mark):
+                postprocessing.run_postprocessing(2, None, None, str(folder), str(results), True, *extras_arguments())
+        finally:
+            shared.opts.data["samples_format"] = "png"
+        (path,) = results.glob("deep.*")
+        with Image.open(path) as saved:
+            red, green, blue = saved.convert("RGB").getpixel((4, 4))  # type: ignore[misc]
+        assert min(red, 255 - green, 255 - blue) > 200, (ending, red, green, blue)
+
+
 def check_an_upload_is_upscaled_where_no_copy_of_it_can_be_made(_: Path) -> None:
     def refuse(**_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left")

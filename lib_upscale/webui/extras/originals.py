@@ -37,6 +37,10 @@ __all__ = ["Originals", "keep_uploads", "of_running_job", "running_job"]
 _uploads: Marks[bytes] = Marks()
 """Image as the page hands it to the host -> the bytes that it was read from."""
 _LOSSY = (".jpg", ".jpeg", ".webp", ".avif")
+_CELL, _MOST_CELLS = 16, 64
+"""Pixels that are compared by their mean, as JPEG's blocks of colors are, and the most such cells a side."""
+_MOST_LOSS = 24
+"""Levels by which such a mean changes at most where an image is saved with loss, even at a low quality."""
 
 
 def keep_uploads(component: Component) -> None:
@@ -118,7 +122,7 @@ class Originals:
         if picture is not None and isinstance(path, str) and _would_lose(picture):
             try:
                 # Where it numbers its files, the host names one that was there before.
-                if Path(path).stat().st_mtime > began - 1:
+                if Path(path).stat().st_mtime > began - 1 and _shows(Path(path), image):
                     _write_again(picture, Path(path))
             except (UpscalePlusError, OSError) as error:
                 console.say(f"the color profile and EXIF were not kept: {error}")
@@ -134,6 +138,19 @@ def _is_same(original: Picture, plain: Picture) -> bool:
 def _would_lose(picture: Picture) -> bool:
     known = picture.metadata
     return picture.bits > 8 or any((known.icc, known.exif, known.xmp, known.dpi, known.png_color))
+
+
+def _shows(path: Path, image: Image.Image) -> bool:
+    """Whether a file shows the image that was to be saved: other extensions mark or hide it on its way there."""
+    with Image.open(path) as saved:
+        if saved.size != image.size:
+            return False
+        if path.suffix.lower() not in _LOSSY:
+            return np.array_equal(np.asarray(saved.convert(image.mode)), np.asarray(image))
+        cells = (min(_MOST_CELLS, max(1, image.width // _CELL)), min(_MOST_CELLS, max(1, image.height // _CELL)))
+        small = (each.convert("RGB").resize(cells, Image.Resampling.BOX) for each in (saved, image))
+        one, other = (np.asarray(each, np.int16) for each in small)
+        return bool(np.abs(one - other).max() <= _MOST_LOSS)
 
 
 def _write_again(picture: Picture, path: Path) -> None:
