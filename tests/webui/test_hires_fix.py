@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.webui.server import WebUI, from_base64
+from tests.webui.test_sd_upscale_plot import plot_arguments
 
 pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
@@ -215,17 +216,8 @@ def test_before_hires_fix_is_saved_once_for_each_picture(webui: WebUI) -> None:
 
 
 def test_a_plot_along_our_axes(webui: WebUI) -> None:
-    scripts = webui.call("/sdapi/v1/script-info")[1]
-    plot = next(script for script in scripts if script["name"] == "x/y/z plot" and not script["is_img2img"])
-    axes = plot["args"][0]["choices"]
-    assert axes.count("[Hires fix plus] Tile") == 1
-    along = [axes.index("[Hires fix plus] Tile"), "96, 128", []]
-    fixed = [axes.index("[Hires fix plus] Overlap"), "32", []]
-    status, answer = ask(
-        webui,
-        script_name="X/Y/Z plot",
-        script_args=[*along, *fixed, 0, "", [], False, True, False, False, False, False, False, 0, False],
-    )
+    along = plot_arguments(webui, "Hires fix plus", ("Tile", "96, 128", []), ("Overlap", "32", []), is_img2img=False)
+    status, answer = ask(webui, script_name="X/Y/Z plot", script_args=along)
     assert status == 200, answer
     cells = [pixels(image) for image in answer["images"] if from_base64(image).size == (256, 256)]
     assert len(cells) == 2

@@ -26,17 +26,32 @@ def img2img(webui: WebUI, script: str, arguments: list[Any], **values: Any) -> t
     return webui.call("/sdapi/v1/img2img", {**body, **values})
 
 
-def plot(webui: WebUI, *along: tuple[str, str, list[str]], **values: Any) -> tuple[int, Any]:
-    """A plot along up to three of our axes: of each its label, its values, and those chosen in a list."""
+def plot_arguments(webui: WebUI, title: str, *along: tuple[str, str, list[str]], is_img2img: bool) -> list[Any]:
+    """The arguments of an X/Y/Z plot that shows its cells and no legend.
+
+    Args:
+        webui: The host, whose plot may have more controls than others.
+        title: In brackets, before the labels of axes.
+        along: Up to three axes: of each its label, its values, and those chosen in a list.
+        is_img2img: Whether the plot is that of img2img.
+    """
     scripts = webui.call("/sdapi/v1/script-info")[1]
-    entry = next(script for script in scripts if script["name"] == "x/y/z plot" and script["is_img2img"])
+    entry = next(script for script in scripts if script["name"] == "x/y/z plot" and script["is_img2img"] is is_img2img)
     labels = entry["args"][0]["choices"]
     axes: list[Any] = []
     for label, written, chosen in along:
-        assert labels.count(f"[SD upscale plus] {label}") == 1
-        axes += [labels.index(f"[SD upscale plus] {label}"), written, chosen]
+        assert labels.count(f"[{title}] {label}") == 1
+        axes += [labels.index(f"[{title}] {label}"), written, chosen]
     axes += [0, "", []] * (3 - len(along))
-    return img2img(webui, "X/Y/Z plot", [*axes, False, True, False, False, False, False, False, 0, False], **values)
+    wanted = {"Draw legend": False, "Include Sub Images": True}
+    rest = [wanted.get(control["label"], control["value"]) for control in entry["args"][len(axes) :]]
+    assert True in rest, "its cells are shown"
+    return [*axes, *rest]
+
+
+def plot(webui: WebUI, *along: tuple[str, str, list[str]], **values: Any) -> tuple[int, Any]:
+    """A plot along axes of the script, as for `plot_arguments`."""
+    return img2img(webui, "X/Y/Z plot", plot_arguments(webui, "SD upscale plus", *along, is_img2img=True), **values)
 
 
 LANCZOS = ("Upscaler", "Lanczos", ["Lanczos"])
