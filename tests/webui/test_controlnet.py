@@ -42,6 +42,20 @@ def wide() -> Image.Image:
     return image
 
 
+def check_parts(hints: list[Array], whole: Array, corners: set[tuple[int, int]], method: str) -> None:
+    """Assert that tiles were led by their parts of the whole, those at the corners among them.
+
+    The Forge family asks a ControlNet once for a whole latent, so that in joint what it gives is cut instead.
+    """
+    assert hints
+    if method == "joint" and hints[0].shape == whole.shape:
+        assert all(np.array_equal(hint, whole) for hint in hints)
+        return
+    places = {place_of(hint, whole) for hint in hints}
+    assert None not in places
+    assert corners <= places
+
+
 @pytest.mark.parametrize("module", [None, "canny"])
 @pytest.mark.parametrize("mode", RESIZE_MODES)
 def test_a_tile_is_led_by_its_part_of_what_leads_the_whole_image(
@@ -66,9 +80,7 @@ def test_in_hires_fix_too(recorder: Recorder, mode: str, method: str) -> None:
     recorder.hires(unit, section={"method": method})
     hints = recorder.hints()
     assert np.array_equal(hints[0], first)
-    places = {place_of(hint, second) for hint in hints[1:]}
-    assert None not in places
-    assert {(0, 0), (128, 0), (0, 128), (128, 128)} <= places
+    check_parts(hints[1:], second, {(0, 0), (128, 0), (0, 128), (128, 128)}, method)
 
 
 def test_tiles_that_are_denoised_together_are_led_alike(recorder: Recorder) -> None:
@@ -76,9 +88,7 @@ def test_tiles_that_are_denoised_together_are_led_alike(recorder: Recorder) -> N
     recorder.img2img(picture(240, 192), unit)
     (whole,) = recorder.hints()
     recorder.redraw(picture(), unit, method="joint")
-    places = {place_of(hint, whole) for hint in recorder.hints()}
-    assert None not in places
-    assert {(0, 0), (112, 0), (0, 64), (112, 64)} <= places
+    check_parts(recorder.hints(), whole, {(0, 0), (112, 0), (0, 64), (112, 64)}, "joint")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -127,9 +137,7 @@ def test_a_t2i_adapter_is_asked_for_every_tile(recorder: Recorder, method: str) 
     recorder.img2img(picture(240, 192), unit)
     (whole,) = recorder.hints("adapter")
     recorder.redraw(picture(), unit, method=method)
-    places = {place_of(hint, whole) for hint in recorder.hints("adapter")}
-    assert None not in places
-    assert {(0, 0), (112, 0), (0, 64), (112, 64)} <= places
+    check_parts(recorder.hints("adapter"), whole, {(0, 0), (112, 0), (0, 64), (112, 64)}, method)
 
 
 @pytest.mark.parametrize("method", METHODS)
