@@ -9,6 +9,7 @@ from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui.hires_fix import axes, second_pass
 from lib_upscale.webui.hires_fix.page import HOST_CONTROLS, HiresPage, parse_request
 from lib_upscale.webui.hires_fix.second_pass import TITLE
+from lib_upscale.webui.host import console
 from lib_upscale.webui.host.protocols import HostScript, HostTxt2Img
 from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
 
@@ -30,7 +31,15 @@ class HiresFixPlusCallbacks:
         axes.AXES.add()
 
     def build_controls(self, script: HostScript) -> list[Component]:
-        """Make the controls of a script. The host's API asks for them again: only the page's are connected."""
+        """Make the controls of a script, none if that fails: while the API starts it would end the WebUI."""
+        try:
+            return self._build_controls(script)
+        except Exception as error:
+            console.report(f"The controls of {TITLE} could not be made ({error})")
+            return []
+
+    def _build_controls(self, script: HostScript) -> list[Component]:
+        """The host's API asks for them again: only the page's are connected."""
         page = HiresPage()
         components = page.build()
         script.infotext_fields = page.infotext_fields()

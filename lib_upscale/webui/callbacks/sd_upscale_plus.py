@@ -33,13 +33,24 @@ class SdUpscalePlusCallbacks:
         self._images: list[Component] = []
         self._awaited_canvas = ""
         """Id of a canvas whose image is made later."""
+        self._problem = ""
+        """Why there are no controls."""
 
     def before_ui(self) -> None:
         """Add axes to the X/Y/Z plot before the page is built."""
         axes.AXES.add()
 
     def build_controls(self, script: HostScript) -> list[Component]:
-        """Make the controls of a script. The host's API asks for them again: only the page's are connected."""
+        """Make the controls of a script, none if that fails: while the API starts it would end the WebUI."""
+        try:
+            return self._build_controls(script)
+        except Exception as error:
+            self._problem = f"The controls of {TITLE} could not be made ({error}): see the console"
+            console.report(self._problem)
+            return []
+
+    def _build_controls(self, script: HostScript) -> list[Component]:
+        """The host's API asks for them again: only the page's are connected."""
         page = RedrawPage()
         components = page.build()
         script.infotext_fields = page.infotext_fields()
@@ -74,6 +85,8 @@ class SdUpscalePlusCallbacks:
     def run(self, p: HostImg2Img, values: Sequence[object]) -> HostProcessed:
         """Redraw the image of img2img."""
         try:
+            if self._problem:
+                raise UpscalePlusError(self._problem)
             return job.run(p, parse_request(dict(zip(FIELDS, values, strict=False))))
         except UpscalePlusError as error:
             console.say(str(error))
