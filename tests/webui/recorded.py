@@ -78,6 +78,11 @@ class Recorder:
         """What the host calls the preprocessor that does nothing."""
         self.checkpoint = "narrow"
 
+    @property
+    def has_builtin_controlnet(self) -> bool:
+        """Whether the ControlNet is the Forge family's, which is asked once for a whole latent."""
+        return (self.webui.code / "extensions-builtin" / "sd_forge_controlnet").is_dir()
+
     def unit(self, **values: Any) -> dict[str, Any]:
         """A unit of ControlNet's API that is switched on, images as base64, or a skip where the model is missing."""
         name = values.pop("model", "control_narrow_tile")

@@ -101,6 +101,8 @@ def test_sides_that_are_no_multiple_of_8(recorder: Recorder, method: str) -> Non
     made, *_ = recorder.hires(unit, section={"method": method}, hr_scale=1.71)
     assert made.shape == (218, 218, 3)
     assert "partial" not in json.loads(recorder.answer["info"])["infotexts"][0]
+    if method == "joint" and recorder.has_builtin_controlnet:
+        return  # not the hint is cut, but what the ControlNet gives
     padded = np.pad(whole, ((0, 0), (0, 8), (0, 8)), mode="edge")
     assert None not in {place_of(hint, padded) for hint in recorder.hints()[1:]}
 
@@ -116,6 +118,8 @@ def test_without_an_image_a_unit_is_led_by_the_tile(recorder: Recorder) -> None:
 def test_a_reference_is_seen_whole_by_every_tile(recorder: Recorder) -> None:
     unit = recorder.unit(module="reference_only", model="None", image=wide())
     recorder.img2img(picture(128, 128), unit)
+    if recorder.has_builtin_controlnet:
+        pytest.skip("what this WebUI's ControlNet encodes of a reference is not recorded")
     (whole,) = recorder.hints("encoded")
     recorder.redraw(picture(), unit)
     (tile,) = recorder.hints("encoded")
@@ -151,6 +155,8 @@ def test_more_important_than_the_prompt_it_works_too(recorder: Recorder, model: 
 
 def test_an_effective_region_is_cut_like_the_hint(recorder: Recorder) -> None:
     """To the right of the mask ControlNet has no effect, so that nothing else changes there."""
+    if recorder.has_builtin_controlnet:
+        pytest.skip("this WebUI's ControlNet has no effective region")
     mask = Image.new("RGB", (240, 192), (255, 255, 255))
     mask.paste((0, 0, 0), (88, 0, 240, 192))
     plain = recorder.redraw(picture(), method="joint", overlap=0)[0]
@@ -162,6 +168,8 @@ def test_an_effective_region_is_cut_like_the_hint(recorder: Recorder) -> None:
 
 def test_a_region_with_a_prompt_of_its_own(recorder: Recorder) -> None:
     """ControlNet marks all rows of a batch with a token before the prompt, or none."""
+    if recorder.has_builtin_controlnet:
+        pytest.skip("this WebUI asks its ControlNet once for the whole latent, with the image's prompt")
 
     def contexts(**values: Any) -> list[Array]:
         recorder.redraw(picture(), recorder.unit(image=wide()), method="joint", **values)
