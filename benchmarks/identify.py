@@ -1,6 +1,6 @@
 """How long it takes to know what a file is.
 
-    PYTHONPATH=. python benchmarks/identify.py [--files 20] [--networks]
+    python benchmarks/identify.py [--files 20] [--networks]
 
 First table: container, names, shapes and architecture of files of 67 MB (ESRGAN, 702 tensors), each
 kind of file, in milliseconds a file, after imports, files warm in the cache. To reach: 5 for safetensors, 15 for
@@ -14,6 +14,7 @@ import argparse
 import shutil
 import statistics
 import struct
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -22,11 +23,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import torch
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo
-from lib_upscale.models.formats.reader import read_checkpoint
-from lib_upscale.models.identification.network_facts import inspect_network, match_architecture
+import conftest  # noqa: E402, F401  (a torchvision for a torch that has none)
+import torch  # noqa: E402
+
+from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo  # noqa: E402
+from lib_upscale.models.formats.reader import read_checkpoint  # noqa: E402
+from lib_upscale.models.identification.network_facts import inspect_network, match_architecture  # noqa: E402
 
 
 def esrgan() -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 from modules import call_queue, scripts, shared
 
+from lib_upscale.errors import UpscalePlusError
 from lib_upscale.settings.fields import options
 from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.settings.target import TargetSettings
@@ -25,7 +26,8 @@ from lib_upscale.webui.extras import postprocess
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.hires_fix.page import HiresPage
 from lib_upscale.webui.host.patching import replaced
-from lib_upscale.webui.sd_upscale.page import RedrawPage
+from lib_upscale.webui.sd_upscale import job
+from lib_upscale.webui.sd_upscale.page import FIELDS, RedrawPage
 from lib_upscale.webui.ui import upscale_controls
 from lib_upscale.webui.upscalers import engine, registry, settings_page
 from tests.settings.samples import all_samples
@@ -231,6 +233,28 @@ def check_one_event_alone_asks_for_the_line(_: Path) -> None:
 
 
 _IMAGES = ("img2img_sketch", "img2maskimg", "inpaint_sketch")
+
+
+def check_the_script_runs_where_only_the_api_has_no_controls(_: Path) -> None:
+    """The host builds a script's controls once for the page and once for its API."""
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("broken for a test")
+
+    def run(callbacks: SdUpscalePlusCallbacks) -> str:
+        try:
+            return str(callbacks.run(SimpleNamespace(), [None] * len(FIELDS)))
+        except UpscalePlusError as error:
+            return str(error)
+
+    on_page, nowhere = SdUpscalePlusCallbacks(), SdUpscalePlusCallbacks()
+    with gr.Blocks():
+        assert on_page.build_controls(SimpleNamespace())
+        with replaced(RedrawPage, "build", fail):
+            assert on_page.build_controls(SimpleNamespace()) == nowhere.build_controls(SimpleNamespace()) == []
+    with replaced(job, "run", lambda *_: "ran"):
+        assert run(on_page) == "ran"
+        assert "could not be made" in run(nowhere)
 
 
 def _img2img_page(*, canvases: bool) -> dict[str, Any]:

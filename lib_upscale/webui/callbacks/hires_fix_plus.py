@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lib_upscale.errors import UpscalePlusError
 from lib_upscale.webui.hires_fix import axes, second_pass
 from lib_upscale.webui.hires_fix.page import HOST_CONTROLS, HiresPage, parse_request
 from lib_upscale.webui.hires_fix.second_pass import TITLE
-from lib_upscale.webui.host import console
 from lib_upscale.webui.host.protocols import HostScript, HostTxt2Img
-from lib_upscale.webui.host.refuse import clear_failure, fail_at_start
+from lib_upscale.webui.host.refuse import build_or_report, clear_failure, fail_at_start
 
 if TYPE_CHECKING:
     from gradio.components import Component
@@ -31,12 +31,8 @@ class HiresFixPlusCallbacks:
         axes.AXES.add()
 
     def build_controls(self, script: HostScript) -> list[Component]:
-        """Make the controls of a script, none if that fails: while the API starts it would end the WebUI."""
-        try:
-            return self._build_controls(script)
-        except Exception as error:
-            console.report(f"The controls of {TITLE} could not be made ({error})")
-            return []
+        """Make the controls of a script, or none if that fails."""
+        return build_or_report(partial(self._build_controls, script), TITLE)
 
     def _build_controls(self, script: HostScript) -> list[Component]:
         """The host's API asks for them again: only the page's are connected."""

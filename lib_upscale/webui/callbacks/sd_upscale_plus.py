@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lib_upscale.errors import UpscalePlusError
@@ -10,7 +11,7 @@ from lib_upscale.webui.api import redraw as redraw_api
 from lib_upscale.webui.host import console
 from lib_upscale.webui.host.page import is_canvas_of_parts
 from lib_upscale.webui.host.protocols import HostImg2Img, HostProcessed, HostScript
-from lib_upscale.webui.host.refuse import fail_at_start, refused
+from lib_upscale.webui.host.refuse import build_or_report, fail_at_start, refused
 from lib_upscale.webui.sd_upscale import axes, job
 from lib_upscale.webui.sd_upscale.page import FIELDS, HOST_CONTROLS, RedrawPage, parse_request
 from lib_upscale.webui.sd_upscale.request import TITLE
@@ -33,21 +34,14 @@ class SdUpscalePlusCallbacks:
         self._images: list[Component] = []
         self._awaited_canvas = ""
         """Id of a canvas whose image is made later."""
-        self._problem = ""
-        """Why there are no controls."""
 
     def before_ui(self) -> None:
         """Add axes to the X/Y/Z plot before the page is built."""
         axes.AXES.add()
 
     def build_controls(self, script: HostScript) -> list[Component]:
-        """Make the controls of a script, none if that fails: while the API starts it would end the WebUI."""
-        try:
-            return self._build_controls(script)
-        except Exception as error:
-            self._problem = f"The controls of {TITLE} could not be made ({error}): see the console"
-            console.report(self._problem)
-            return []
+        """Make the controls of a script, or none if that fails."""
+        return build_or_report(partial(self._build_controls, script), TITLE)
 
     def _build_controls(self, script: HostScript) -> list[Component]:
         """The host's API asks for them again: only the page's are connected."""
@@ -85,8 +79,8 @@ class SdUpscalePlusCallbacks:
     def run(self, p: HostImg2Img, values: Sequence[object]) -> HostProcessed:
         """Redraw the image of img2img."""
         try:
-            if self._problem:
-                raise UpscalePlusError(self._problem)
+            if self._page is None:
+                raise UpscalePlusError(f"The controls of {TITLE} could not be made: see the console")
             return job.run(p, parse_request(dict(zip(FIELDS, values, strict=False))))
         except UpscalePlusError as error:
             console.say(str(error))

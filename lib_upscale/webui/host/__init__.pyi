@@ -68,6 +68,7 @@ from lib_upscale.webui.host.processing import decode_first_stage as decode_first
 from lib_upscale.webui.host.processing import decode_latents as decode_latents
 from lib_upscale.webui.host.processing import new_img2img as new_img2img
 from lib_upscale.webui.host.processing import process_images as process_images
+from lib_upscale.webui.host.refuse import build_or_report as build_or_report
 from lib_upscale.webui.host.refuse import clear_failure as clear_failure
 from lib_upscale.webui.host.refuse import fail_at_start as fail_at_start
 from lib_upscale.webui.host.refuse import refused as refused

@@ -9,13 +9,34 @@ with a traceback. The cell is black then, as the plot has it, and the console sa
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lib_upscale.webui.host import environment, jobs
-from lib_upscale.webui.host.console import say
+from lib_upscale.webui.host.console import report, say
 from lib_upscale.webui.host.protocols import HostProcessed, HostProcessing
 from lib_upscale.webui.host.scripts import is_xyz_plot, script_in_dropdown
 
-__all__ = ["clear_failure", "fail_at_start", "refused"]
+if TYPE_CHECKING:
+    from gradio.components import Component
+
+__all__ = ["build_or_report", "clear_failure", "fail_at_start", "refused"]
+
+
+def build_or_report(build: Callable[[], list[Component]], title: str) -> list[Component]:
+    """Make the controls of a script, none if that fails: while the API starts an error would end the WebUI.
+
+    Args:
+        build: Makes them.
+        title: The script's, for the console.
+
+    Returns:
+        What it made.
+    """
+    try:
+        return build()
+    except Exception as error:
+        report(f"The controls of {title} could not be made ({error})")
+        return []
 
 
 def refused(p: HostProcessing, error: Exception) -> HostProcessed:
