@@ -144,6 +144,22 @@ def test_a_t2i_adapter_is_asked_for_every_tile(recorder: Recorder, method: str) 
     check_parts(recorder.hints("adapter"), whole, {(0, 0), (112, 0), (0, 64), (112, 64)}, method)
 
 
+@pytest.mark.parametrize("module", ["tile_colorfix", "tile_colorfix+sharp", "inpaint_only"])
+def test_what_a_unit_keeps_as_a_latent_is_that_of_the_tile(recorder: Recorder, module: str) -> None:
+    """These mix the latent of the hint into what the model gives."""
+    if recorder.has_builtin_controlnet:
+        pytest.skip("what this WebUI's ControlNet encodes of a hint is not recorded")
+    mask = Image.new("L", (150, 50), 0)
+    mask.paste(255, (20, 10, 60, 30))
+    unit = recorder.unit(module=module, image=wide(), **({"mask": mask} if module == "inpaint_only" else {}))
+    recorder.img2img(picture(240, 192), unit)
+    (whole,) = recorder.hints("encoded")
+    plain = recorder.redraw(picture(), recorder.unit(image=wide()), method="joint")[0]
+    ours = recorder.redraw(picture(), unit, method="joint")[0]
+    check_parts(recorder.hints("encoded"), whole, {(0, 0), (112, 0), (0, 64), (112, 64)}, "tiles")
+    assert not np.array_equal(ours, plain)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("model", ["control_narrow_tile", "t2iadapter_narrow"])
 def test_more_important_than_the_prompt_it_works_too(recorder: Recorder, model: str, method: str) -> None:
