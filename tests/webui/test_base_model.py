@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from lib_upscale.image.geometry import Size
 from lib_upscale.redrawing import plan_redraw
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
-from lib_upscale.webui.host import base_model
+from lib_upscale.webui.host import base_model, environment
+from lib_upscale.webui.sd_upscale import job
 
 UNET = "model.diffusion_model."
 FILES: dict[str, tuple[dict[str, tuple[int, ...]] | bytes, tuple[int, int]]] = {
@@ -74,3 +75,16 @@ def test_tiles_keep_to_the_multiple(method: RedrawMethod, size: Size, tile: int 
     if step.joint is not None:
         sides += [min(side, whole // 8) * 8 for side, whole in zip(step.joint.tile, step.grid.tile, strict=True)]
     assert all(side % 16 == 0 for side in sides)
+
+
+def test_the_size_in_the_text_is_the_results_where_the_host_cuts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AUTOMATIC1111 cuts sizes to multiples of 16 for Stable Diffusion 3 before it encodes."""
+    monkeypatch.setattr(job, "loaded_model", lambda: SimpleNamespace())
+    monkeypatch.setattr(environment, "option", lambda key, default: default)
+    p: Any = SimpleNamespace(width=992, height=1584, extra_generation_params={}, denoising_strength=0.4)
+    redraw_job = object.__new__(job.RedrawJob)
+    redraw_job._p = p
+    settings = RedrawSettings(scale=2.0)
+    redraw_job.plan = plan_redraw(Size(500, 796), settings, native=1024, multiple=16, strength=0.4)
+    redraw_job.init(["a cat"], [1], [2])
+    assert (p.width, p.height) == (1000, 1592)

@@ -144,6 +144,7 @@ class RedrawJob:
     def init(self, all_prompts: list[str], all_seeds: list[int], all_subseeds: list[int]) -> None:
         """Replace the host's, which would resize and encode the whole image."""
         p = self._p
+        p.width, p.height = self.plan.output  # the host has cut them to what Stable Diffusion 3 takes
         p.extra_generation_params["Denoising strength"] = p.denoising_strength
         if getattr(loaded_model(), "cond_stage_key", "edit") != "edit":
             # The host drops it for all models but instruct-pix2pix, and its infotext does not mention it then.
