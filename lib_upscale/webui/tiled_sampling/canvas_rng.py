@@ -156,4 +156,6 @@ class _Torch:
     def randn(self, *shape: Any, **options: Any) -> Tensor:
         """A window, or plain random numbers for a shape that is none of a tile's."""
         window = self._randn(*shape, **options)
-        return torch.randn(*shape, **options) if window is None else window
+        if window is None:
+            return torch.randn(*shape, **options)
+        return window.to(device=options.get("device"), dtype=options.get("dtype"))
