@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from modules import postprocessing, scripts_postprocessing, shared
+from modules import postprocessing, scripts, scripts_postprocessing, shared
 from PIL import Image, ImageCms
 
 from lib_upscale.errors import SettingsError
@@ -21,7 +21,6 @@ from lib_upscale.image.picture import Picture
 from lib_upscale.webui.extras import batch, originals
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.sd_upscale import axes
-from lib_upscale.webui.ui import xyz_axes
 from lib_upscale.webui.upscalers import engine, registry
 from tests.webui.in_process_checks import entry, extras_arguments, picture
 from tests.webui.models import NEAREST
@@ -142,7 +141,7 @@ def check_a_folder_that_does_not_exist_is_named(data: Path) -> None:
         assert said == f"The input directory {path} does not exist: check its path", said
 
 
-def check_a_host_that_opens_images_itself_has_unreadable_files_named(data: Path) -> None:
+def check_a_host_that_opens_images_itself_names_unreadable_files_and_keeps_folders(data: Path) -> None:
     """Forge Classic's function, which has no `images.read`."""
 
     def run_postprocessing(
@@ -161,21 +160,24 @@ def check_a_host_that_opens_images_itself_has_unreadable_files_named(data: Path)
             postprocessing.scripts.scripts_postproc.run(pp, args)
             if not postprocessing.shared.state.skipped:
                 outputs.append(pp.image)
+                name = Path(path).stem
+                postprocessing.images.save_image(pp.image, path=output_dir, basename="", forced_filename=name)
         postprocessing.shared.state.end()
         return outputs, "", ""
 
-    folder = data / "classic"
-    folder.mkdir()
+    folder, results = data / "classic", data / "classic-out"
+    (folder / "below").mkdir(parents=True)
     picture(seed=1).save(folder / "a.png")
     (folder / "b.png").write_bytes(b"no image")
-    picture(seed=2).save(folder / "c.png")
+    picture(seed=2).save(folder / "below" / "a.png")
     names = ("save_image", "read_info_from_image")
     images = SimpleNamespace(**{name: getattr(postprocessing.images, name) for name in names})
     with replaced(postprocessing, "images", images):
         outputs, text, _ = batch._wrap(run_postprocessing)(  # type: ignore[misc]
-            2, None, None, str(folder), "", True, *extras_arguments()
+            2, None, None, str(folder), str(results), True, *extras_arguments(recurse=True)
         )
     assert len(outputs) == 2
+    assert sorted(str(path.relative_to(results)) for path in results.rglob("*.*")) == ["a.png", "below/a.png"]
     assert "b.png: is not an image" in text or "b.png is not an image" in text, text
     assert postprocessing.Image is Image
 
@@ -199,7 +201,10 @@ def check_axes_are_added_where_the_plot_has_only_options_of_their_class(_: Path)
 
     kind = type("AxisOptionImg2Img", (Option,), {})
     plot = SimpleNamespace(axis_options=[Option("Seed", int, None), kind("Denoising", float, None)])
-    with replaced(xyz_axes, "xyz_plot", lambda: plot):
+    # An extension there, whose file is called as the host's own.
+    script = SimpleNamespace(script_class=type("XYZ", (), {"__module__": "xyz_grid.py"}), module=plot)
+    others = [SimpleNamespace(script_class=type("Other", (), {}), module=SimpleNamespace())]
+    with replaced(scripts, "scripts_data", [*others, script]):
         axes.AXES.add()
         assert sum(type(option) is kind for option in plot.axis_options) > 5
         axes.AXES.remove()

@@ -62,9 +62,11 @@ class ReforgeModel:
 @pytest.mark.parametrize("kind", [ForgeModel, ReforgeModel])
 @pytest.mark.parametrize("side", [217, 216])
 @pytest.mark.parametrize("taesd", [False, True])
+@pytest.mark.parametrize("multiple", [8, 16])
 def test_images_are_filled_up_before_the_host_measures_them(
-    kind: type, side: int, taesd: bool, monkeypatch: pytest.MonkeyPatch
+    kind: type, side: int, taesd: bool, multiple: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Transformers take multiples of 16."""
     model, small = kind(), ReforgeModel()
 
     def images_tensor_to_samples(image: Tensor, approximation: object = None, model: Any = None) -> Tensor:
@@ -74,11 +76,11 @@ def test_images_are_filled_up_before_the_host_measures_them(
     monkeypatch.setattr(joint, "encoding_module", lambda: processing)
     p: Any = SimpleNamespace(sd_model=model, latent_scale_mode=None)
     image = torch.rand(1, 3, side, 200)
-    with joint._padded(p, HiresSize(Size(200, side), Size(200, side))):
+    with joint._padded(p, HiresSize(Size(200, side), Size(200, side), multiple=multiple)):
         latent = processing.images_tensor_to_samples(image, None, model)
         assert model.encode_first_stage(image).shape[2:] == latent.shape[2:], "an inpainting model's second encoding"
-    assert latent.shape[2:] == (-(-side // 8), 25)
-    assert torch.allclose(latent[:, :, :27], torch.nn.functional.avg_pool2d(image[:, :, :216], 8))
+    assert tuple(latent.shape[2:]) == {8: (-(-side // 8), 25), 16: (28, 26)}[multiple]
+    assert torch.allclose(latent[:, :, :27, :25], torch.nn.functional.avg_pool2d(image[:, :, :216], 8))
     assert "encode_first_stage" not in vars(model)
     assert processing.images_tensor_to_samples is images_tensor_to_samples
 
@@ -329,9 +331,12 @@ def test_prompts_change_by_the_steps_that_the_host_counts(
 def test_seamless_textures_are_off_in_the_second_pass_and_on_again_after_it(
     is_forge: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each tile would wrap around at its own edges. The host asks for it once, before the first of its batches."""
+    """Each tile would wrap around at its own edges. The host asks for it once, before the first of its batches.
+
+    In the Forge family the other function is there, too, and does nothing.
+    """
     wraps: list[bool] = []
-    hijack = SimpleNamespace(apply_circular=wraps.append)
+    hijack = SimpleNamespace(apply_circular=(lambda _wrap: None) if is_forge else wraps.append)
     forge = {"apply_circular_forge": lambda _model, wrap: wraps.append(wrap)}
     modules = SimpleNamespace(
         processing=SimpleNamespace(**forge if is_forge else {}), sd_hijack=SimpleNamespace(model_hijack=hijack)

@@ -37,16 +37,21 @@ class Generation(SimpleNamespace):
     def cached_params(self) -> None: ...
 
     def get_token_merging_ratio(self) -> float:
-        return 0.0
+        overridden = getattr(self, "override_settings", {}).get("token_merging_ratio")
+        return getattr(self, "token_merging_ratio", 0.0) or overridden or 0.5  # that of the settings
+
+
+def parameters_of_tile(p: Any) -> Any:
+    runner: Any = SimpleNamespace(alwayson_scripts=[])
+    run = TileRun(p, runner, [], "", Seeds(1), 512, SimpleNamespace())  # type: ignore[arg-type]
+    return tile_parameters(run, runner, [JOB], Size(64, 64), SimpleNamespace())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("host", ["of the Forge family", "AUTOMATIC1111"])
 def test_what_a_tile_collects_is_not_shown_with_the_result(host: str) -> None:
     """Each tile's detected maps stood behind the result, and the latents of all tiles stayed in memory."""
     p: Any = Generation(**({name: ["of the image"] for name in COLLECTED} if host != "AUTOMATIC1111" else {}))
-    runner: Any = SimpleNamespace(alwayson_scripts=[])
-    run = TileRun(p, runner, [], "", Seeds(1), 512, SimpleNamespace())  # type: ignore[arg-type]
-    tile: Any = tile_parameters(run, runner, [JOB], Size(64, 64), SimpleNamespace())  # type: ignore[arg-type]
+    tile = parameters_of_tile(p)
     for name in COLLECTED:
         assert hasattr(tile, name) == hasattr(p, name)
         if hasattr(tile, name):
@@ -54,3 +59,12 @@ def test_what_a_tile_collects_is_not_shown_with_the_result(host: str) -> None:
             assert getattr(p, name) == ["of the image"]
     tile.extra_generation_params["of the tile"] = tile.comments["of the tile"] = 1
     assert (p.extra_generation_params, p.comments) == ({"kept": 1}, {})
+
+
+def test_tokens_of_a_tile_are_merged_as_those_of_the_image() -> None:
+    """Hires fix says of its second pass itself how far; tiles have no overrides of the settings."""
+    p: Any = Generation(override_settings={"token_merging_ratio": 0.3})
+    assert parameters_of_tile(p).get_token_merging_ratio() == 0.3
+    for ratio in (0.0, 0.2):
+        p.get_token_merging_ratio = lambda ratio=ratio: ratio
+        assert parameters_of_tile(p).get_token_merging_ratio() == ratio
