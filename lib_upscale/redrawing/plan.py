@@ -11,9 +11,9 @@ from lib_upscale.image.geometry import Region, Size
 from lib_upscale.image.target import Layout, layout
 from lib_upscale.redrawing.latent.joint_denoiser import JointSettings
 from lib_upscale.redrawing.latent.joint_plan import describe_joint, joint_grid, joint_settings
-from lib_upscale.redrawing.tiles.filters import Plane, resize
+from lib_upscale.redrawing.tiles.filters import Plane
 from lib_upscale.redrawing.tiles.grid import Grid, plan_grid
-from lib_upscale.redrawing.tiles.masks import find_masked_region
+from lib_upscale.redrawing.tiles.masks import Footprint, find_masked_region
 from lib_upscale.settings.redraw import RedrawMethod, RedrawSettings
 
 __all__ = ["PassPlan", "RedrawPlan", "plan_redraw"]
@@ -55,9 +55,14 @@ class PassPlan:
         """The size of the picture that is redrawn."""
         return self.crop.size if self.crop else self.enlarged
 
+    @property
+    def shown(self) -> Region:
+        """What of the enlarged picture is redrawn: `crop` or all."""
+        return self.crop or Region.whole(self.enlarged)
+
     def cut(self, enlarged: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut what is redrawn, `crop` or all, out of the enlarged picture or a mask of its size. A view."""
-        return enlarged[self.crop.rows, self.crop.columns] if self.crop else enlarged
+        """Cut what is redrawn out of the enlarged picture or a mask of its size. A view."""
+        return enlarged[self.shown.rows, self.shown.columns]
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def plan_redraw(
         native: The side in pixels at which the base model was trained.
         multiple: What a side of a tile must be a multiple of, in pixels.
         strength: The denoising strength of passes that have none of their own, 0..1.
-        mask: (height, width) of the source, above 0 where to redraw; None: everywhere.
+        mask: (height, width) of the source or of a smaller copy, above 0 where to redraw; None: everywhere.
         is_aligned: Whether latent tiles of the joint method begin where the UNet's insides have whole pixels, as
             ControlNet needs it.
 
@@ -171,6 +176,5 @@ def _masked_part(
 ) -> Region | None:
     if mask is None:
         return None
-    resized = resize(mask, enlarged)
-    visible = resized[crop.rows, crop.columns] if crop else resized
-    return find_masked_region(visible, settings.mask_padding, settings.tile or native)
+    picture = crop or Region.whole(enlarged)
+    return find_masked_region(Footprint(mask, enlarged), picture, settings.mask_padding, settings.tile or native)

@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 
 from lib_upscale.errors import UnknownModelError, UnusableModelError, UpscalePlusError
+from lib_upscale.image.geometry import Size
 from lib_upscale.models.identification import identifier
 from lib_upscale.models.runtime import model_cache
+from lib_upscale.redrawing import count_masked, plan_redraw
+from lib_upscale.settings.redraw import RedrawSettings
 from lib_upscale.webui.extras.plan_summary import plan_summary
 from lib_upscale.webui.hires_fix import axes as hires_fix_axes
 from lib_upscale.webui.host import console, environment, jobs
 from lib_upscale.webui.host.patching import option_set, replaced
 from lib_upscale.webui.sd_upscale import axes as sd_upscale_axes
+from lib_upscale.webui.sd_upscale import page
+from lib_upscale.webui.sd_upscale.img2img_input import prepare_mask
 from lib_upscale.webui.sd_upscale.page import plan_summary as redraw_summary
 from lib_upscale.webui.sd_upscale.source import Source
 from lib_upscale.webui.ui import xyz_axes
@@ -248,6 +253,28 @@ def check_the_line_counts_the_tiles_that_a_mask_touches(_: Path) -> None:
     everything = counts(line(nothing, mask_mode=1))
     assert everything[0] == everything[1]
     assert "only the tiles that the mask touches are redrawn" in line(None)
+
+
+def check_the_tiles_under_a_mask_are_counted_in_large_images_too(_: Path) -> None:
+    cells = np.zeros((128, 128), np.bool_)
+    cells[20:110, 15:30] = cells[20:30, 15:120] = True
+    bits = MaskBits(cells, (15.5 / 128, 20.25 / 128, 119.5 / 128, 109.75 / 128))
+    size = Size(2500, 2000)
+
+    def counted(mask: Any) -> tuple[str, int]:
+        plan = plan_redraw(size, RedrawSettings(scale=8.0), native=1024, multiple=8, strength=0.3, mask=mask)
+        return plan.describe(), sum(count_masked(mask, plan))
+
+    for blur, mode in ((0, 0), (16, 0), (16, 1)):
+        exact, source = prepare_mask(bits.plane(*size), blur, inverted=bool(mode)), Source(tuple(size), mask=bits)
+        found = page._mask(source, {"mask_blur": blur, "mask_mode": mode})
+        assert counted(found) == counted(exact), "320 megapixels are no reason"
+        with replaced(page, "MOST_KEPT", size.pixels // 2):
+            found = page._mask(source, {"mask_blur": blur, "mask_mode": mode})
+        assert found is not None
+        assert found.size < 0.51 * size.pixels, "of a smaller copy"
+        assert counted(found)[0] == counted(exact)[0]
+        assert 0.8 < counted(found)[1] / counted(exact)[1] < 1.25
 
 
 def check_the_script_s_line_says_beforehand_what_is_no_upscaler(_: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ import gradio as gr
 import numpy as np
 
 from lib_upscale.image.geometry import Size
-from lib_upscale.image.target import layout
 from lib_upscale.redrawing import RedrawPlan, count_masked, likely_skipped, plan_redraw
 from lib_upscale.redrawing.tiles import Plane
 from lib_upscale.settings.redraw import Page, RedrawMethod, RedrawSettings
@@ -175,7 +175,7 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
         return Line("Put an image into img2img to see the output size and the tiles.")
     strength = float(host_values.get("strength") or 0.0)
     size, settings = Size(*source.size), request.settings
-    mask = _mask(source, settings, host_values)
+    mask = _mask(source, host_values)
     sides = base_model.sides_of()._asdict()
     plan = plan_redraw(size, settings, **sides, strength=strength, mask=mask)
     if request.test:
@@ -216,14 +216,15 @@ def _plan(source: Source, host_values: Mapping[str, Any], values: Mapping[str, o
     return Line(f"{'. '.join([text, *_ignored(source, host_values)])}.", automatic=automatic)
 
 
-def _mask(source: Source, settings: RedrawSettings, host_values: Mapping[str, Any]) -> Plane | None:
-    """The mask as the run will read it, if it is known, and fast enough for a line of text."""
+def _mask(source: Source, host_values: Mapping[str, Any]) -> Plane | None:
+    """The mask as the run will read it, if it is known; of a large image, that of a smaller copy."""
     if source.size is None or source.mask is None:
         return None
-    size, inverted = Size(*source.size), bool(host_values.get("mask_mode"))
-    if max(size.pixels, layout(size, settings.target).final.pixels) > MOST_KEPT:
-        return None
-    mask = prepare_mask(source.mask.plane(*size), float(host_values.get("mask_blur") or 0), inverted=inverted)
+    size = Size(*source.size)
+    smaller = max(1.0, math.sqrt(size.pixels / MOST_KEPT))
+    blur, inverted = float(host_values.get("mask_blur") or 0) / smaller, bool(host_values.get("mask_mode"))
+    width, height = (math.ceil(side / smaller) for side in size)
+    mask = prepare_mask(source.mask.plane(width, height), blur, inverted=inverted)
     return mask if mask.any() else None
 
 

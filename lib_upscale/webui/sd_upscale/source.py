@@ -26,7 +26,7 @@ TABS = "mode_img2img"
 
 
 MOST_KEPT = 16_000_000
-"""Pixels: up to a result of so many, flat tiles are looked for while the person waits for the line."""
+"""Pixels that are looked at while the person waits for the line: of a result for flat tiles, of a source for a mask."""
 
 
 @dataclass(frozen=True, eq=False)
