@@ -1,9 +1,9 @@
 # ruff: noqa: PTH100, PTH103, PTH105, PTH118, PTH120
 # pathlib is not loaded yet where this runs, and loading it costs more than all the rest.
-"""Installs spandrel 0.4.2 for this extension alone; run by the WebUI at every launch.
+"""Installs spandrel 0.4.2 and resselt 1.4.1 for this extension alone; run by the WebUI at every launch.
 
-The host compares its own spandrel with a pinned version at every launch, so nothing of the host is touched: the
-packages go into a folder of the extension. Nothing is done where they are installed, or the host's are as new.
+The host compares its own packages with pinned versions at every launch, so nothing of the host is touched: the
+packages go into folders of the extension. Nothing is done where they are installed, or the host's spandrel is as new.
 """
 
 from __future__ import annotations
@@ -28,20 +28,34 @@ def load_private() -> ModuleType:
 def main() -> None:
     """Install what is missing; print one line if something was done or could not be done."""
     private = load_private()
-    folder = private.packages_folder(ROOT)
+    folder, added = private.packages_folder(ROOT), private.added_folder(ROOT)
     # The first entry is this file's folder, not a place where Python found packages of the host.
-    if private.is_complete(folder) or private.host_is_new_enough(sys.path[1:]):
-        return
-    requirements = [f"{package.replace('_', '-')}=={version}" for package, version in private.REQUIRED.items()]
-    problem = install(folder, requirements)
-    spandrel = f"spandrel {private.REQUIRED['spandrel']}"
+    if not private.is_complete(folder, private.REQUIRED) and not private.host_is_new_enough(sys.path[1:]):
+        lack = "the WebUI's own, which knows fewer architectures, is used"
+        if not report("spandrel", folder, private.REQUIRED, lack):
+            return
+    if not private.is_complete(added, private.ADDED):
+        report("resselt", added, private.ADDED, "models of the architectures that it brings can't be used")
+
+
+def report(name: str, folder: str, packages: dict[str, str], lack: str) -> bool:
+    """Install packages, say so in one line, and return whether it worked.
+
+    Args:
+        name: The package that the line is about.
+        folder: Where they go.
+        packages: Package -> version.
+        lack: What the user does without, if it does not work.
+    """
+    problem = install(folder, [f"{package.replace('_', '-')}=={version}" for package, version in packages.items()])
     if problem:
         print(
-            f"Upscale Plus: {spandrel} could not be installed ({problem}); the WebUI's own, which knows fewer "
-            "architectures, is used; the next launch tries again"
+            f"Upscale Plus: {name} {packages[name]} could not be installed ({problem}); {lack}; "
+            "the next launch tries again"
         )
     else:
-        print(f"Upscale Plus: {spandrel} installed into the extension's own folder")
+        print(f"Upscale Plus: {name} {packages[name]} installed into the extension's own folder")
+    return not problem
 
 
 def install(folder: str, requirements: list[str]) -> str:

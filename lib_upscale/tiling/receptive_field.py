@@ -61,6 +61,7 @@ _GLOBAL = {
     # Channel attention, global pooling or transposed attention: every pixel depends on all others.
     *("DAT", "HAT", "RCAN", "NAFNet", "Restormer", "RealCUGAN", "KBNet", "MIRNet2", "MPRNet", "M3SNet", "DDColor"),
     *("RetinexFormer", "DITN", "OmniSR", "IPT", "AuraSR", "HVICIDNet", "FDAT", "FBCNN", "GRL", "LaMa"),
+    *("EIMN", "GateRV2", "GateRV3", "LAWFFT", "GFISRV2", "FIGSR"),  # the last three by Fourier transforms
 }
 
 

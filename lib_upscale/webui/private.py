@@ -2,6 +2,9 @@
 # pathlib is not loaded yet where this runs, and loading it costs more than all the rest.
 """The extension's own folder, `private/`: the packages in it, and whether the host's own are new enough.
 
+There are two folders of packages. One goes before the host's, as it may hold a newer spandrel. The other goes behind
+them, whatever spandrel is used: what is in it, no host has.
+
 `install.py` and `preload.py` load this file by its path, long before the package can be imported. It imports nothing
 but what Python has loaded at its start, so that a launch with nothing to do costs no time.
 """
@@ -13,7 +16,9 @@ import sys
 from importlib.util import find_spec
 
 __all__ = [
+    "ADDED",
     "REQUIRED",
+    "added_folder",
     "cache_folder",
     "host_is_known",
     "host_is_new_enough",
@@ -21,15 +26,24 @@ __all__ = [
     "is_complete",
     "packages_folder",
     "put_first",
+    "put_last",
 ]
 
 REQUIRED = {"spandrel": "0.4.2", "spandrel_extra_arches": "0.2.0"}
-"""Package -> version in the private folder. Neither needs anything that a WebUI does not have."""
+"""Package -> version in the folder before the host's. Neither needs anything that a WebUI does not have."""
+
+ADDED = {"resselt": "1.4.1"}
+"""Package -> version in the folder behind the host's. It asks for a newer torch than hosts have, and does without."""
 
 
 def packages_folder(root: str) -> str:
     """Return the folder of the packages in the extension at `root`."""
     return os.path.join(root, "private", "site-packages")
+
+
+def added_folder(root: str) -> str:
+    """Return the folder of the packages that no host has, in the extension at `root`."""
+    return os.path.join(root, "private", "added-packages")
 
 
 def cache_folder() -> str:
@@ -68,9 +82,9 @@ def host_is_known() -> bool:
     return "modules" not in sys.modules or find_spec("modules.rng") is not None
 
 
-def is_complete(folder: str) -> bool:
-    """Whether a folder has all required packages in the required versions."""
-    return all(installed_version(folder, package) == _parse_version(version) for package, version in REQUIRED.items())
+def is_complete(folder: str, packages: dict[str, str]) -> bool:
+    """Whether a folder has all these packages in these versions."""
+    return all(installed_version(folder, package) == _parse_version(version) for package, version in packages.items())
 
 
 def put_first(root: str) -> bool:
@@ -86,10 +100,25 @@ def put_first(root: str) -> bool:
     folder = packages_folder(root)
     if folder in sys.path:
         return True
-    if "spandrel" in sys.modules or not is_complete(folder) or host_is_new_enough(sys.path):
+    if "spandrel" in sys.modules or not is_complete(folder, REQUIRED) or host_is_new_enough(sys.path):
         return False
     sys.path.insert(0, folder)
     return True
+
+
+def put_last(root: str) -> bool:
+    """Have Python look into the folder of added packages where it finds a package nowhere else.
+
+    Args:
+        root: The extension's folder.
+
+    Returns:
+        Whether Python looks there now.
+    """
+    folder = added_folder(root)
+    if folder not in sys.path and is_complete(folder, ADDED):
+        sys.path.append(folder)
+    return folder in sys.path
 
 
 def _parse_version(version: str) -> tuple[int, ...]:

@@ -38,10 +38,10 @@ def host(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
-    """Wheels of the two packages that hold nothing but a name."""
+    """Wheels of the packages that hold nothing but a name."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for package, version in (("spandrel", "0.4.2"), ("spandrel_extra_arches", "0.2.0")):
+    for package, version in (("spandrel", "0.4.2"), ("spandrel_extra_arches", "0.2.0"), ("resselt", "1.4.1")):
         make_wheel(folder, package, version)
     return folder
 
@@ -91,29 +91,47 @@ def private(extension: Path) -> Path:
     return extension / "private" / "site-packages"
 
 
-def test_both_packages_go_into_the_folder_of_the_extension_alone(extension: Path, host: Path, wheels: Path) -> None:
+def added(extension: Path) -> Path:
+    return extension / "private" / "added-packages"
+
+
+def test_all_packages_go_into_folders_of_the_extension_alone(extension: Path, host: Path, wheels: Path) -> None:
     done = launch(extension, host, **offline(wheels))
     assert done.returncode == 0, done.stderr
-    assert "0.4.2 installed" in done.stdout
+    assert "spandrel 0.4.2 installed" in done.stdout
+    assert "resselt 1.4.1 installed" in done.stdout
     found = sorted(path.name for path in private(extension).glob("*.dist-info"))
     assert found == ["spandrel-0.4.2.dist-info", "spandrel_extra_arches-0.2.0.dist-info"]
+    assert [path.name for path in added(extension).glob("*.dist-info")] == ["resselt-1.4.1.dist-info"]
     assert [path.name for path in host.iterdir()] == ["spandrel-0.3.4.dist-info"], "the host's pin has moved"
-    assert [path.name for path in (extension / "private").iterdir()] == ["site-packages"]
+    assert sorted(path.name for path in (extension / "private").iterdir()) == ["added-packages", "site-packages"]
 
 
 def test_the_second_launch_does_nothing(extension: Path, host: Path, wheels: Path) -> None:
     launch(extension, host, **offline(wheels))
-    before = private(extension).stat().st_mtime_ns
+    before = [folder(extension).stat().st_mtime_ns for folder in (private, added)]
     done = launch(extension, host, PIP_NO_INDEX="1")
     assert done.stdout.strip() == "modules:", "it imports nothing that takes time, and says nothing"
-    assert private(extension).stat().st_mtime_ns == before
+    assert [folder(extension).stat().st_mtime_ns for folder in (private, added)] == before
 
 
 def test_a_host_that_is_new_enough_is_left_as_it_is(extension: Path, host: Path, wheels: Path) -> None:
     (host / "spandrel-0.3.4.dist-info").rename(host / "spandrel-0.10.0.dist-info")
     done = launch(extension, host, **offline(wheels))
-    assert done.stdout.strip() == "modules:"
+    assert "spandrel" not in done.stdout
     assert not private(extension).exists()
+    assert [path.name for path in added(extension).glob("*.dist-info")] == ["resselt-1.4.1.dist-info"]
+    done = launch(extension, host, PIP_NO_INDEX="1")
+    assert done.stdout.strip() == "modules:"
+
+
+def test_an_extension_of_before_gets_what_was_added_since(extension: Path, host: Path, wheels: Path) -> None:
+    launch(extension, host, **offline(wheels))
+    shutil.rmtree(added(extension))
+    done = launch(extension, host, **offline(wheels))
+    assert "spandrel" not in done.stdout, "what is there is not fetched again"
+    assert "resselt 1.4.1 installed" in done.stdout
+    assert added(extension).is_dir()
 
 
 def test_without_network_it_says_so_in_one_line(extension: Path, host: Path) -> None:
@@ -205,8 +223,15 @@ class TestPreload:
     def test_versions_are_never_mixed(self, filled: Path, host: Path) -> None:
         (host / "spandrel").mkdir()
         (host / "spandrel" / "__init__.py").write_text('__version__ = "0.3.4"')
-        after = "import spandrel; print(spandrel.__version__, 'private' in ' '.join(sys.path))"
+        after = "import spandrel; print(spandrel.__version__, 'site-packages' in ' '.join(sys.path))"
         assert self.run(filled, host, before="import spandrel", after=after) == "0.3.4 False"
+
+    @pytest.mark.parametrize("before", ["", "import spandrel"])
+    def test_what_no_host_has_is_found_whatever_spandrel_is_used(self, filled: Path, host: Path, before: str) -> None:
+        (host / "spandrel").mkdir()
+        (host / "spandrel" / "__init__.py").write_text('__version__ = "0.3.4"')
+        after = "import resselt; print(resselt.__version__, sys.path[-1].endswith('added-packages'))"
+        assert self.run(filled, host, before=before, after=after) == "1.4.1 True"
 
     def test_the_option_for_hat_is_added_unless_it_is_there(self, extension: Path, host: Path) -> None:
         after = "print(parser.parse_args(['--hat-models-path', 'x']).hat_models_path)"

@@ -1,4 +1,4 @@
-"""One small network of every architecture, with random weights, made by spandrel's own constructors."""
+"""One small network of every architecture, with random weights, made by its package's own constructors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 import torch
+
+from tests.models import resselt_networks
 
 _AURA = {
     "dim": 8,
@@ -102,11 +104,13 @@ _EXTRA: dict[str, tuple[str, dict[str, object]]] = {
     "SRFormer": ("SRFormer", {**_SWIN, "upscale": 2, "upsampler": "pixelshuffle"}),
 }
 
-IDS = tuple(sorted({**_MAIN, **_EXTRA}))
+IDS = tuple(sorted({**_MAIN, **_EXTRA, **resselt_networks.VARIANTS}))
 
 
 def build(architecture: str) -> torch.nn.Module:
     """A small network of `architecture`. Raises `ImportError` or `TypeError` where spandrel is too old for that."""
+    if architecture in resselt_networks.VARIANTS:
+        return resselt_networks.VARIANTS[architecture][0].build()
     package, table = ("spandrel", _MAIN) if architecture in _MAIN else ("spandrel_extra_arches", _EXTRA)
     name, arguments = table[architecture]
     module = importlib.import_module(f"{package}.architectures.{architecture}")
@@ -137,6 +141,8 @@ def quick_init() -> Iterator[None]:
 
 def weights(architecture: str) -> dict[str, torch.Tensor]:
     """Its state dict. Large tensors repeat one random number, so that a file of them is small."""
+    if architecture in resselt_networks.VARIANTS:
+        return dict(resselt_networks.with_weights(resselt_networks.VARIANTS[architecture][0]).state_dict())
     torch.manual_seed(0)
     with quick_init():
         network = build(architecture)

@@ -30,9 +30,10 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
         shutil.copy(ROOT / name, folder)
     for name in ("lib_upscale", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    if (ROOT / "private" / "site-packages").is_dir():
-        (folder / "private").mkdir()
-        (folder / "private" / "site-packages").symlink_to(ROOT / "private" / "site-packages")
+    (folder / "private").mkdir()
+    for name in ("site-packages", "added-packages"):
+        if (ROOT / "private" / name).is_dir():
+            (folder / "private" / name).symlink_to(ROOT / "private" / name)
     server = WebUI(code, python, data, None, extension=folder)
     try:
         server.start()

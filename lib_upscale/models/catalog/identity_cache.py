@@ -21,14 +21,14 @@ from lib_upscale.models.model_files import Fingerprint
 
 __all__ = ["IDENTITY_VERSION", "IdentityCache"]
 
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2
 """Raise it with every change of what a file is identified as: records of an older version are then read anew."""
 
 
 def _version() -> str:
-    """A word that changes with `IDENTITY_VERSION` and with the installed version of spandrel and its extra package."""
+    """A word that changes with `IDENTITY_VERSION` and with the packages that networks come from."""
     digest = hashlib.sha256(str(IDENTITY_VERSION).encode())
-    for package in ("spandrel", "spandrel_extra_arches"):
+    for package in ("spandrel", "spandrel_extra_arches", "resselt"):
         # The package's first file states its version. Importing it would import torch; reading its metadata is slow.
         digest.update(b"\0" + _first_file(package))
     return digest.hexdigest()[:16]

@@ -124,7 +124,7 @@ def _impossible(path: Path, match: ArchitectureMatch, error: Exception) -> Ident
         str(match.architecture.id),
         None,
         f"has the names of {name}, but its tensors do not make up a whole network ({_shortened(str(error))})",
-        "download it again, or update spandrel if it is a new variant",
+        f"download it again, or update {match.package} if it is a new variant",
     )
 
 

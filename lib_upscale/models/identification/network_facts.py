@@ -62,6 +62,8 @@ class ArchitectureMatch:
     def __init__(self, support: ArchSupport, prefix: str) -> None:
         self.architecture = support.architecture
         self.prefix = prefix
+        self.package = str(getattr(support.architecture, "package", "spandrel"))
+        """The Python package that the network comes from."""
 
     def rename(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Rename tensors to the architecture's own names."""

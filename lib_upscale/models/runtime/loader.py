@@ -56,7 +56,7 @@ def load_network(path: Path) -> ModelDescriptor:
         raise DamagedFileError(
             path,
             f"has the names of {match.architecture.name}, but its tensors do not make up a whole network",
-            "download it again, or update spandrel if it is a new variant",
+            f"download it again, or update {match.package} if it is a new variant",
         ) from error
     use_original_forwards(model.model)
     model.model.eval()

@@ -87,7 +87,7 @@ class UpscalePlusCallbacks:
         upscale_api.add_routes(app)
         if missing := missing_architectures():
             names = ", ".join(missing)
-            console.say(f"models of these architectures can't be used, the installed spandrel lacks them: {names}")
+            console.say(f"models of these architectures can't be used, the installed packages lack them: {names}")
 
     def process_firstpass(self, pp: HostPostprocessed, values: Mapping[str, object]) -> None:
         """Tell other postprocessors the size of the result."""
