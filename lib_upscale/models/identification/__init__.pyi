@@ -8,5 +8,6 @@ from lib_upscale.models.identification.network_facts import check_block_numbers 
 from lib_upscale.models.identification.network_facts import collect_facts as collect_facts
 from lib_upscale.models.identification.network_facts import inspect_network as inspect_network
 from lib_upscale.models.identification.network_facts import match_architecture as match_architecture
+from lib_upscale.models.identification.network_facts import match_unavailable as match_unavailable
 from lib_upscale.models.identification.other_models import OtherModel as OtherModel
 from lib_upscale.models.identification.other_models import identify_other_model as identify_other_model

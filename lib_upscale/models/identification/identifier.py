@@ -94,16 +94,20 @@ def _identity(checkpoint: Checkpoint) -> Identity:
         ImpossibleNetworkError,
         inspect_network,
         match_architecture,
+        match_unavailable,
     )
 
-    match = match_architecture(checkpoint.tensors)
-    if match is None:
-        return Identity(path, Kind.UNKNOWN, None, None, "has the tensors of no known architecture", None)
-    try:
-        facts = inspect_network(checkpoint, match)
-    except ImpossibleNetworkError as error:
-        return _impossible(path, match, error)
-    return _network(path, facts)
+    match, refusal = match_architecture(checkpoint.tensors), None
+    if match is not None:
+        try:
+            return _network(path, inspect_network(checkpoint, match))
+        except ImpossibleNetworkError as error:
+            refusal = _impossible(path, match, error)
+    unavailable = match_unavailable(checkpoint.tensors)
+    if unavailable is not None:
+        known = unavailable
+        return Identity(path, Kind.UNKNOWN, known.architecture, None, known.problem, known.advice)
+    return refusal or Identity(path, Kind.UNKNOWN, None, None, "has the tensors of no known architecture", None)
 
 
 def _without_tensors(checkpoint: Checkpoint) -> Identity:

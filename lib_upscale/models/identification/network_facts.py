@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_map
 from lib_upscale.errors import ModelFileError
 from lib_upscale.models.formats.checkpoint import Checkpoint, TensorInfo
 from lib_upscale.models.identification.architectures import registry
+from lib_upscale.models.identification.resselt import FOURIER, GATED, is_installed
+from lib_upscale.models.identification.unavailable import Unavailable, needing_resselt, recognize_unavailable
 from lib_upscale.models.identity import NetworkFacts, SizeRequirements, TilingSupport
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ __all__ = [
     "collect_facts",
     "inspect_network",
     "match_architecture",
+    "match_unavailable",
 ]
 
 _T = TypeVar("_T")
@@ -94,14 +97,35 @@ class ArchitectureMatch:
 def match_architecture(tensors: Mapping[str, TensorInfo]) -> ArchitectureMatch | None:
     """Find the architecture that these names and shapes belong to, or None. Needs no values."""
     architectures = registry().architectures("detection")
-    common = [prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in tensors)]
-    groups = [prefix for prefix in _GROUPS if any(name.startswith(prefix) for name in tensors)]
-    for prefix in ("", *common, *groups):
+    for prefix in _prefixes(tensors):
         shapes = _without_prefix(tensors, prefix)
         for support in architectures:
             if _detects(support, shapes):
                 return ArchitectureMatch(support, prefix)
     return None
+
+
+def match_unavailable(tensors: Mapping[str, TensorInfo]) -> Unavailable | None:
+    """Find the network that these names belong to, of those that nothing installed can build; None if none is known.
+
+    To be asked where no architecture matches, or the one that does can't build a network of them.
+    """
+    absent = [] if is_installed() else [*GATED, *FOURIER]
+    for prefix in _prefixes(tensors):
+        shapes = _without_prefix(tensors, prefix)
+        known = recognize_unavailable(shapes)
+        if known is not None:
+            return known
+        for architecture in absent:
+            if architecture.detect(shapes):
+                return needing_resselt(str(architecture.id), architecture.name)
+    return None
+
+
+def _prefixes(tensors: Mapping[str, TensorInfo]) -> tuple[str, ...]:
+    common = [prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in tensors)]
+    groups = [prefix for prefix in _GROUPS if any(name.startswith(prefix) for name in tensors)]
+    return ("", *common, *groups)
 
 
 def _without_prefix(tensors: Mapping[str, _T], prefix: str) -> dict[str, _T]:

@@ -12,6 +12,8 @@ from lib_upscale.models.identification.other_models import identify_other_model
 if TYPE_CHECKING:
     from spandrel import ModelDescriptor
 
+    from lib_upscale.models.identification.unavailable import Unavailable
+
 __all__ = ["load_network"]
 
 
@@ -26,13 +28,17 @@ def load_network(path: Path) -> ModelDescriptor:
 
     Raises:
         NotAnUpscalerError: It is a known model of another kind.
-        MissingArchitectureError: Its tensors belong to no architecture that is installed.
+        MissingArchitectureError: Its tensors belong to no architecture that is installed; it says to which, if known.
         DamagedFileError: Its tensors don't make up a whole network of their architecture.
         ModelFileError: Whatever else `read_checkpoint` raises.
     """
     import torch
 
-    from lib_upscale.models.identification.network_facts import check_block_numbers, match_architecture
+    from lib_upscale.models.identification.network_facts import (
+        check_block_numbers,
+        match_architecture,
+        match_unavailable,
+    )
     from lib_upscale.models.runtime.host_patches import use_original_forwards
 
     checkpoint = read_checkpoint(path)
@@ -41,8 +47,9 @@ def load_network(path: Path) -> ModelDescriptor:
         other_model = identify_other_model(checkpoint)
         if other_model is not None:
             raise NotAnUpscalerError(path, other_model.problem, other_model.advice)
+        _refuse_unavailable(path, match_unavailable(checkpoint.tensors))
         raise MissingArchitectureError(
-            path, "has the tensors of no known architecture", "update spandrel if its architecture is new"
+            path, "has the tensors of no known architecture", "update Upscale Plus if its architecture is new"
         )
     tensors = checkpoint.load()
     try:
@@ -53,6 +60,7 @@ def load_network(path: Path) -> ModelDescriptor:
     except ModelFileError:
         raise
     except Exception as error:  # whatever a constructor fails at, the file is the reason
+        _refuse_unavailable(path, match_unavailable(checkpoint.tensors))
         raise DamagedFileError(
             path,
             f"has the names of {match.architecture.name}, but its tensors do not make up a whole network",
@@ -63,3 +71,8 @@ def load_network(path: Path) -> ModelDescriptor:
     model.model.requires_grad_(False)
     model.model.float()
     return model
+
+
+def _refuse_unavailable(path: Path, network: Unavailable | None) -> None:
+    if network is not None:
+        raise MissingArchitectureError(path, network.problem, network.advice)

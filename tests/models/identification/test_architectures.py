@@ -18,6 +18,7 @@ from lib_upscale.models.identification.architectures import EXPECTED, missing_ar
 from lib_upscale.models.identification.identifier import identify
 from lib_upscale.models.identification.network_facts import collect_facts, inspect_network, match_architecture
 from lib_upscale.models.identification.other_models import identify_other_model
+from lib_upscale.models.identification.unavailable import recognize_unavailable
 from lib_upscale.models.identity import Kind
 from lib_upscale.models.runtime.loader import load_network
 from tests.models import networks
@@ -132,6 +133,7 @@ def test_facts_need_no_large_weights(saved: Saved) -> None:
     assert match is not None
     assert inspect_network(checkpoint, match).architecture == saved.architecture
     assert identify_other_model(checkpoint) is None
+    assert recognize_unavailable(match.rename(infos)) is None
 
 
 @pytest.mark.slow
