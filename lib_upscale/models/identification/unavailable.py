@@ -97,7 +97,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], tuple[str, str]], ...] = (
     (
         "an SRFormerV2",
         (
-            "patch_embed.norm.weight",
+            "layers.0.residual_group.blocks.0.attn.qkv.weight",
             "layers.0.residual_group.blocks.1.attn.q.weight",
             "layers.0.residual_group.blocks.1.attn.aligned_relative_position_index",
         ),

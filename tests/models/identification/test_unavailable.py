@@ -125,6 +125,7 @@ NAMES: dict[str, str] = {
     """,
     "SRFormerV2": """
         conv_first.weight conv_first.bias patch_embed.norm.weight layers.0.residual_group.blocks.0.norm1.weight
+        layers.0.residual_group.blocks.0.attn.qkv.weight
         layers.0.residual_group.blocks.0.attn.relative_position_index layers.0.residual_group.blocks.0.mlp.fc1.bias
         layers.0.residual_group.blocks.1.attn.aligned_relative_position_index
         layers.0.residual_group.blocks.1.attn.q.weight conv_last.weight conv_last.bias
