@@ -77,25 +77,50 @@ globalThis.upscalePlus = (() => {
        or of a smaller copy: "WIDTHxHEIGHT LEFT,TOP,RIGHT,BOTTOM COLUMNSxROWS BITS", the box of all that is masked, and
        cells, of which those are set in which anything is masked, row by row, as base64. */
     function maskIn(tab) {
-        const source = tab.querySelector(
-            '#img2maskimg canvas[key="mask"], #img2maskimg canvas[id^="drawingCanvas"], #img_inpaint_mask img'
-        );
-        const size = source && [source.naturalWidth || source.width, source.naturalHeight || source.height];
-        if (!size || !size[0] || !size[1]) return "";
-        const scale = Math.min(1, SEEN / Math.max(...size));
-        const [width, height] = size.map((side) => Math.max(1, Math.round(side * scale)));
-        const context = Object.assign(document.createElement("canvas"), {width, height}).getContext("2d");
+        const find = (selector) => tab.querySelector(selector);
+        const drawn = find('#inpaint_sketch canvas[key="drawing"]');
+        const strokes = find('#inpaint_sketch canvas[id^="drawingCanvas"], #img2maskimg canvas[id^="drawingCanvas"]');
         try {
-            context.drawImage(source, 0, 0, width, height);
-            const pixels = context.getImageData(0, 0, width, height).data;
-            return describeMask(pixels, width, height, source.id.startsWith("drawingCanvas"));
+            if (drawn || strokes) return maskOf(strokes || changedIn(drawn, find("#inpaint_sketch img")), true);
+            return maskOf(find('#img2maskimg canvas[key="mask"], #img_inpaint_mask img'), false);
         } catch { // an image of another site
             return "";
         }
     }
 
-    /* As the WebUI makes masks of them: of strokes on a canvas of Forge's all that is not see-through, else what is
-       rather opaque, or, where nothing is see-through, what is not black. */
+    function contextOf(width, height) {
+        return Object.assign(document.createElement("canvas"), {width, height}).getContext("2d");
+    }
+
+    function maskOf(source, isStrokes) {
+        const size = source && [source.naturalWidth || source.width, source.naturalHeight || source.height];
+        if (!size || !size[0] || !size[1]) return "";
+        const scale = Math.min(1, SEEN / Math.max(...size));
+        const [width, height] = size.map((side) => Math.max(1, Math.round(side * scale)));
+        const context = contextOf(width, height);
+        context.drawImage(source, 0, 0, width, height);
+        return describeMask(context.getImageData(0, 0, width, height).data, width, height, isStrokes);
+    }
+
+    /* gradio 3 paints a sketch over the image: a canvas on which only that is seen which differs from the image. null
+       where nothing does, as after some ways to bring an image there gradio has only the painted one left. */
+    function changedIn(canvas, image) {
+        const {width, height} = canvas, context = contextOf(width, height);
+        context.drawImage(image, 0, 0, width, height);
+        const before = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
+        const after = canvas.getContext("2d").getImageData(0, 0, width, height);
+        const pixels = new Uint32Array(after.data.buffer);
+        let isChanged = false;
+        for (let i = 0; i < pixels.length; i++) {
+            if (pixels[i] === before[i]) pixels[i] = 0;
+            else isChanged = true;
+        }
+        context.putImageData(after, 0, 0);
+        return isChanged ? context.canvas : null;
+    }
+
+    /* As the WebUI makes masks of them: what is rather opaque, or, of an image in which nothing is see-through, what is
+       not black. Strokes may cover all of a canvas. */
     function describeMask(pixels, width, height, isStrokes) {
         const columns = Math.min(CELLS, width), rows = Math.min(CELLS, height);
         const bits = new Uint8Array(Math.ceil(columns * rows / 8));
@@ -104,7 +129,7 @@ globalThis.upscalePlus = (() => {
         for (let y = 0, i = 0; y < height; y++) {
             for (let x = 0; x < width; x++, i += 4) {
                 const light = Math.max(pixels[i], pixels[i + 1], pixels[i + 2]);
-                if (isSeeThrough ? pixels[i + 3] <= (isStrokes ? 0 : 128) : !light) continue;
+                if (isSeeThrough ? pixels[i + 3] <= 128 : !light) continue;
                 left = Math.min(left, x), right = Math.max(right, x + 1);
                 top = Math.min(top, y), bottom = Math.max(bottom, y + 1);
                 const cell = Math.floor(y * rows / height) * columns + Math.floor(x * columns / width);

@@ -84,10 +84,14 @@ def test_a_stroke_on_an_image_of_img2img_counts_as_a_change() -> None:
 
 
 def told(pixels: NDArray[np.uint8], *, strokes: bool = False) -> MaskBits:
-    """The mask that the page tells for an image of those pixels, (height, width, 4)."""
+    """The mask that the page tells for an image of those pixels, (height, width, 4), or of strokes."""
     height, width = pixels.shape[:2]
-    text = run(f"return upscalePlus.describeMask({pixels.ravel().tolist()}, {width}, {height}, {str(strokes).lower()})")
-    tab = parse_open_tab(f"img2img_inpaint_tab {width}x{height} {text}")
+    text = run(f"return upscalePlus.describeMask({pixels.ravel().tolist()}, {width}, {height}, {json.dumps(strokes)})")
+    return parsed(f"img2img_inpaint_tab {width}x{height} {text}")
+
+
+def parsed(text: str) -> MaskBits:
+    tab = parse_open_tab(text)
     assert tab is not None
     assert tab.mask is not None
     return tab.mask
@@ -103,6 +107,7 @@ def image(mask: NDArray[np.bool_], *, on: tuple[int, ...], off: tuple[int, ...])
         ((255, 255, 255, 255), (0, 0, 0, 255), False),
         ((255, 255, 255, 255), (255, 255, 255, 0), False),
         ((0, 0, 0, 190), (0, 0, 0, 0), True),
+        ((0, 0, 0, 255), (0, 0, 0, 100), True),
     ],
 )
 def test_a_mask_is_told_to_the_pixel_where_the_image_is_small(
@@ -131,6 +136,54 @@ def test_nothing_masked_is_told_as_nothing() -> None:
     found = told(image(np.zeros((20, 30), np.bool_), on=(255,) * 4, off=(0, 0, 0, 255)))
     assert not found.cells.any()
     assert not found.plane(30, 20).any()
+
+
+CANVASES = """
+const canvas = (pixels = [], width = 0, height = 0) => {
+    const self = {width, height, id: '', pixels: Uint8ClampedArray.from(pixels)};
+    self.getContext = () => ({
+        canvas: self,
+        drawImage: (source) => self.pixels = Uint8ClampedArray.from(source.pixels),
+        getImageData: () => ({data: Uint8ClampedArray.from(self.pixels)}),
+        putImageData: (image) => self.pixels = image.data,
+    });
+    return self;
+};
+document.createElement = () => canvas();
+"""
+
+
+def told_of_tab(elements: dict[str, NDArray[np.uint8]]) -> str:
+    """What the page tells of a tab: CSS selector -> pixels, (height, width, 4), of a canvas or an image."""
+    found = {name: [pixels.ravel().tolist(), *pixels.shape[1::-1]] for name, pixels in elements.items()}
+    story = f"""{CANVASES}
+        const found = {json.dumps(found)};
+        const querySelector = (list) => {{
+            const name = list.split(', ').find((one) => one in found);
+            return name ? canvas(...found[name]) : null;
+        }};
+        return upscalePlus.maskIn({{querySelector}})"""
+    text: str = run(story)
+    return text
+
+
+def test_a_sketch_in_gradio_3_is_what_differs_from_the_image() -> None:
+    rng = np.random.default_rng(0)
+    before = np.dstack([rng.integers(0, 256, (40, 50, 3), np.uint8), np.full((40, 50), 255, np.uint8)])
+    after = before.copy()
+    after[12:20, 5:31, 1] ^= 1
+    drawn, shown = '#inpaint_sketch canvas[key="drawing"]', "#inpaint_sketch img"
+    mask = parsed(f"img2img_inpaint_sketch_tab 50x40 {told_of_tab({drawn: after, shown: before})}").plane(50, 40)
+    assert np.array_equal(mask > 0, (after != before).any(axis=2))
+    assert told_of_tab({drawn: after, shown: after}) == "", "gradio has forgotten the image, or nothing is drawn yet"
+
+
+@pytest.mark.parametrize("tab", ["img2maskimg", "inpaint_sketch"])
+def test_on_a_canvas_of_forge_what_is_rather_opaque_counts(tab: str) -> None:
+    strokes = np.zeros((40, 50, 4), np.uint8)
+    strokes[10:20, 10:20, 3], strokes[30:, 30:, 3] = 255, 120
+    text = told_of_tab({f'#{tab} canvas[id^="drawingCanvas"]': strokes, "#inpaint_sketch img": strokes})
+    assert np.array_equal(parsed(f"tab 50x40 {text}").plane(50, 40) > 0, strokes[:, :, 3] > 128)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "9x9 0,0,1,1 30x30 ////", "0x0 0,0,0,0 0x0 AA=="])

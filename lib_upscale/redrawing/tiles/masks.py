@@ -55,8 +55,7 @@ def _reach(length: int, target: int) -> _Reach:
     centers = (np.arange(target) + 0.5) * scale
     first = np.maximum(0, (centers - wide + 0.5).astype(np.intp))
     end = np.minimum(length, (centers + wide + 0.5).astype(np.intp))
-    # Those at the ends may weigh nothing.
-    first += np.abs((first - centers + 0.5) * (1.0 / wide)) >= 1
+    # The last may weigh nothing.
     end -= np.abs((end - 1 - centers + 0.5) * (1.0 / wide)) >= 1
     return first, end
 

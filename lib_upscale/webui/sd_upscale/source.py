@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lib_upscale.webui.host import environment
+from lib_upscale.webui.host.environment import HostKind
 from lib_upscale.webui.ui.open_tab import MaskBits, OpenTab
 
 __all__ = ["IMAGE_IDS", "MOST_KEPT", "TABS", "Source", "describe_image", "source_in"]
@@ -39,8 +41,8 @@ class Source:
     masked: bool = False
     """Whether only a part of it is going to be redrawn."""
     mask: MaskBits | None = None
-    """Which part. The page can't tell it of the tab for inpainting a sketch, where the mask is what differs from the
-    image before: then it is known when the run begins."""
+    """Which part. The page can't always tell it of the tab for inpainting a sketch, where it is what differs from the
+    image before, which gradio 3 may have forgotten: then it is known when the run begins."""
     batch: bool = False
     """Whether there are many, none of which is known."""
 
@@ -61,5 +63,15 @@ def source_in(open_tab: OpenTab | None, first: Source) -> Source:
     """
     if open_tab is None or open_tab.elem_id == "img2img_img2img_tab":
         return first
-    name = open_tab.elem_id
-    return Source(open_tab.size, masked="inpaint" in name, mask=open_tab.mask, batch="batch" in name)
+    name, mask = open_tab.elem_id, open_tab.mask
+    if mask is not None and open_tab.size is not None and "sketch" in name:
+        mask = _widened_by_host(mask, *open_tab.size)
+    return Source(open_tab.size, masked="inpaint" in name, mask=mask, batch="batch" in name)
+
+
+def _widened_by_host(mask: MaskBits, width: int, height: int) -> MaskBits:
+    """The mask of a sketch: Forge and Forge Neo also redraw what lies around the strokes."""
+    if environment.host_kind() is not HostKind.FORGE:
+        return mask
+    pixels = int(0.015 * min(width, height))
+    return mask.widened(pixels / width, pixels / height)

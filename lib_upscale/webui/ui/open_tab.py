@@ -53,6 +53,22 @@ class MaskBits:
         mask[down, across] = cells[down, across]
         return mask
 
+    def widened(self, across: float, down: float) -> MaskBits:
+        """Make a mask of all that lies so far from what is masked, in shares of the image's width and height."""
+        if not self.cells.any():
+            return self
+        rows, columns = self.cells.shape
+        cells = _widen(_widen(self.cells, ceil(down * rows), 0), ceil(across * columns), 1)
+        left, top, right, bottom = self.box
+        box = (max(0.0, left - across), max(0.0, top - down), min(1.0, right + across), min(1.0, bottom + down))
+        return MaskBits(cells, box)
+
+
+def _widen(cells: NDArray[np.bool_], by: int, axis: int) -> NDArray[np.bool_]:
+    padded = np.pad(cells, [(by, by) if other == axis else (0, 0) for other in range(2)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis)
+    return np.asarray(windows.any(axis=-1), np.bool_)
+
 
 def _span(first: float, end: float, side: int) -> slice:
     """The pixels that shares of a side reach into."""
