@@ -31,6 +31,7 @@ def _version() -> str:
     for package in ("spandrel", "spandrel_extra_arches", "resselt"):
         # The package's first file states its version. Importing it would import torch; reading its metadata is slow.
         digest.update(b"\0" + _first_file(package))
+    digest.update(_metadata_name("resselt"))  # whose first file does not
     return digest.hexdigest()[:16]
 
 
@@ -101,6 +102,16 @@ def _first_file(package: str) -> bytes:
     try:
         spec = importlib.util.find_spec(package)
         return Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    except (OSError, ImportError, ValueError):
+        return b""
+
+
+def _metadata_name(package: str) -> bytes:
+    """The name of the folder with the package's metadata, which has its version."""
+    try:
+        spec = importlib.util.find_spec(package)
+        folder = Path(spec.origin).parents[1] if spec and spec.origin else None
+        return " ".join(path.name for path in folder.glob(f"{package}-*.dist-info")).encode() if folder else b""
     except (OSError, ImportError, ValueError):
         return b""
 

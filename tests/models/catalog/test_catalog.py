@@ -206,6 +206,18 @@ class TestCache:
         (tmp_path / "cache.json").write_text(text.replace(version, "of last year"))
         assert IdentityCache(tmp_path / "cache.json").get(path, fingerprint) is None
 
+    def test_another_resselt_has_files_looked_at_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "resselt").mkdir()
+        (tmp_path / "resselt" / "__init__.py").write_text("")
+        monkeypatch.syspath_prepend(tmp_path)
+        versions = set()
+        for version in ("1.4.1", "1.5.0"):
+            folder = tmp_path / f"resselt-{version}.dist-info"
+            folder.mkdir()
+            versions.add(identity_cache._version())
+            folder.rmdir()
+        assert len(versions) == 2
+
     def test_a_raised_version_drops_the_records(
         self, owned: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -55,6 +55,7 @@ def test_facts_are_true_in_every_wrapping(tmp_path: Path, architecture: str, var
         "distributed.pth": {"params": prefixed},
         "lightning.ckpt": {"state_dict": {f"net_g.{name}": t for name, t in state.items()}, "epoch": 3, "lr": 1e-4},
         "resumable.pth": {"model_state_dict": state, "optimizer": {"step": 3}, "iter": 1000},
+        "numbers.pth": {"params": {**state, "epoch": 3, "lr": 1e-4}},
         "half.pth": {"params_ema": half},
         "all_half.pth": numbers,
     }
@@ -142,3 +143,16 @@ def test_what_older_files_lack_and_what_does_nothing(tmp_path: Path) -> None:
     path = networks.save(tmp_path / "old.pth", state)
     assert identify(path).kind is Kind.RESTORER
     assert torch.equal(load_network(path).model.state_dict()["gamma"], torch.ones(1, 3, 1, 1))
+
+
+def test_a_resselt_that_lacks_the_network_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise ImportError("resselt has no archs/rha/arch.py")
+
+    path = networks.save(tmp_path / "new.pth", state_of(VARIANTS["RHA"][0]))
+    monkeypatch.setattr("lib_upscale.models.identification.resselt.adapter.network_class", none)
+    identity = identify(path)
+    assert identity.architecture == "RHA"
+    assert "can't be taken from resselt" in str(identity.problem)
+    with pytest.raises(DamagedFileError, match="update resselt"):
+        load_network(path)

@@ -80,7 +80,10 @@ class ResseltArchitecture(Architecture[nn.Module]):  # type: ignore[misc]
 
     def load(self, state_dict: Any) -> ImageModelDescriptor[nn.Module]:
         """The network with its weights."""
-        built = self._construct(state_dict)
+        try:
+            built = self._construct(state_dict)
+        except ImportError as error:  # an older resselt, or one of its own requirements is missing
+            raise LookupError(f"its network can't be taken from resselt: {error}") from error
         if not 1 <= built.scale <= MAX_SCALE:
             raise LookupError(f"its scale would be {built.scale}")
         network = built.network
