@@ -45,6 +45,17 @@ def test_a_model_for_inpainting_has_another_noise_for_the_masked_image(distribut
     assert distributions.torch is torch
 
 
+def test_stable_diffusion_3_draws_by_the_shape_of_a_tensor(distributions: Any) -> None:
+    given = torch.randn(16, 8, 8)
+    random = CanvasRandom(Seeds(1, encoder=(given,)), (16, 8, 8)).for_batch(REGIONS)
+    with random.in_encoder():
+        drawn = [distributions.torch.randn_like(torch.zeros(1, 16, 4, 4, dtype=torch.float64)) for _ in REGIONS]
+        other = distributions.torch.randn_like(torch.zeros(1, 3, 5, 5))
+    assert torch.equal(torch.cat(drawn).float(), windows(given))
+    assert drawn[0].dtype == torch.float64
+    assert other.shape == (1, 3, 5, 5)
+
+
 def test_where_none_is_given_tiles_that_overlap_have_the_same(distributions: Any) -> None:
     for draws in (1, 2):
         canvas = CanvasRandom(Seeds(7), (4, 8, 8))

@@ -35,6 +35,7 @@ _DISTRIBUTIONS = (
     "sgm.modules.distributions.distributions",
     "ldm_patched.ldm.modules.distributions.distributions",
     "backend.nn.vae",
+    "modules.models.sd3.sd3_impls",
 )
 """Where hosts keep the distribution that the VAE's encoder gives."""
 
@@ -56,7 +57,7 @@ def count_evaluations(sampler: str | None, steps: int) -> int:
 
 
 def distribution_modules() -> list[ModuleType]:
-    """The host's modules that draw what the VAE's encoder gives, by their `torch.randn`."""
+    """The host's modules that draw what the VAE's encoder gives, by their `torch.randn` or `torch.randn_like`."""
     return [sys.modules[name] for name in _DISTRIBUTIONS if name in sys.modules]
 
 

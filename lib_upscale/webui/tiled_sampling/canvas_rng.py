@@ -145,7 +145,7 @@ class TileRandom:
 
 
 class _Torch:
-    """torch but for `randn`, as the host itself does it for its samplers."""
+    """torch but for `randn` and `randn_like`, as the host itself does it for its samplers."""
 
     def __init__(self, randn: Callable[..., Tensor | None]) -> None:
         self._randn = randn
@@ -159,3 +159,8 @@ class _Torch:
         if window is None:
             return torch.randn(*shape, **options)
         return window.to(device=options.get("device"), dtype=options.get("dtype"))
+
+    def randn_like(self, values: Tensor, **options: Any) -> Tensor:
+        """The same of the shape, type and device of `values`: AUTOMATIC1111's Stable Diffusion 3 draws so."""
+        window = self._randn(values.shape)
+        return torch.randn_like(values, **options) if window is None else window.to(values)
