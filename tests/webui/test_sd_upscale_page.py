@@ -175,6 +175,15 @@ def test_a_picture_in_the_inpaint_tab_is_spoken_of_and_the_page_stays_alive(tab:
     tab.page.wait_for_function(script, timeout=60_000)
 
 
+def resting_place(element: Any) -> dict[str, float]:
+    """Where an element is on the page, once that has not changed for a second: a canvas is fitted late."""
+    place, before = element.bounding_box(), None
+    while place != before:
+        element.page.wait_for_timeout(1000)
+        place, before = element.bounding_box(), place
+    return dict(place)
+
+
 def paint(tab: Img2Img, name: str, component: str, file: Path) -> tuple[int, int]:
     """Put an image into a tab and draw over its middle: the tiles that the line then says are touched, and all."""
     picture(160, 128).save(file)
@@ -187,8 +196,10 @@ def paint(tab: Img2Img, name: str, component: str, file: Path) -> tuple[int, int
     tab.line("160x128 -> 960x768")
     if component == "img2maskimg":  # of a sketch gradio 3 may not know
         tab.line("nothing is masked yet")
-    box = tab.page.locator(f"#{component} canvas").first.bounding_box()
-    mouse = tab.page.mouse
+    mouse, canvas = tab.page.mouse, tab.page.locator(f"#{component} canvas").first
+    box = resting_place(canvas)
+    mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    box = resting_place(canvas)
     mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
     mouse.down()
     for share in (0.4, 0.5, 0.6, 0.7):
