@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from lib_upscale.models.identity import NetworkFacts
+from lib_upscale.models.runtime.sampling import place_exactly
 
 __all__ = ["activation_bytes", "alignment", "prepare", "set_memory_format"]
 
@@ -20,6 +21,7 @@ def prepare(network: torch.nn.Module) -> torch.nn.Module:
     """Make a loaded network ready to compute: evaluation, no gradients, channels_last, fused where it can be."""
     network.eval().requires_grad_(False)
     _fuse_once(network)
+    place_exactly(network)
     set_memory_format(network, torch.channels_last)
     return network
 
