@@ -1,7 +1,7 @@
 """Recognizes networks that are known by their tensors' names, and that nothing installed here can build or run.
 
-The names are those that trainers write: traiNNer-redux (https://github.com/the-database/traiNNer-redux) and what it is
-made of. Needs no torch.
+The names are those that trainers write: traiNNer-redux (https://github.com/the-database/traiNNer-redux) and neosr
+(https://github.com/muslll/neosr). Needs no torch.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _FRAMES = (
     "use it in a program for videos, or get a model that enlarges single images",
 )
 _NO_PACKAGE = (
-    "and no Python package has its network",
+    "whose network none of the packages has that are used here",
     "get the model in another architecture, or use it in the program that trained it",
 )
 _JUDGE = (
@@ -82,6 +82,8 @@ _RULES: tuple[tuple[str, tuple[str, ...], tuple[str, str]], ...] = (
     ("an ELAN", ("head.0.weight", "body.0.modules_lfe.lfe_0.conv0.shift_conv.weight"), _NO_PACKAGE),
     ("an EMT", ("sub_mean.weight", "body.0.sa_list.0.attn.0.weight", "body.0.sa_list.0.proj.0.weight"), _NO_PACKAGE),
     ("an ESCReal", ("plk_filter", "blocks.0.attn.to_qkv.weight", "blocks.0.convffns.0.proj.weight"), _NO_PACKAGE),
+    ("a GRFormer", ("conv_first.weight", "layers.0.blocks.0.attn.ESRPB_MLP.0.weight"), _NO_PACKAGE),
+    ("an HMA", ("conv_first.weight", "layers.0.residual_group.blocks.0.fused_conv.weight"), _NO_PACKAGE),
     (
         "a HiT-SNG",
         (_HIT, _HIT.replace("qv.conv.0", "ngram_window_partition.ngram_context.merge")),
@@ -92,6 +94,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], tuple[str, str]], ...] = (
     ("an LKFMixer", ("conv_first.weight", "layers.layers.0.FDB.c1_r.PLKB.DWConv_Kx1.weight"), _NO_PACKAGE),
     ("an LMLT", ("to_feat.weight", "feats.0.lhsb.mfr.0.qkv.weight", "to_img.0.weight"), _NO_PACKAGE),
     ("a MAN", ("head.weight", "body.0.body.0.LKA.LKA7.0.weight", "tail.0.weight"), _NO_PACKAGE),
+    ("an MSDAN", ("BSConv_first.pw.weight", "layers.0.EMSSA.conv1_mid.weight"), _NO_PACKAGE),
     ("an SCUNet_aaf6aa", ("m_head.0.weight", "m_res.0.weight", "m_down1.0.trans_block.ln1.weight"), _NO_PACKAGE),
     ("a Sebica", ("head.1.running_mean", "body.0.pre_mixer.conv.0.weight", "tail.0.weight"), _NO_PACKAGE),
     (

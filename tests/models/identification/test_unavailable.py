@@ -65,6 +65,17 @@ NAMES: dict[str, str] = {
         plk_filter proj.weight blocks.0.ln_proj.weight blocks.0.attn.to_qkv.weight blocks.0.convffns.0.proj.weight
         last.weight to_img.MetaUpsample
     """,
+    "GRFormer": """
+        conv_first.weight conv_first.bias layers.0.blocks.0.norm1.weight layers.0.blocks.0.attn.ESRPB_MLP.0.weight
+        upsample.0.weight upsample.0.bias
+    """,
+    "HMA": """
+        relative_position_index_SA conv_first.weight conv_first.bias
+        layers.0.residual_group.blocks.0.fused_conv.weight conv_last.weight conv_last.bias
+    """,
+    "MSDAN": """
+        layers.0.EBFB.BSConv3.pw.weight layers.0.EMSSA.conv1_mid.weight BSConv_first.pw.weight BSConv_last.dw.bias
+    """,
     "HiT-SIR": """
         conv_first.weight conv_first.bias patch_embed.norm.weight
         layers.0.residual_group.blocks.0.correlation.qv.conv.0.weight upsample.0.weight upsample.0.bias
@@ -155,8 +166,8 @@ NAMES: dict[str, str] = {
         conv0_0.weight conv0_0.bias conv0_1.weight bn0_1.weight linear1.weight linear2.weight linear2.bias
     """,
 }
-"""Some of the tensors in the files of each, as traiNNer-redux's networks save them: the first, the last, those that
-tell it, and those for which it would be taken for a network that spandrel has."""
+"""Some of the tensors in the files of each, as traiNNer-redux's and neosr's networks save them: the first, the last,
+those that tell it, and those for which it would be taken for a network that spandrel has."""
 
 SEVERAL_FRAMES = {"TSCUNet", "TemporalSPAN", "TemporalSPANv2", "TFDAT"}
 JUDGES = {name for name in NAMES if "Discriminator" in name or name in ("DUnet", "MetaGan2", "MetaGan3")}
