@@ -64,6 +64,6 @@ def _validate(pixels: Pixels, job: TileJob) -> Pixels:
     if not np.isfinite(painted).all():
         raise UpscalePlusError(
             f"The tile at {job.region.x}, {job.region.y} came back as values that are not numbers",
-            "run the VAE, or the model, in full precision",
+            "run the VAE, or the model, in full precision; models like Flux may need the schedule type Simple",
         )
     return painted
