@@ -82,6 +82,8 @@ _RULES: tuple[tuple[str, tuple[str, ...], tuple[str, str]], ...] = (
     ("an ELAN", ("head.0.weight", "body.0.modules_lfe.lfe_0.conv0.shift_conv.weight"), _NO_PACKAGE),
     ("an EMT", ("sub_mean.weight", "body.0.sa_list.0.attn.0.weight", "body.0.sa_list.0.proj.0.weight"), _NO_PACKAGE),
     ("an ESCReal", ("plk_filter", "blocks.0.attn.to_qkv.weight", "blocks.0.convffns.0.proj.weight"), _NO_PACKAGE),
+    # resselt's GateRv3 has another attention; the flag says which one a network was trained with.
+    ("a GateRv3 with flash attention", ("sisr_cat_conv.weight", "latent.0.token_mix.flash"), _NO_PACKAGE),
     ("a GRFormer", ("conv_first.weight", "layers.0.blocks.0.attn.ESRPB_MLP.0.weight"), _NO_PACKAGE),
     ("an HMA", ("conv_first.weight", "layers.0.residual_group.blocks.0.fused_conv.weight"), _NO_PACKAGE),
     (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib_upscale.errors import DamagedFileError
+from lib_upscale.errors import DamagedFileError, MissingArchitectureError
 from lib_upscale.models.formats.checkpoint import Checkpoint, Container, TensorInfo
 from lib_upscale.models.identification.architectures import RESSELT, registry
 from lib_upscale.models.identification.identifier import identify
@@ -120,7 +120,6 @@ DAMAGE: dict[str, tuple[str, dict[str, torch.Tensor]]] = {
     "scales beyond all": ("SPANPP", {"MetaIGConv": torch.tensor([1, 2, 100_000])}),
     "a layer of another shape": ("RTMoSR", {"body.0.fc1.conv2.weight": torch.zeros(5, 5, 5, 5)}),
     "an unshuffle by three": ("MoSRv2", {"gblocks.1.weight": torch.zeros(16, 27, 3, 3)}),
-    "attention in a way that is not known": ("GateRV3", {"latent.0.token_mix.flash": torch.tensor([True])}),
 }
 
 
@@ -155,4 +154,14 @@ def test_a_resselt_that_lacks_the_network_is_the_reason(tmp_path: Path, monkeypa
     assert identity.architecture == "RHA"
     assert "can't be taken from resselt" in str(identity.problem)
     with pytest.raises(DamagedFileError, match="update resselt"):
+        load_network(path)
+
+
+def test_another_attention_is_named(tmp_path: Path) -> None:
+    state = {**state_of(VARIANTS["GateRV3"][0]), "latent.0.token_mix.flash": torch.tensor([True])}
+    path = networks.save(tmp_path / "flash.pth", state)
+    identity = identify(path)
+    assert identity.kind is Kind.UNKNOWN
+    assert "is a GateRv3 with flash attention, whose network none of the packages has" in str(identity.problem)
+    with pytest.raises(MissingArchitectureError):
         load_network(path)
