@@ -32,7 +32,7 @@ FEATURES: dict[str, str] = {
     "test_extras_page": "Extras: the page in Chromium",
     "test_sd_upscale": "SD upscale plus",
     "test_one_tile": "SD upscale plus in one tile, beside img2img",
-    "test_other_models": "SD upscale plus with Stable Diffusion 3",
+    "test_other_models": "SD upscale plus with Stable Diffusion 3, Flux, Z-Image",
     "test_sd_upscale_scripts": "SD upscale plus beside other scripts",
     "test_sd_upscale_memory": "SD upscale plus when memory runs out",
     "test_sd_upscale_page": "SD upscale plus: the page in Chromium",

@@ -161,7 +161,8 @@ def check_a_host_that_opens_images_itself_names_unreadable_files_and_keeps_folde
             if not postprocessing.shared.state.skipped:
                 outputs.append(pp.image)
                 name = Path(path).stem
-                postprocessing.images.save_image(pp.image, path=output_dir, basename="", forced_filename=name)
+                how = {"basename": "", "forced_filename": name, "no_prompt": True, "save_to_dirs": False}
+                postprocessing.images.save_image(pp.image, path=output_dir, **how)
         postprocessing.shared.state.end()
         return outputs, "", ""
 

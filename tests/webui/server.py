@@ -145,6 +145,10 @@ class WebUI:
     def log_file(self) -> Path:
         return self.data / "webui.log"
 
+    def saved_images(self) -> set[Path]:
+        """PNGs in the host's folder for them, which Neo calls "output"."""
+        return {path for folder in self.data.glob("output*") for path in folder.rglob("*.png")}
+
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 

@@ -43,8 +43,13 @@ class Browser:
         self.page = page
         self.errors: list[str] = []
         page.set_default_timeout(90_000)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self._raised(str(error)))
         page.on("console", lambda message: self._said(message))
+
+    def _raised(self, error: str) -> None:
+        # gradio 4 lets an event go that a newer one of the same control follows, and does not catch its own signal.
+        if not error.startswith("AbortError: signal is aborted without reason"):
+            self.errors.append(error)
 
     def _said(self, message: Any) -> None:
         # A WebUI without network fails to load what it has elsewhere, and one that was laid there by hand may lack

@@ -202,13 +202,12 @@ def test_stopped_in_the_second_pass_the_first_comes_back(webui: WebUI, section: 
 
 
 def test_before_hires_fix_is_saved_once_for_each_picture(webui: WebUI) -> None:
-    folder = webui.data / "outputs"
     webui.call("/sdapi/v1/options", {"save_images_before_highres_fix": True})
     try:
         for section in (JOINT, TILES):
-            before = set(folder.rglob("*.png"))
+            before = webui.saved_images()
             drawn(webui, section, batch_size=2, save_images=True)
-            new = [path for path in set(folder.rglob("*.png")) - before if "grid" not in path.name]
+            new = [path for path in webui.saved_images() - before if "grid" not in path.name]
             assert len([path for path in new if "-before-highres-fix" in path.name]) == 2
             assert len(new) == 4
     finally:

@@ -208,12 +208,11 @@ def test_every_call_by_position_as_the_host_wants_it(webui: WebUI) -> None:
 
 
 def test_what_is_saved_is_saved_once(webui: WebUI) -> None:
-    folder = webui.data / "outputs"
-    before = set(folder.rglob("*.png"))
+    before = webui.saved_images()
     status, answer = ask(webui, save_images=True, save_upscaled=True)
     assert status == 200, answer
     assert len(answer["images"]) == 2
-    new = set(folder.rglob("*.png")) - before
+    new = webui.saved_images() - before
     assert len(new) == 2
     assert {Image.open(path).size for path in new} == {(240, 192)}
     text = (webui.data / "params.txt").read_text()

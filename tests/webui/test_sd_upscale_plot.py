@@ -79,12 +79,12 @@ def test_a_plot_along_our_axes_redraws_its_cells(webui: WebUI) -> None:
     ],
 )
 def test_a_bad_value_is_refused_before_the_first_image(webui: WebUI, axis: str, values: str, reason: str) -> None:
-    before = set((webui.data / "outputs").rglob("*.png"))
+    before = webui.saved_images()
     mark = len(webui.log())
     status, answer = plot(webui, (axis, values, []), LANCZOS, save_images=True)
     assert status == 500
     assert reason in json.dumps(answer)
-    assert set((webui.data / "outputs").rglob("*.png")) == before
+    assert webui.saved_images() == before
     assert "0%|" not in webui.log()[mark:], "a sampler has run"
 
 
