@@ -55,9 +55,10 @@ def networks_of(sd_model, module):
 
 
 def watch_controls():
-    """The classes of ControlNet's models: sd-webui-controlnet's, or Forge's own."""
-    for module, name in (("scripts.cldm", "PlugableControlModel"), ("backend.nn.cnets.cldm", "ControlNet")):
-        watch(module, name, "forward", "control", ("x", "hint", "context"))
+    """The classes of ControlNet's models: sd-webui-controlnet's, or those of the Forge family."""
+    for module in ("backend.nn.cnets.cldm", "ldm_patched.controlnet.cldm"):
+        watch(module, "ControlNet", "forward", "control", ("x", "hint", "context"))
+    watch("scripts.cldm", "PlugableControlModel", "forward", "control", ("x", "hint", "context"))
     watch("scripts.adapter", "Adapter", "forward", "adapter", ("hint",))
     watch("scripts.hook", "UnetHook", "call_vae_using_process", "encoded", ("p", "hint"))
     guess = sys.modules.get("scripts.controlnet_model_guess")
