@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.webui.models import NEAREST
 from tests.webui.server import Page, WebUI, as_base64, from_base64
@@ -162,7 +163,9 @@ def test_infotext_names_what_was_done_and_keeps_the_pictures_own(webui: WebUI, t
 
 def test_interrupt_acts_within_a_tile_and_the_bar_counts_tiles(webui: WebUI, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    picture(2000, 1600).save(tmp_path / "in" / "large.png")
+    text = PngInfo()
+    text.add_text("parameters", "a photo")  # without a text reForge looks for one in all pixels, which takes minutes
+    picture(2000, 1600).save(tmp_path / "in" / "large.png", pnginfo=text)
     worker = threading.Thread(
         target=run_folder,
         args=(webui, tmp_path / "in", tmp_path / "out"),
