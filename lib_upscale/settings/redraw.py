@@ -59,6 +59,7 @@ class ColorLock(str, Enum):
 
     WAVELET = "wavelet"
     GAUSSIAN = "gaussian"
+    LAB = "lab"
     OFF = "off"
 
 
@@ -199,8 +200,9 @@ class RedrawSettings(TargetSettings):
     color_lock: ColorLock = option(
         ColorLock.WAVELET,
         "Color lock",
-        "Keeps the coarse colors of each tile close to the enlarged image, so that no tile drifts. wavelet keeps them "
-        "more closely, gaussian only the broad ones, off lets the model change colors.",
+        "Keeps the coarse colors of each tile close to the enlarged image, so that no tile drifts. lab also keeps "
+        "their contrast and leaves no halos around contours; wavelet keeps only the colors, gaussian only the broad "
+        "ones; off lets the model change colors.",
         Group.DETAIL,
         "color lock",
         former_infotext=("colour lock",),
