@@ -29,7 +29,7 @@ from lib_upscale.webui.extras.outputs import Outputs
 from lib_upscale.webui.extras.postprocess import NAME
 from lib_upscale.webui.extras.report import Report, error_as_html, name_problem
 from lib_upscale.webui.host import console, environment, jobs, scripts
-from lib_upscale.webui.host.images import replacing_as_asked
+from lib_upscale.webui.host.images import replacing_as_asked, without_hidden_text
 from lib_upscale.webui.host.patching import replaced
 from lib_upscale.webui.host.protocols import HostPostprocessed
 from lib_upscale.webui.ui import upscale_controls
@@ -192,11 +192,11 @@ class _ExtrasJob:
     def _read_info(self, image: Image.Image) -> tuple[str | None, dict[str, Any]]:
         """In place of `images.read_info_from_image`, which ends the job at EXIF data that are damaged."""
         try:
-            info: tuple[str | None, dict[str, Any]] = self._images.read_info_from_image(image)
+            info: tuple[str | None, dict[str, Any]] = self._images.read_info_from_image(without_hidden_text(image))
         except Exception:
             image.info.pop("exif", None)
             try:
-                info = self._images.read_info_from_image(image)
+                info = self._images.read_info_from_image(without_hidden_text(image))
             except Exception:
                 info = (None, {})
         return info

@@ -26,6 +26,7 @@ from lib_upscale.webui.host.images import replacing_as_asked as replacing_as_ask
 from lib_upscale.webui.host.images import resize_image as resize_image
 from lib_upscale.webui.host.images import save_image as save_image
 from lib_upscale.webui.host.images import to_pil as to_pil
+from lib_upscale.webui.host.images import without_hidden_text as without_hidden_text
 from lib_upscale.webui.host.jobs import HostBar as HostBar
 from lib_upscale.webui.host.jobs import TwoPasses as TwoPasses
 from lib_upscale.webui.host.jobs import api_job as api_job

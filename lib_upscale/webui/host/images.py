@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
 from PIL import Image
 
 from lib_upscale.image.levels import to_levels
@@ -12,10 +13,21 @@ from lib_upscale.redrawing.tiles import Pixels, Plane
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import option_set
 
-__all__ = ["flatten", "read_infotext", "replacing_as_asked", "resize_image", "save_image", "to_pil"]
+__all__ = [
+    "flatten",
+    "read_infotext",
+    "replacing_as_asked",
+    "resize_image",
+    "save_image",
+    "to_pil",
+    "without_hidden_text",
+]
 
 _REPLACE = "save_images_replace_action"
 """The host's setting of what becomes of a file that has the name of a new one."""
+
+_HIDDEN = (b"stealth_rgbinfo", b"stealth_rgbcomp")
+"""What the lowest bits begin with where the Forge family has hidden an infotext in an image without transparency."""
 
 
 def to_pil(pixels: Pixels | Plane) -> Image.Image:
@@ -68,5 +80,22 @@ def read_infotext(image: Image.Image) -> tuple[str | None, dict[str, object]]:
     """The parameters in an image's text, and all its texts by name."""
     from modules import images
 
-    parameters, items = images.read_info_from_image(image)
+    parameters, items = images.read_info_from_image(without_hidden_text(image))
     return parameters, items
+
+
+def without_hidden_text(image: Image.Image) -> Image.Image:
+    """What to ask for an infotext: the image, or a pixel of it with all its metadata where its pixels hide none.
+
+    The Forge family goes through all pixels of an image without transparency one by one, which takes minutes for a
+    photo, and fails at gray ones, although the first forty, from the top of the left column on, say whether it is so.
+    """
+    if image.mode == "RGBA" or image.info.get("Software") == "NovelAI":  # of these it takes the size
+        return image
+    if image.mode == "RGB":
+        bits = len(_HIDDEN[0]) * 8
+        width = -(-bits // (3 * image.height))
+        columns = np.asarray(image.crop((0, 0, width, image.height))).swapaxes(0, 1)
+        if np.packbits(columns.reshape(-1)[:bits] & 1).tobytes() in _HIDDEN:
+            return image
+    return image.crop((0, 0, 1, 1)).convert("RGB")
