@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.webui.server import WebUI
-from tests.webui.test_hires_fix import TILES, WHOLE, drawn
+from tests.webui.test_hires_fix import TILES, WHOLE, ask, drawn
 
 pytestmark = [pytest.mark.webui, pytest.mark.usefixtures("checkpoint")]
 
@@ -18,18 +19,14 @@ ONE_TILE: dict[str, Any] = {**WHOLE, "method": "tiles", "color_lock": "off"}
 @pytest.fixture
 def other(webui: WebUI) -> str:
     """A checkpoint that is not the chosen one."""
-    drawn(webui, enable_hr=False)
-    chosen = file_name(webui.call("/sdapi/v1/options")[1]["sd_model_checkpoint"])
-    titles = [str(model["title"]) for model in webui.call("/sdapi/v1/sd-models")[1]]
-    names = [title for title in titles if file_name(title) != chosen and "tiny" in title]
+    status, answer = ask(webui, enable_hr=False)
+    assert status == 200, answer
+    chosen = json.loads(answer["info"])["sd_model_name"]
+    models = webui.call("/sdapi/v1/sd-models")[1]
+    names = [str(model["title"]) for model in models if model["model_name"] != chosen and "tiny" in model["model_name"]]
     if not names:
         pytest.skip("one checkpoint only: make SD_WEBUI_DATA by fixture.py with --second")
     return names[0]
-
-
-def file_name(title: str) -> str:
-    """Of a checkpoint's title, which has a hash behind it, or in Neo's settings not even the file's extension."""
-    return title.partition(" ")[0].removesuffix(".safetensors")
 
 
 def test_in_one_tile_it_is_the_hosts_own_image(webui: WebUI, other: str) -> None:
