@@ -52,10 +52,10 @@ def test_tiles_share_the_noise_of_one_canvas(webui: WebUI, settings: dict[str, s
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_distilled_model_has_no_negative_prompt(webui: WebUI, settings: dict[str, str], method: str) -> None:
-    """At a CFG scale of 1 the host does not ask for it."""
+    """At a CFG scale of 1 it has no weight, and most hosts do not ask the model for it."""
     common: dict[str, Any] = {**SIMPLE, "override_settings": settings, "method": method, "cfg_scale": 1}
     ours = redrawn(webui, **common)
-    assert np.array_equal(ours, redrawn(webui, **common, negative_prompt="bricks"))
+    assert np.abs(ours - redrawn(webui, **common, negative_prompt="bricks")).max() <= 1
     assert not np.array_equal(ours, redrawn(webui, **common, seed=6))
 
 
