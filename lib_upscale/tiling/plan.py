@@ -182,12 +182,17 @@ class _Axis:
         ends = [min(origin + side, self.length) for origin in origins]
         cuts = [
             self.start,
-            *((origin + end) // 2 for origin, end in zip(origins[1:], ends, strict=False)),
+            *(
+                min(max(self.start, (origin + end) // 2), self.end)
+                for origin, end in zip(origins[1:], ends, strict=False)
+            ),
             self.end,
         ]
+        # A region may leave a tile at its border without a pixel: an odd overlap reaches further than to its midline.
         return tuple(
             _Span((cuts[i], cuts[i + 1]), (origin, end))
             for i, (origin, end) in enumerate(zip(origins, ends, strict=True))
+            if cuts[i] < cuts[i + 1]
         )
 
     def _origins(self, side: int, overlap: int) -> list[int]:

@@ -109,6 +109,11 @@ def test_a_part_of_a_picture_is_covered_with_the_same_context(
         assert min(part.tile_size.height, size.height) - each.source.height < constraint.align
 
 
+def test_a_tile_that_an_odd_overlap_leaves_without_a_pixel_is_left_out() -> None:
+    region = Region(1, 0, 1, 1)
+    assert [tile.core for tile in plan_tiles(Size(3, 1), 2, 1, SizeConstraint(), region)] == [region]
+
+
 def test_a_picture_that_fits_is_one_tile_and_is_not_padded() -> None:
     plan = plan_tiles(Size(517, 301), 600, 32)
     assert plan.single

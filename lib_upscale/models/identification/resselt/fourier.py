@@ -62,7 +62,7 @@ def _gfisrv2(state: State) -> Built:
         n_blocks=sequence_length(state, "gfisr_body") - 3,
     )
     network.scale = scale  # type: ignore[assignment]  # it says 4, whatever it is
-    return Built(network, scale, channels, upsampler.output_channels, down, tags=[f"{width}nf"])
+    return Built(network, scale, channels, upsampler.output_channels, down, minimum=3, tags=[f"{width}nf"])
 
 
 def _entrance(state: State, upsampler: Upsampler) -> tuple[int, int, int, int]:
