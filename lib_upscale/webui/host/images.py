@@ -10,6 +10,7 @@ from PIL import Image
 
 from lib_upscale.image.levels import to_levels
 from lib_upscale.redrawing.tiles import Pixels, Plane
+from lib_upscale.spread import ceil_div
 from lib_upscale.webui.host import environment
 from lib_upscale.webui.host.patching import option_set
 
@@ -94,7 +95,7 @@ def without_hidden_text(image: Image.Image) -> Image.Image:
         return image
     if image.mode == "RGB":
         bits = len(_HIDDEN[0]) * 8
-        width = -(-bits // (3 * image.height))
+        width = ceil_div(bits, 3 * image.height)
         columns = np.asarray(image.crop((0, 0, width, image.height))).swapaxes(0, 1)
         if np.packbits(columns.reshape(-1)[:bits] & 1).tobytes() in _HIDDEN:
             return image

@@ -13,6 +13,7 @@ from spandrel import Architecture, ImageModelDescriptor, SizeRequirements
 from torch import nn
 
 from lib_upscale.models.identification.resselt.source import network_class
+from lib_upscale.spread import ceil_div
 
 __all__ = [
     "Built",
@@ -106,7 +107,7 @@ class ResseltArchitecture(Architecture[nn.Module]):  # type: ignore[misc]
             input_channels=built.input_channels,
             output_channels=built.output_channels,
             size_requirements=SizeRequirements(
-                minimum=-(-built.minimum // built.multiple_of) * built.multiple_of, multiple_of=built.multiple_of
+                minimum=ceil_div(built.minimum, built.multiple_of) * built.multiple_of, multiple_of=built.multiple_of
             ),
         )
         del network.load_state_dict

@@ -136,10 +136,15 @@ def _mosrv2(state: State) -> Built:
 _SMOSR_METHODS = ("conv", "pixelshuffledirect", "pixelshuffle", "nearest+conv", "dysample", "pa_up")
 
 
+def _end_kernel(state: State, upsampler: str) -> int:
+    """The side of the kernel behind a DySample, which stands first or third; 1 where there is none."""
+    ends = [state[name] for i in (0, 2) if (name := f"{upsampler}.{i}.end_conv.weight") in state]
+    return ends[0].shape[2] if ends else 1
+
+
 def _smosr(state: State) -> Built:
     width, channels = state["blocks_1.0.body.0.eval_conv.weight"].shape[:2]
     _, method, _, _, output_channels, middle, *_ = integers(state, "upsampler.MetaUpsample")
-    ends = [state[name] for name in ("upsampler.0.end_conv.weight", "upsampler.2.end_conv.weight") if name in state]
     scale = isqrt(state["short.weight"].shape[0] // channels)
     network = build(
         "smosr",
@@ -152,7 +157,7 @@ def _smosr(state: State) -> Built:
         n_mb=sequence_length(state, "blocks_2"),
         upsampler=_SMOSR_METHODS[method],
         upsampler_mid_dim=middle,
-        d_kernel=ends[0].shape[2] if ends else 1,
+        d_kernel=_end_kernel(state, "upsampler"),
     )
     # It reflects two pixels at each side, which takes three.
     return Built(network, scale, channels, output_channels, minimum=3, tags=[f"{width}nf"])
@@ -176,11 +181,14 @@ def _stages(state: State, name: str) -> list[int]:
     return [sequence_length(state, f"{name}.{i}.gated") for i in range(sequence_length(state, name))]
 
 
+def _end(state: State, name: str, channels: int) -> Upsampler:
+    """The upsampler of that name; one that keeps the size where there is none."""
+    return Upsampler.read(state, name) if name in state else Upsampler("conv", 1, channels, 32)
+
+
 def _gaterv2(state: State) -> Built:
     width, channels = state["in_to_dim.weight"].shape[:2]
-    upsampler = Upsampler("conv", 1, channels, 32)
-    if "upsample.MetaUpsample" in state:
-        upsampler = Upsampler.read(state, "upsample.MetaUpsample")
+    upsampler = _end(state, "upsample.MetaUpsample", channels)
     network = build(
         "gaterv2",
         "GateRV2",
@@ -199,10 +207,7 @@ def _gaterv2(state: State) -> Built:
 
 def _gaterv3(state: State) -> Built:
     width, channels = state["in_to_dim.weight"].shape[:2]
-    upsampler = Upsampler("conv", 1, channels, 32)
-    if "dim_to_in.MetaUpsample" in state:
-        upsampler = Upsampler.read(state, "dim_to_in.MetaUpsample")
-    ends = [state[name] for name in ("dim_to_in.0.end_conv.weight", "dim_to_in.2.end_conv.weight") if name in state]
+    upsampler = _end(state, "dim_to_in.MetaUpsample", channels)
     # traiNNer-redux can compute its attention in another way, and says so.
     flags = tuple(name for name in state if name.endswith(".token_mix.flash"))
     if any(any(integers(state, name)) for name in flags):
@@ -220,7 +225,7 @@ def _gaterv3(state: State) -> Built:
         upsample_mid_dim=upsampler.middle,
         attention="latent.0.token_mix.qkv_dwconv.weight" in state,
         span_blocks=sequence_length(state, "span_n_b"),
-        end_kernel=ends[0].shape[2] if ends else 1,
+        end_kernel=_end_kernel(state, "dim_to_in"),
     )
     return Built(
         network,
