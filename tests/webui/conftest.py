@@ -30,6 +30,14 @@ def real_webui() -> tuple[Path, Path]:
     return Path(code).resolve(), Path(python).absolute()
 
 
+def given_data() -> Path:
+    """The data folder with checkpoints, or a skip that says what is missing."""
+    given = os.environ.get("SD_WEBUI_DATA")
+    if not given:
+        pytest.skip("no checkpoint: set SD_WEBUI_DATA to a data folder that has one")
+    return Path(given).resolve()
+
+
 _PACKAGES = "import importlib.metadata as m, platform; print('Python', platform.python_version()); " + (
     "[print(n, m.version(n)) for n in ('torch', 'gradio', 'spandrel', 'pillow', 'numpy', 'pydantic')]"
 )

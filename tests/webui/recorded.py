@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.webui.conftest import real_webui
+from tests.webui.conftest import given_data, real_webui
 from tests.webui.models import place_models
 from tests.webui.server import WebUI, as_base64, from_base64
 
@@ -44,9 +44,7 @@ def controlnet() -> Path | None:
 def recording_webui(folder: Path) -> Iterator[Recorder]:
     """Such a WebUI with the data in `folder`, or a skip that says what is missing."""
     code, python = real_webui()
-    given = os.environ.get("SD_WEBUI_DATA")
-    if not given:
-        pytest.skip("no checkpoint: set SD_WEBUI_DATA to a data folder that has one")
+    given = given_data()
     place_models(folder / "models")
     extensions = {"watcher": Path(__file__).parent / "recorder", "sd-webui-controlnet": controlnet()}
     (folder / "extensions").mkdir()
@@ -54,9 +52,9 @@ def recording_webui(folder: Path) -> Iterator[Recorder]:
         if source is not None:
             (folder / "extensions" / name).symlink_to(source, target_is_directory=True)
     for name in FOLDERS:
-        if (Path(given) / name).is_dir():
-            (folder / name).symlink_to((Path(given) / name).resolve(), target_is_directory=True)
-    server = WebUI(code, python, folder, Path(given).resolve())
+        if (given / name).is_dir():
+            (folder / name).symlink_to((given / name).resolve(), target_is_directory=True)
+    server = WebUI(code, python, folder, given)
     try:
         server.start()
         yield Recorder(server)

@@ -6,7 +6,6 @@ time. So the checkpoints here are copies whose encoder draws none. `benchmarks/o
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from lib_upscale.image.geometry import Size
 from lib_upscale.image.resampling import resample
-from tests.webui.conftest import real_webui
+from tests.webui.conftest import given_data, real_webui
 from tests.webui.server import WebUI, as_base64
 from tests.webui.test_sd_upscale import USUAL, picture, pixels, redrawn
 
@@ -35,18 +34,16 @@ _ENCODED = "first_stage_model.quant_conv"
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     """A WebUI with copies of the checkpoints whose encoder draws nothing."""
     code, python = real_webui()
-    given = os.environ.get("SD_WEBUI_DATA")
-    if not given:
-        pytest.skip("no checkpoint: set SD_WEBUI_DATA to a data folder that has one")
+    given = given_data()
     data, copies = tmp_path_factory.mktemp("quiet"), tmp_path_factory.mktemp("copies")
     checkpoints = copies / "models" / "Stable-diffusion"
     checkpoints.mkdir(parents=True)
     (data / "models").mkdir()
     for folder, name in ((copies, "hf"), (data, "models/VAE-approx")):  # live previews of SDXL want the latter
-        if (Path(given) / name).is_dir():
-            (folder / name).symlink_to((Path(given) / name).resolve(), target_is_directory=True)
+        if (given / name).is_dir():
+            (folder / name).symlink_to((given / name).resolve(), target_is_directory=True)
     for name in NAMES:
-        if (file := Path(given) / "models" / "Stable-diffusion" / f"{name}.safetensors").is_file():
+        if (file := given / "models" / "Stable-diffusion" / f"{name}.safetensors").is_file():
             write_quiet(file, checkpoints)
     server = WebUI(code, python, data, copies)
     try:

@@ -7,18 +7,16 @@ writes down what each of them is given.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.webui.conftest import real_webui
+from tests.webui.conftest import given_data, real_webui
 from tests.webui.models import place_models
 from tests.webui.server import WebUI, as_base64, from_base64
 from tests.webui.test_sd_upscale import USUAL, ask, lanczos, picture, pixels
@@ -114,16 +112,14 @@ script_callbacks.on_app_started(started)
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     """A WebUI with those scripts."""
     code, python = real_webui()
-    given = os.environ.get("SD_WEBUI_DATA")
-    if not given:
-        pytest.skip("no checkpoint: set SD_WEBUI_DATA to a data folder that has one")
+    given = given_data()
     data = tmp_path_factory.mktemp("watched")
     place_models(data / "models")
     folder = data / "extensions" / "spies" / "scripts"
     folder.mkdir(parents=True)
     (folder / "controlnet.py").write_text(SPY + CONTROL_NET)
     (folder / "faces.py").write_text(SPY + FACES)
-    server = WebUI(code, python, data, Path(given).resolve())
+    server = WebUI(code, python, data, given)
     try:
         server.start()
         yield server
